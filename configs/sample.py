@@ -1,0 +1,19 @@
+"""A small network on the embedded sample corpus.
+
+python -m trainer --config=configs/sample.py --workdir=runs/sample
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = default.get_config()
+    config.data.vocabulary_size = 2_000
+    config.model.embedding_size = 64
+    config.model.layer_sizes = (64, 32)
+    config.train.epochs = 8
+    config.optimizer.learning_rate = 4e-3
+    config.optimizer.schedule = "cosine"
+    return config

@@ -1,0 +1,158 @@
+"""The rules a config must keep. No TensorFlow: trainer and deploy both ask here.
+
+validate.check(config)                    # UserError on the first field out of range
+validate.refuse_changes(stored, config)   # UserError when a resumed run would change its numbers
+validate.decisive(config)                 # the fields that decide a run's numbers, as JSON text
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from storage.errors import UserError
+
+
+def _integer(value: Any, low: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= low
+
+
+def _at_least(low: int) -> tuple[str, Callable]:
+    return f"an integer of at least {low}", lambda value: _integer(value, low)
+
+
+def _number(text: str, test: Callable[[float], bool]) -> tuple[str, Callable]:
+    return text, lambda v: isinstance(v, (int, float)) and math.isfinite(v) and test(v)
+
+
+def _one_of(*names: str) -> tuple[str, Callable]:
+    return "one of " + ", ".join(map(repr, names)), lambda value: value in names
+
+
+_POSITIVE = _number("a positive number", lambda v: v > 0)
+_NOT_NEGATIVE = _number("a number of at least 0.0", lambda v: v >= 0)
+_SHARE = _number("a number from 0.0 up to, not including, 1.0", lambda v: 0 <= v < 1)
+_TEXT = ("a text", lambda value: isinstance(value, str))
+_FLAG = ("True or False", lambda value: isinstance(value, bool))
+
+# Each field: what it accepts, in words and as a test.
+RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "seed": ("an integer from 0 to 2147483647", lambda v: _integer(v, 0) and v < 2**31),
+    "data.source": (
+        "'sample', 'tfds:NAME' or 'files:PATH'",
+        lambda v: (
+            v == "sample" or (v.partition(":")[0] in ("tfds", "files") and v.partition(":")[2])
+        ),
+    ),
+    "data.dir": _TEXT,
+    "data.train_split": ("the name of a split", lambda v: isinstance(v, str) and v),
+    "data.test_split": ("the name of a split", lambda v: isinstance(v, str) and v),
+    "data.validation_share": _number("a number between 0.0 and 1.0", lambda v: 0 < v < 1),
+    "data.vocabulary_size": _at_least(3),
+    "data.max_tokens": _at_least(1),
+    "data.keep": _one_of("head", "tail", "head_tail"),
+    "data.width_step": _at_least(1),
+    "data.on_bad_text": _one_of("fail", "skip"),
+    "data.cache_dir": _TEXT,
+    "model.embedding_size": _at_least(1),
+    "model.layer_sizes": (
+        "one positive integer or more, such as 128,64",
+        lambda v: isinstance(v, (tuple, list)) and v and all(_integer(size, 1) for size in v),
+    ),
+    "model.bidirectional": _FLAG,
+    "model.pooling": _one_of("last", "max", "mean", "concat"),
+    "model.dropout": _SHARE,
+    "model.precision": _one_of("float32", "bfloat16", "float16"),
+    "train.epochs": _at_least(1),
+    "train.batch_size": _at_least(1),
+    "train.micro_batches": _at_least(1),
+    "train.steps_per_call": _at_least(1),
+    "train.label_smoothing": _SHARE,
+    "train.average_decay": _SHARE,
+    "train.log_every_steps": _at_least(1),
+    "optimizer.name": _one_of("adam", "adamw"),
+    "optimizer.learning_rate": _POSITIVE,
+    "optimizer.warmup_steps": _at_least(0),
+    "optimizer.schedule": _one_of("constant", "cosine"),
+    "optimizer.beta1": _SHARE,
+    "optimizer.beta2": _SHARE,
+    "optimizer.epsilon": _POSITIVE,
+    "optimizer.weight_decay": _NOT_NEGATIVE,
+    "optimizer.clip_norm": _NOT_NEGATIVE,
+    "strategy.name": _one_of("auto", "default", "one_device", "mirrored"),
+    "strategy.virtual_devices": _at_least(0),
+    "checkpoint.every_steps": _at_least(0),
+    "checkpoint.keep_last": _at_least(1),
+    "checkpoint.init_from": _TEXT,
+    "evaluation.batch_size": _at_least(1),
+}
+
+# What may differ between the starts of one run, since none of it decides the numbers.
+FREE = (
+    "strategy.",
+    "checkpoint.",
+    "evaluation.",
+    "data.dir",
+    "data.cache_dir",
+    "train.log_every_steps",
+    "train.steps_per_call",
+)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{'train.epochs': 10, ...} of a nested config."""
+    flat = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping) or hasattr(value, "items"):
+            flat.update(flatten(value, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Raises UserError that names the first field with a value that is not accepted."""
+    flat = flatten(config)
+    for field, (accepted, test) in RULES.items():
+        if field not in flat:
+            raise UserError(f"config.{field}: missing; begin with configs.default.get_config()")
+        if not test(flat[field]):
+            raise UserError(f"config.{field}: got {flat[field]!r}, accepted is {accepted}")
+    unknown = sorted(flat.keys() - RULES.keys())
+    if unknown:
+        raise UserError(f"config.{unknown[0]}: no such field; configs/default.py holds them all")
+    if flat["train.batch_size"] % flat["train.micro_batches"]:
+        raise UserError(
+            f"config.train.micro_batches: got {flat['train.micro_batches']}, accepted is a divisor "
+            f"of config.train.batch_size, {flat['train.batch_size']}"
+        )
+    if flat["optimizer.weight_decay"] and flat["optimizer.name"] != "adamw":
+        raise UserError(
+            f"config.optimizer.weight_decay: got {flat['optimizer.weight_decay']} with "
+            "config.optimizer.name='adam'; accepted is 0.0, or take 'adamw'"
+        )
+
+
+def decisive(config: Mapping[str, Any]) -> str:
+    """JSON text of the fields that decide a run's numbers; the same text, the same run."""
+    flat = json.loads(json.dumps(flatten(config)))
+    if flat["optimizer.schedule"] == "constant":
+        del flat["train.epochs"]  # only the schedule hangs on where the run ends
+    return json.dumps(
+        {k: v for k, v in sorted(flat.items()) if not k.startswith(FREE)}, sort_keys=True
+    )
+
+
+def refuse_changes(stored: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Raises UserError naming each decisive field in which a workdir's config differs."""
+    old, new = json.loads(decisive(stored)), json.loads(decisive(config))
+    changes = [
+        f"config.{field}: the run has {old.get(field)!r}, got {new.get(field)!r}"
+        for field in sorted(old.keys() | new.keys())
+        if old.get(field) != new.get(field)
+    ]
+    if changes:
+        raise UserError(
+            "; ".join(changes)
+            + "; these decide the numbers: give the run's own values, or another --workdir"
+        )

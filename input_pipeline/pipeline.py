@@ -1,0 +1,49 @@
+"""Batches on their way to the replicas: a plan's rows, looked up, padded and prefetched.
+
+dataset = batches(examples, plan, replicas=2)
+for batch in dataset: ...      # the first half of row 0, its second half, the first of row 1...
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from input_pipeline.batch_plan import BatchPlan
+from input_pipeline.examples import Examples
+from input_pipeline.vocabulary import PADDING
+
+
+class Batch(NamedTuple):
+    """One replica's share of a step. Rows without a review have weight 0 and length 1."""
+
+    tokens: tf.Tensor  # <int32>[batch, time], padded at the right
+    lengths: tf.Tensor  # <int32>[batch], words of each row
+    labels: tf.Tensor  # <float32>[batch], 0.0 or 1.0
+    weights: tf.Tensor  # <float32>[batch], 1.0 or 0.0
+
+
+def batches(
+    examples: Examples, plan: BatchPlan, replicas: int, first_step: int = 0
+) -> tf.data.Dataset:
+    """Dataset of `Batch`: for each step from `first_step` on, a slice for each replica in turn."""
+    ids = plan.ids[first_step:].reshape(-1, plan.ids.shape[1] // replicas)
+    widths = plan.widths[first_step:].repeat(replicas)
+    # Captured once as tensors, not copied into the graph.
+    reviews, labels = examples.tokens, tf.constant(examples.labels, tf.float32)
+
+    def lookup(ids: tf.Tensor, width: tf.Tensor) -> Batch:
+        present = ids >= 0
+        ids = tf.maximum(ids, 0)
+        rows = tf.gather(reviews, ids)
+        tokens = rows.to_tensor(PADDING, shape=tf.stack([ids.shape[0], width]))
+        tokens = tf.ensure_shape(tokens, [ids.shape[0], None])
+        return Batch(
+            tokens=tf.where(present[:, None], tokens, PADDING),
+            lengths=tf.where(present, tf.cast(rows.row_lengths(), tf.int32), 1),
+            labels=tf.gather(labels, ids),
+            weights=tf.cast(present, tf.float32),
+        )
+
+    dataset = tf.data.Dataset.from_tensor_slices((ids, widths))
+    dataset = dataset.map(lookup, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return dataset.prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,37 @@
+"""Packages longhaul: `pip install .` for a run, `pip install -e .[test]` for work on it."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+setup(
+    name="longhaul",
+    version="0.1.0",
+    description="Distributed training of stacked-LSTM sentiment classifiers that can be killed at "
+    "any moment and resumed to the bit.",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    python_requires=">=3.10",
+    packages=["configs", "input_pipeline", "storage", "trainer"],
+    install_requires=[
+        "absl-py>=2.1,<3",
+        # crc32c of checkpoint files; google-cloud-storage rests on it as well.
+        "google-crc32c>=1.5,<2",
+        "google-cloud-storage>=3.1,<4",
+        # tensorflow-datasets imports it and does not declare it.
+        "importlib_resources>=5",
+        "keras>=3.10,<4",
+        "ml-collections>=1.0,<2",
+        "numpy>=1.26,<3",
+        # PyPI's TPU build of TensorFlow stops at 2.20, the others go on to 2.21.
+        "tensorflow>=2.20,<2.22",
+        # Its TensorBoard is what tf.summary writes with; TensorFlow 2.21 no longer brings it along.
+        "tensorboard>=2.20,<3",
+        "tensorflow-datasets>=4.9.7,<5",
+        # The progress bar; tensorflow-datasets brings it along.
+        "tqdm>=4.66,<5",
+    ],
+    extras_require={
+        "test": ["pytest>=8,<10", "ruff>=0.8,<1", "scikit-learn>=1.4,<2", "build>=1,<2"],
+    },
+)

@@ -1,0 +1,11 @@
+"""The one exception a user is meant to read.
+
+    raise UserError("train.batch_size: got 0, expected a positive number")
+
+`trainer.main` prints its text as one line and exits with code 1; everything else that is raised is
+a bug and keeps its traceback.
+"""
+
+
+class UserError(Exception):
+    """Something the user can mend: says what is wrong, what was accepted and what to do."""

@@ -1,0 +1,123 @@
+"""A store in a local folder. See `storage.store` for the interface."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from storage.errors import UserError
+
+_SCRATCH = ".scratch"
+
+
+class LocalStore:
+    """A folder; objects are its files, replaced by rename so that no reader sees half of one."""
+
+    def __init__(self, root: Path):
+        self._root = root.expanduser().absolute()
+        self.url = str(root)
+        if self._root.exists() and not self._root.is_dir():
+            raise UserError(f"workdir: {root} is a file; give a folder, new or of an earlier run")
+
+    def list(self, prefix: str = "") -> list[str]:
+        folder = self._root / prefix.rpartition("/")[0]
+        names = (
+            path.relative_to(self._root).as_posix() for path in folder.rglob("*") if path.is_file()
+        )
+        return sorted(n for n in names if n.startswith(prefix) and not n.startswith(_SCRATCH))
+
+    def exists(self, name: str) -> bool:
+        return self._path(name).is_file()
+
+    def read(self, name: str) -> bytes:
+        with self._faults(name):
+            return self._path(name).read_bytes()
+
+    def write(self, name: str, data: bytes) -> None:
+        with self._faults(name), self.scratch() as scratch:
+            self.upload(_written(scratch / "object", data), name)
+
+    def create(self, name: str, data: bytes) -> None:
+        with self._faults(name), self.scratch() as scratch:
+            path = self._path(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # A link appears whole and fails when the name is taken; a rename would replace it.
+            os.link(_written(scratch / "object", data), path)
+            _sync(path.parent)
+
+    def append(self, name: str, data: bytes) -> None:
+        with self._faults(name):
+            path = self._path(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab") as file:
+                file.write(data)
+
+    def upload(self, path: Path, name: str) -> None:
+        with self._faults(name):
+            target = self._path(name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _sync(path)
+            path.replace(target)
+            _sync(target.parent)
+
+    def download(self, name: str, path: Path) -> None:
+        with self._faults(name):
+            shutil.copyfile(self._path(name), path)
+
+    def delete(self, name: str) -> None:
+        with self._faults(name):
+            path = self._path(name)
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the folder still holds something
+                path.parent.rmdir()
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        with self._faults(_SCRATCH):
+            (self._root / _SCRATCH).mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(dir=self._root / _SCRATCH))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self) -> None:
+        with self._faults(_SCRATCH):
+            shutil.rmtree(self._root / _SCRATCH, ignore_errors=True)
+
+    def local_folder(self, name: str) -> Path:
+        return self._path(name)
+
+    def _path(self, name: str) -> Path:
+        if name.startswith("/") or ".." in name.split("/"):
+            raise ValueError(f"name: got {name!r}, expected a relative name without '..'")
+        return self._root / name
+
+    @contextlib.contextmanager
+    def _faults(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, FileExistsError):
+            raise
+        except OSError as error:
+            raise UserError(
+                f"workdir: {self.url}/{name}: {error.strerror or error}; "
+                "free or grant what is missing and run the same command again"
+            ) from error
+
+
+def _written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    _sync(path)
+    return path
+
+
+def _sync(path: Path) -> None:
+    """Makes a file or folder outlive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

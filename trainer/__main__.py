@@ -1,0 +1,5 @@
+"""`python -m trainer`; see `trainer.main`."""
+
+from trainer.main import run
+
+run()

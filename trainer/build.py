@@ -1,0 +1,163 @@
+"""From a config to what a job works with: strategy, data, state.
+
+strategy = make_strategy(config)
+data = load_training_data(config.data, vocabulary)
+with strategy.scope():
+    state = train_state.create(config, len(vocabulary))
+"""
+
+import json
+from typing import NamedTuple
+
+import ml_collections
+import numpy as np
+import tensorflow as tf
+
+from configs import validate
+from input_pipeline import batch_plan, examples, sources, vocabulary
+from input_pipeline.examples import Examples
+from input_pipeline.vocabulary import Vocabulary
+from storage.errors import UserError
+from storage.store import Store, open_store
+from trainer import strategy as strategies
+from trainer import train_state
+from trainer.checkpoints import Manifest, restore
+from trainer.model import StackedLSTM
+from trainer.scorer import Scorer
+
+CONFIG_FILE = "config.json"
+VOCABULARY_FILE = "vocabulary.txt"
+
+
+class TrainingData(NamedTuple):
+    """The training split, cut in two and shortened to what the model reads."""
+
+    train: Examples
+    validation: Examples
+
+
+def make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
+    """The strategy of a whole config; UserError when its replicas don't divide the batches."""
+    strategy = strategies.create(config.strategy)
+    replicas = strategy.num_replicas_in_sync
+    parts = replicas * config.train.micro_batches
+    for field, size, divisor in (
+        ("train.batch_size", config.train.batch_size, parts),
+        ("evaluation.batch_size", config.evaluation.batch_size, replicas),
+    ):
+        if size % divisor:
+            raise UserError(
+                f"config.{field}: got {size}, accepted is a multiple of {divisor} "
+                f"({replicas} replicas"
+                + (
+                    f" of {config.train.micro_batches} micro-batches)"
+                    if divisor > replicas
+                    else ")"
+                )
+            )
+    return strategy
+
+
+def stored_config(store: Store) -> ml_collections.ConfigDict:
+    """The config of the run in a workdir; UserError when there is none."""
+    try:
+        config = ml_collections.ConfigDict(json.loads(store.read(CONFIG_FILE)))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"workdir: {store.url} holds no run ({CONFIG_FILE} is missing); train one there first"
+        ) from error
+    except ValueError as error:
+        raise UserError(f"workdir: {store.url}/{CONFIG_FILE} can't be read ({error})") from error
+    validate.check(config)
+    return config
+
+
+def scoring_config(
+    store: Store, given: ml_collections.ConfigDict | None
+) -> ml_collections.ConfigDict:
+    """The config of the run in a workdir, but where the reviews lie and what to run on as given."""
+    config = stored_config(store)
+    if given is not None:
+        for field in ("source", "dir", "test_split", "on_bad_text", "cache_dir"):
+            config.data[field] = given.data[field]
+        config.strategy.update(given.strategy)
+        config.evaluation.update(given.evaluation)
+    return config
+
+
+def stored_vocabulary(store: Store) -> Vocabulary | None:
+    """The vocabulary of the run in a workdir, None when it has none yet."""
+    if not store.exists(VOCABULARY_FILE):
+        return None
+    return vocabulary.from_bytes(store.read(VOCABULARY_FILE), f"{store.url}/{VOCABULARY_FILE}")
+
+
+def open_source(config: ml_collections.ConfigDict) -> sources.Source:
+    """The source of reviews of a config's `data` part."""
+    return sources.open_source(config.source, config.dir, config.on_bad_text)
+
+
+def make_vocabulary(config: ml_collections.ConfigDict) -> Vocabulary:
+    """The vocabulary of a fresh run: that of the run it starts from, or of its training reviews."""
+    if config.checkpoint.init_from:
+        words = stored_vocabulary(open_store(config.checkpoint.init_from))
+        if words is None:
+            raise UserError(
+                f"config.checkpoint.init_from: {config.checkpoint.init_from} holds no run "
+                f"({VOCABULARY_FILE} is missing); give the workdir of one"
+            )
+        return words
+    data = config.data
+    return examples.build_vocabulary(
+        open_source(data), data.train_split, data.validation_share, data.vocabulary_size
+    )
+
+
+def load_split(config: ml_collections.ConfigDict, split: str, words: Vocabulary) -> Examples:
+    """All reviews of a split in full length; `config` is the `data` part."""
+    return examples.load(open_source(config), split, words, config.cache_dir)
+
+
+def load_training_data(config: ml_collections.ConfigDict, words: Vocabulary) -> TrainingData:
+    """Training and validation reviews; `config` is the `data` part. UserError when one is empty."""
+    reviews = load_split(config, config.train_split, words)
+    reviews = reviews.shortened(config.max_tokens, config.keep)
+    held_out = batch_plan.held_out(len(reviews), config.validation_share)
+    if held_out.all() or not held_out.any():
+        raise UserError(
+            f"config.data.validation_share: got {config.validation_share} of {len(reviews)} "
+            "reviews, which leaves none on one side; accepted is a share that leaves some on both"
+        )
+    return TrainingData(
+        reviews.take(np.flatnonzero(~held_out)), reviews.take(np.flatnonzero(held_out))
+    )
+
+
+def load_scorer(
+    config: ml_collections.ConfigDict, store: Store, checkpoint: str
+) -> tuple[Scorer, Vocabulary, Manifest]:
+    """What evaluates or predicts with a run's checkpoint, and which checkpoint that is."""
+    words = stored_vocabulary(store)
+    if words is None:
+        raise UserError(f"workdir: {store.url}/{VOCABULARY_FILE} is missing; bring back the file")
+    strategy = make_strategy(config)
+    with strategy.scope():
+        model = StackedLSTM(config.model, len(words), config.seed)
+
+    def read(path: str, manifest: Manifest) -> None:
+        check_fit(store, words, manifest)
+        train_state.load_weights(path, config, model)
+
+    manifest = restore(store, checkpoint, read)
+    if manifest is None:
+        raise UserError(f"workdir: {store.url} holds no checkpoint yet; let its training run on")
+    return Scorer(strategy, model, config.evaluation.batch_size), words, manifest
+
+
+def check_fit(store: Store, words: Vocabulary, manifest: Manifest) -> None:
+    """Raises UserError when a workdir's vocabulary is not the one a checkpoint was trained with."""
+    if manifest.vocabulary != words.digest:
+        raise UserError(
+            f"workdir: {store.url}/{VOCABULARY_FILE} is not the vocabulary that the checkpoint of "
+            f"step {manifest.step} was trained with; bring back that file"
+        )

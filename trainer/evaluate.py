@@ -1,0 +1,44 @@
+"""Evaluation of a run on its test split, from its workdir alone.
+
+evaluate(build.stored_config(store), store, checkpoint="best")
+"""
+
+import ml_collections
+
+from input_pipeline.vocabulary import Vocabulary
+from storage.store import Store
+from trainer import build, metrics
+from trainer.checkpoints import Manifest
+from trainer.metrics import Evaluation
+from trainer.scorer import Scorer
+
+
+def evaluate(config: ml_collections.ConfigDict, store: Store, checkpoint: str) -> Evaluation:
+    """Tests the checkpoint ('best', 'last' or a step) and prints the result."""
+    scorer, words, manifest = build.load_scorer(config, store, checkpoint)
+    return test(config.data, words, scorer, manifest)
+
+
+def test(
+    config: ml_collections.ConfigDict, words: Vocabulary, scorer: Scorer, manifest: Manifest
+) -> Evaluation:
+    """Scores the test split, each review once, and prints; `config` is the `data` part."""
+    reviews = build.load_split(config, config.test_split, words)
+    shortened = reviews.shortened(config.max_tokens, config.keep)
+    logits = scorer(shortened, config.width_step)
+    result = metrics.evaluate(logits, reviews.labels, reviews.lengths)
+    print(f"Test of {len(reviews)} reviews: loss {result.loss:.4f}, AUC {result.auc:.4f}")
+    for bound, count, accuracy in result.by_length:
+        words_up_to = f"up to {bound}" if bound else "more"
+        print(f"  {words_up_to:>9} words: {count:6} reviews, accuracy {accuracy:.3f}")
+    print(f"Test Accuracy: {result.accuracy:.3f}")
+    print(f"Checkpoint: {describe(manifest)}", flush=True)
+    return result
+
+
+def describe(manifest: Manifest) -> str:
+    """A checkpoint in words."""
+    accuracy = manifest.validation_accuracy
+    return f"step {manifest.step}" + (
+        f", validation accuracy {accuracy:.3f}" if accuracy is not None else ""
+    )

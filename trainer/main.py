@@ -1,0 +1,68 @@
+"""The command line: flags, then one call.
+
+    python -m trainer --config=configs/sample.py --workdir=runs/sample
+    python -m trainer --mode=predict --workdir=runs/sample --text="A film to remember."
+
+Kept this short on purpose: whatever does work can be called without flags.
+"""
+
+import os
+import sys
+import time
+
+from absl import app, flags, logging
+
+from configs import command_line, validate
+from storage.errors import UserError
+
+_STARTED = time.monotonic()
+_STOPPED_FROM_OUTSIDE = 75  # the exit code that says: run me again
+
+_CONFIG = command_line.define_config()
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; the same one resumes it.")
+_MODE = flags.DEFINE_enum(
+    "mode", "train_and_evaluate", ["train_and_evaluate", "evaluate", "predict"], "What to do."
+)
+_CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "For evaluate, predict: best, last, STEP.")
+_TEXT = flags.DEFINE_multi_string("text", [], "For predict: a review; else standard input's lines.")
+
+
+def main(_) -> None:
+    """Runs the mode; exit code 1 and one line for a UserError, 75 when interrupted."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
+    try:
+        _run_mode(_CONFIG.value)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("Stopped; the same command resumes.", file=sys.stderr)
+        sys.exit(_STOPPED_FROM_OUTSIDE)
+
+
+def _run_mode(config) -> None:
+    if not _WORKDIR.value:
+        raise UserError("--workdir: missing; give the folder of the run, such as runs/sample")
+    if config is not None:
+        validate.check(config)
+    elif _MODE.value == "train_and_evaluate":
+        raise UserError("--config: missing; give a config such as configs/sample.py")
+    # Imported now: a mistake in the flags shouldn't wait for TensorFlow.
+    from storage.store import open_store
+    from trainer import build, evaluate, hooks, predict, train
+
+    store = open_store(_WORKDIR.value)
+    if _MODE.value == "train_and_evaluate":
+        train.train_and_evaluate(config, store, hooks.Clock(started=_STARTED))
+        return
+    config = build.scoring_config(store, config)
+    if _MODE.value == "evaluate":
+        evaluate.evaluate(config, store, _CHECKPOINT.value)
+    else:
+        texts = _TEXT.value or predict.lines(sys.stdin.buffer)
+        predict.predict(config, store, _CHECKPOINT.value, texts)
+
+
+def run() -> None:
+    """Parses the flags and runs; the way in of `python -m trainer`."""
+    logging.set_verbosity(logging.WARNING)
+    app.run(main, flags_parser=command_line.parse)

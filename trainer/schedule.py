@@ -1,0 +1,39 @@
+"""When things happen: the learning rate of a step, and what is due after one.
+
+rate = learning_rate(step, config.optimizer, total_steps=1080)
+due(step=400, every=200)    # True
+"""
+
+import math
+
+import ml_collections
+import tensorflow as tf
+
+
+def learning_rate(
+    step: tf.Tensor, config: ml_collections.ConfigDict, total_steps: int
+) -> tf.Tensor:
+    """Rate <float32>[] of the 0-based step <int64>[]; `config` is the `optimizer` part.
+
+    Linear from 0 over the warm-up, then constant or half a cosine down to 0 at `total_steps`
+    (Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5).
+    """
+    step = tf.cast(step, tf.float32)
+    warmup = float(config.warmup_steps)
+    rate = tf.constant(config.learning_rate, tf.float32)
+    if config.schedule == "cosine":
+        progress = (step - warmup) / max(total_steps - warmup, 1.0)
+        rate *= 0.5 * (1.0 + tf.cos(math.pi * tf.clip_by_value(progress, 0.0, 1.0)))
+    if warmup:
+        rate *= tf.minimum((step + 1.0) / warmup, 1.0)
+    return rate
+
+
+def due(step: int, every: int) -> bool:
+    """True after each `every` steps; never when `every` is 0."""
+    return every > 0 and step % every == 0
+
+
+def steps_until(step: int, every: int) -> int:
+    """Steps from `step` to the next that is due; a large number when `every` is 0."""
+    return every - step % every if every else 2**31 - 1

@@ -1,0 +1,33 @@
+"""Logits of any number of reviews by one model.
+
+scorer = Scorer(strategy, model, batch_size=256)
+logits = scorer(examples, width_step=16)
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from input_pipeline import batch_plan
+from input_pipeline.examples import Examples
+from trainer import steps
+from trainer.model import StackedLSTM
+from trainer.strategy import distribute
+
+
+class Scorer:
+    """Keeps the model's compiled form from one use to the next."""
+
+    def __init__(self, strategy: tf.distribute.Strategy, model: StackedLSTM, batch_size: int):
+        self._strategy = strategy
+        self._batch_size = batch_size
+        self._logits = steps.make_logits(strategy, model)
+
+    def __call__(self, reviews: Examples, width_step: int) -> np.ndarray:
+        """Logits <float32>[reviews], of reviews that are shortened already; each is seen once."""
+        plan = batch_plan.evaluation_plan(reviews.lengths, self._batch_size, width_step)
+        logits = np.zeros(len(reviews), np.float32)
+        batches = distribute(self._strategy, reviews, plan)
+        for ids, batch in zip(plan.ids, batches, strict=True):
+            present = ids != batch_plan.NO_REVIEW
+            logits[ids[present]] = self._logits(batch).numpy()[present]
+        return logits

@@ -1,0 +1,166 @@
+"""What a replica does in a step, and the loop over steps inside the graph.
+
+train = make_train_steps(strategy, state, config, total_steps)
+history = train(iterator, tf.constant(8))       # StepMetrics of <float32>[8]
+logits = make_logits(strategy, state.evaluated)(next(iterator))
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import ml_collections
+import tensorflow as tf
+
+from input_pipeline.pipeline import Batch
+from trainer import losses, schedule
+from trainer.dropout import DropoutKey
+from trainer.model import StackedLSTM
+from trainer.optimizers import increment
+from trainer.train_state import TrainState
+
+# Loss scaling of Micikevicius et al. 2018, arXiv:1710.03740: halve on overflow, double after this
+# many steps without one.
+_STEPS_TO_DOUBLE = 2000
+
+
+class StepMetrics(NamedTuple):
+    """Of one step over the whole global batch <float32>[], or of several <float32>[steps]."""
+
+    loss_sum: tf.Tensor
+    weight: tf.Tensor
+    correct: tf.Tensor  # weight of the reviews on the right side of one half
+    gradient_norm: tf.Tensor  # before clipping
+    learning_rate: tf.Tensor
+    input_wait: tf.Tensor  # seconds until the step's batch was there
+
+
+def make_train_steps(
+    strategy: tf.distribute.Strategy,
+    state: TrainState,
+    config: ml_collections.ConfigDict,
+    total_steps: int,
+) -> Callable[[Iterator[Batch], tf.Tensor], StepMetrics]:
+    """A function (iterator, count <int32>[]) that does `count` steps in the graph."""
+
+    @tf.autograph.experimental.do_not_convert  # plain TensorFlow, and traced faster as such
+    def replica_step(batch: Batch) -> tf.Tensor:
+        return train_step(state, batch, config, total_steps)
+
+    @tf.function(reduce_retracing=True)
+    def train_steps(iterator: Iterator[Batch], count: tf.Tensor) -> StepMetrics:
+        history = tf.TensorArray(tf.float32, count, element_shape=[len(StepMetrics._fields)])
+        for i in tf.range(count):
+            asked = tf.timestamp()
+            batch = next(iterator)
+            with tf.control_dependencies(strategy.experimental_local_results(batch.weights)):
+                wait = tf.cast(tf.timestamp() - asked, tf.float32)
+            metrics = strategy.experimental_local_results(strategy.run(replica_step, (batch,)))[0]
+            history = history.write(i, tf.concat([metrics, [wait]], axis=0))
+        return StepMetrics(*tf.unstack(history.stack(), axis=1))
+
+    return train_steps
+
+
+def train_step(
+    state: TrainState, batch: Batch, config: ml_collections.ConfigDict, total_steps: int
+) -> tf.Tensor:
+    """One step of one replica on its share of the global batch, in a replica context.
+
+    Gradients of sums are added up over micro-batches and replicas before anything is decided on
+    them: only then are they divided, tested for finiteness, clipped and applied, so every replica
+    decides the same. Returns StepMetrics but for the last field <float32>[5].
+    """
+    replica = tf.distribute.get_replica_context()
+    sums, gradients = _summed_gradients(state, batch, config, replica)
+    sums, gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, (sums, gradients))
+    loss_sum, weight, correct = tf.unstack(sums)
+    # Undoes the factor that `_summed_gradients` puts in, and makes a mean of the sum.
+    unscale = config.train.batch_size / (state.loss_scale * weight)
+    norm = tf.linalg.global_norm(gradients) * unscale
+    clip = config.optimizer.clip_norm
+    factor = unscale * (tf.minimum(1.0, clip / norm) if clip else 1.0)
+    learning_rate = schedule.learning_rate(state.step, config.optimizer, total_steps)
+
+    def update() -> None:
+        state.optimizer.update([gradient * factor for gradient in gradients], learning_rate)
+        if state.average:
+            _average(state, config.train.average_decay)
+
+    if config.model.precision == "float16":
+        finite = tf.math.is_finite(norm)
+        tf.cond(finite, lambda: (update(), tf.no_op())[1], tf.no_op)
+        _adapt_loss_scale(state, finite)
+    else:
+        update()
+    increment(state.step)
+    return tf.stack([loss_sum, weight, correct, norm, learning_rate])
+
+
+def _summed_gradients(
+    state: TrainState, batch: Batch, config: ml_collections.ConfigDict, replica
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """(loss, weight, correct) sums <float32>[3] and dense gradients of this replica.
+
+    The gradients are of the loss times loss_scale / batch_size, which keeps them in float16's
+    range.
+    """
+    variables = state.model.weights
+    reviews = batch.tokens.shape[0]
+    rows = tf.range(reviews) + replica.replica_id_in_sync_group * reviews
+    scale = state.loss_scale / config.train.batch_size
+
+    def part(tokens, lengths, labels, row_weights, rows):
+        key = DropoutKey(config.seed, state.step, rows)
+        with tf.GradientTape() as tape:
+            logits = state.model(tokens, lengths, dropout=key)
+            loss_sum, weight = losses.binary_cross_entropy(
+                logits, labels, row_weights, config.train.label_smoothing
+            )
+            scaled = loss_sum * scale
+        correct = tf.reduce_sum(row_weights * tf.cast((logits > 0) == (labels > 0.5), tf.float32))
+        gradients = tape.gradient(scaled, variables)
+        # The embedding's gradient comes as slices, a word met twice as two of them.
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        return tf.stack([loss_sum, weight, correct]), gradients
+
+    parts = config.train.micro_batches
+    if parts == 1:
+        return part(*batch, rows)
+    arguments = [tf.split(tensor, parts) for tensor in (*batch, rows)]
+    total = None
+    for micro_batch in zip(*arguments, strict=True):
+        # One part after the other: together they would need the memory of the whole.
+        with tf.control_dependencies(tf.nest.flatten(total) if total else []):
+            done = part(*map(tf.identity, micro_batch))
+        total = done if total is None else tf.nest.map_structure(tf.add, total, done)
+    return total
+
+
+def _average(state: TrainState, decay: float) -> None:
+    """Moves the averaged weights towards the new ones."""
+    for mean, weight in zip(state.average.weights, state.model.weights, strict=True):
+        tf.raw_ops.AssignAddVariableOp(resource=mean.handle, value=(weight - mean) * (1.0 - decay))
+
+
+def _adapt_loss_scale(state: TrainState, finite: tf.Tensor) -> None:
+    """Halves the loss scale after an overflow, doubles it after long without one."""
+    since = tf.where(finite, state.steps_since_overflow + 1, 0)
+    double = since >= _STEPS_TO_DOUBLE
+    factor = tf.where(finite, tf.where(double, 2.0, 1.0), 0.5)
+    for variable, value in (
+        (state.loss_scale, tf.maximum(state.loss_scale * factor, 1.0)),
+        (state.steps_since_overflow, tf.where(double, tf.zeros_like(since), since)),
+    ):
+        tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
+
+
+def make_logits(
+    strategy: tf.distribute.Strategy, model: StackedLSTM
+) -> Callable[[Batch], tf.Tensor]:
+    """A function from a distributed batch to the logits <float32>[global batch] of its rows."""
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def logits(batch: Batch) -> tf.Tensor:
+        return strategy.run(lambda b: model(b.tokens, b.lengths), (batch,))
+
+    return lambda batch: strategy.gather(logits(batch), axis=0)

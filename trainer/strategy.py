@@ -1,0 +1,72 @@
+"""Which `tf.distribute` strategy a run gets, and how batches reach its replicas.
+
+strategy = create(config.strategy)      # before TensorFlow touches a device
+with strategy.scope(): ...
+for batch in distribute(strategy, examples, plan): ...
+"""
+
+from collections.abc import Iterator
+
+import ml_collections
+import tensorflow as tf
+
+from input_pipeline import pipeline
+from input_pipeline.batch_plan import BatchPlan
+from input_pipeline.examples import Examples
+from input_pipeline.pipeline import Batch
+from storage.errors import UserError
+
+
+def choose(name: str, gpus: int, virtual_devices: int) -> str:
+    """The strategy meant by `name`, a pure function of what the machine has."""
+    if name == "auto":
+        return "mirrored" if gpus > 1 or virtual_devices > 1 else "default"
+    return name
+
+
+def create(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
+    """The strategy of a config's `strategy` part.
+
+    Raises UserError when virtual devices are asked for too late or beside GPUs.
+    """
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    if config.virtual_devices:
+        if gpus:
+            raise UserError(
+                f"config.strategy.virtual_devices: got {config.virtual_devices}, but there are "
+                f"{gpus} GPUs, which need none; accepted is 0"
+            )
+        _split_cpu(config.virtual_devices)
+    name = choose(config.name, gpus, config.virtual_devices)
+    kind, count = ("GPU", gpus) if gpus else ("CPU", max(config.virtual_devices, 1))
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
+    if name == "one_device":
+        return tf.distribute.OneDeviceStrategy(f"{kind}:0")
+    return tf.distribute.get_strategy()
+
+
+def _split_cpu(devices: int) -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    wanted = [tf.config.LogicalDeviceConfiguration()] * devices
+    if len(tf.config.get_logical_device_configuration(cpu) or [None]) == devices:
+        return
+    try:
+        tf.config.set_logical_device_configuration(cpu, wanted)
+    except RuntimeError as error:
+        raise UserError(
+            f"config.strategy.virtual_devices: got {devices}, but TensorFlow runs already on "
+            "another number of devices; start a new process"
+        ) from error
+
+
+def distribute(
+    strategy: tf.distribute.Strategy, reviews: Examples, plan: BatchPlan, first_step: int = 0
+) -> Iterator[Batch]:
+    """An iterator over a plan's steps from `first_step` on, each replica with its slice."""
+    replicas = strategy.num_replicas_in_sync
+    return iter(
+        strategy.distribute_datasets_from_function(
+            lambda _: pipeline.batches(reviews, plan, replicas, first_step)
+        )
+    )

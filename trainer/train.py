@@ -1,0 +1,301 @@
+"""Training with validation, checkpoints and a test at the end; the same call again resumes.
+
+train_and_evaluate(config, open_store("runs/imdb"), Clock())
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Iterator
+
+import ml_collections
+import numpy as np
+import tensorflow as tf
+
+from configs import validate
+from input_pipeline import batch_plan
+from input_pipeline.batch_plan import BatchPlan
+from input_pipeline.examples import Examples
+from input_pipeline.vocabulary import Vocabulary
+from storage import claims
+from storage.errors import UserError
+from storage.store import Store, open_store
+from trainer import build, metrics, schedule, steps, train_state
+from trainer.checkpoints import Checkpoints, Manifest, ranked, restore
+from trainer.evaluate import test
+from trainer.hooks import Clock, ProgressBar, Rate
+from trainer.metric_writers import MetricWriter
+from trainer.metrics import Sums
+from trainer.scorer import Scorer
+from trainer.steps import StepMetrics
+from trainer.strategy import distribute
+from trainer.train_state import TrainState
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands, beside its TrainState; a manifest keeps it."""
+
+    step: int = 0
+    epoch_sums: Sums = dataclasses.field(default_factory=Sums)  # since the epoch began
+    line_sums: Sums = dataclasses.field(default_factory=Sums)  # since the last train line
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What the loop works with; made once a process."""
+
+    config: ml_collections.ConfigDict
+    store: Store
+    words: Vocabulary
+    data: build.TrainingData
+    strategy: tf.distribute.Strategy
+    state: TrainState
+    train_steps: Callable[[Iterator, tf.Tensor], StepMetrics]
+    scorer: Scorer
+    checkpoints: Checkpoints
+    writer: MetricWriter
+    clock: Clock
+    steps_per_epoch: int
+
+
+def train_and_evaluate(config: ml_collections.ConfigDict, store: Store, clock: Clock) -> None:
+    """Trains to the last epoch, validates after each, and tests the best checkpoint.
+
+    Raises UserError for whatever a user can mend, and when the loss is not finite.
+    """
+    run = _set_up(config, store, clock)
+    progress = _resume(run)
+    run.writer.rewind(to_step=progress.step)
+    clock.started()
+    for epoch in range(progress.step // run.steps_per_epoch, config.train.epochs):
+        _train_epoch(run, epoch, progress)
+        _end_epoch(run, epoch, progress)
+    _test_best(run, progress)
+    run.writer.close()
+
+
+def _set_up(config: ml_collections.ConfigDict, store: Store, clock: Clock) -> Run:
+    """Reads and builds everything first, and only then writes into the workdir."""
+    if store.exists(build.CONFIG_FILE):
+        validate.refuse_changes(build.stored_config(store), config)
+    strategy = build.make_strategy(config)
+    words = build.stored_vocabulary(store) or build.make_vocabulary(config)
+    data = build.load_training_data(config.data, words)
+    steps_per_epoch = batch_plan.steps_per_epoch(len(data.train), config.train.batch_size)
+    with strategy.scope():
+        state = train_state.create(config, len(words))
+    if config.checkpoint.init_from and not ranked(store, "last"):
+        _start_from(config, state)
+    claim = claims.take(store)
+    store.sweep()
+    store.write(build.CONFIG_FILE, (json.dumps(config.to_dict(), indent=1) + "\n").encode())
+    store.write(build.VOCABULARY_FILE, words.to_bytes())
+    return Run(
+        config=config,
+        store=store,
+        words=words,
+        data=data,
+        strategy=strategy,
+        state=state,
+        train_steps=steps.make_train_steps(
+            strategy, state, config, config.train.epochs * steps_per_epoch
+        ),
+        scorer=Scorer(strategy, state.evaluated, config.evaluation.batch_size),
+        checkpoints=Checkpoints(store, claim, config.checkpoint.keep_last),
+        writer=MetricWriter(store),
+        clock=clock,
+        steps_per_epoch=steps_per_epoch,
+    )
+
+
+def _start_from(config: ml_collections.ConfigDict, state: TrainState) -> None:
+    """Weights of another run's best checkpoint, for a fresh run of the same network."""
+    other = open_store(config.checkpoint.init_from)
+    theirs = build.stored_config(other)
+    for field in ("embedding_size", "layer_sizes", "bidirectional", "pooling"):
+        if tuple(np.ravel(theirs.model[field])) != tuple(np.ravel(config.model[field])):
+            raise UserError(
+                f"config.model.{field}: got {config.model[field]!r}, but the run in "
+                f"config.checkpoint.init_from has {theirs.model[field]!r}; give that value"
+            )
+
+    def read(path: str, _: Manifest) -> None:
+        for model in filter(None, (state.model, state.average)):
+            train_state.load_weights(path, theirs, model)
+
+    manifest = restore(other, "best", read)
+    if manifest is None:
+        raise UserError(f"config.checkpoint.init_from: {other.url} holds no checkpoint yet")
+    print(f"Starting from the weights of {other.url}, step {manifest.step}")
+
+
+def _resume(run: Run) -> Progress:
+    """State and progress of the newest checkpoint that verifies; a fresh start when none exists."""
+
+    def read(path: str, manifest: Manifest) -> None:
+        build.check_fit(run.store, run.words, manifest)
+        if manifest.data != run.data.train.digest:
+            raise UserError(
+                f"config.data: the training reviews are not those that {run.store.url} was trained "
+                "on; give the same data, or another --workdir"
+            )
+        run.state.checkpoint().read(path).assert_consumed()
+
+    manifest = restore(run.store, "last", read)
+    if manifest is None:
+        return Progress()
+    print(f"Resuming {run.store.url} at step {manifest.step}", flush=True)
+    sums = {name: Sums(**values) for name, values in manifest.sums.items()}
+    return Progress(step=manifest.step, **sums)
+
+
+def _train_epoch(run: Run, epoch: int, progress: Progress) -> None:
+    """The rest of an epoch, from the step it stands at."""
+    config, begin = run.config, epoch * run.steps_per_epoch
+    end = begin + run.steps_per_epoch
+    plan = _plan(run, epoch)
+    tokens = _real_tokens(plan, run.data.train)
+    iterator = distribute(run.strategy, run.data.train, plan, progress.step - begin)
+    bar = ProgressBar(epoch + 1, config.train.epochs, len(plan), progress.step - begin)
+    rate = Rate()
+    while progress.step < end:
+        count = min(
+            config.train.steps_per_call,
+            end - progress.step,
+            schedule.steps_until(progress.step, config.checkpoint.every_steps),
+        )
+        for done in _call(run, iterator, count):
+            real_tokens = tokens[progress.step - begin]
+            rate.add(done.weight, real_tokens)
+            progress.step += 1
+            _account(run, progress, done, rate)
+            bar.advance(done.weight, real_tokens, progress.epoch_sums.loss)
+        if progress.step < end and schedule.due(progress.step, config.checkpoint.every_steps):
+            _save(run, progress, validation_accuracy=None)
+    bar.close()
+
+
+def _plan(run: Run, epoch: int) -> BatchPlan:
+    config = run.config
+    return batch_plan.training_plan(
+        run.data.train.lengths, config.train.batch_size, config.data.width_step, config.seed, epoch
+    )
+
+
+def _real_tokens(plan: BatchPlan, reviews: Examples) -> np.ndarray:
+    """Words of each step <int64>[steps], without padding."""
+    present = plan.ids != batch_plan.NO_REVIEW
+    return np.where(present, reviews.lengths[plan.ids], 0).sum(axis=1)
+
+
+def _call(run: Run, iterator: Iterator, count: int) -> list[StepMetrics]:
+    """`count` steps in the graph; the process's first call is one step, which compiles it."""
+    compiled = "compile" in run.clock.seconds
+    with run.clock.timed("training" if compiled else "compile"):
+        history = run.train_steps(iterator, tf.constant(count if compiled else 1))
+        history = StepMetrics(*(values.numpy().tolist() for values in history))
+    if compiled:
+        run.clock.move("training", "input wait", sum(history.input_wait))
+    return [StepMetrics(*step) for step in zip(*history, strict=True)]
+
+
+def _account(run: Run, progress: Progress, done: StepMetrics, rate: Rate) -> None:
+    """Adds a finished step to the sums and writes a line when one is due."""
+    overflow_is_handled = run.config.model.precision == "float16"
+    if not math.isfinite(done.loss_sum) or not (
+        overflow_is_handled or math.isfinite(done.gradient_norm)
+    ):
+        raise UserError(
+            f"step {progress.step}: the loss is {done.loss_sum / done.weight}, its gradient's norm "
+            f"{done.gradient_norm}; nothing was saved since: lower config.optimizer.learning_rate "
+            f"({run.config.optimizer.learning_rate}) and begin in another --workdir"
+        )
+    for sums in (progress.epoch_sums, progress.line_sums):
+        sums.add(done.loss_sum, done.weight, done.correct)
+    if schedule.due(progress.step, run.config.train.log_every_steps):
+        line = {
+            "loss": progress.line_sums.loss,
+            "accuracy": progress.line_sums.accuracy,
+            "learning_rate": done.learning_rate,
+            "gradient_norm": done.gradient_norm,
+            **rate.values(),
+        }
+        run.writer.write("train", progress.step, line)
+        progress.line_sums = Sums()
+        rate.restart()
+
+
+def _save(run: Run, progress: Progress, validation_accuracy: float | None) -> None:
+    with run.clock.timed("checkpoint"):
+        manifest = Manifest(
+            step=progress.step,
+            config=validate.decisive(run.config),
+            vocabulary=run.words.digest,
+            data=run.data.train.digest,
+            validation_accuracy=validation_accuracy,
+            sums={
+                "epoch_sums": dataclasses.asdict(progress.epoch_sums),
+                "line_sums": dataclasses.asdict(progress.line_sums),
+            },
+        )
+        run.checkpoints.save(run.state.checkpoint(), manifest)
+
+
+def _end_epoch(run: Run, epoch: int, progress: Progress) -> None:
+    """Validates, reports and saves."""
+    validation = run.data.validation
+    with run.clock.timed("evaluation"):
+        logits = run.scorer(validation, run.config.data.width_step)
+    result = metrics.evaluate(logits, validation.labels, validation.lengths)
+    run.writer.write(
+        "validation",
+        progress.step,
+        {"loss": result.loss, "accuracy": result.accuracy, "auc": result.auc},
+    )
+    plan, sums = _plan(run, epoch), progress.epoch_sums
+    padding = 1.0 - _real_tokens(plan, run.data.train).sum() / (
+        plan.widths.sum() * run.config.train.batch_size
+    )
+    shares = run.clock.shares()
+    run.writer.write(
+        "epoch",
+        progress.step,
+        {
+            "loss": sums.loss,
+            "accuracy": sums.accuracy,
+            "padding": padding,
+            "goodput": shares["training"],
+            "time": shares,
+        },
+    )
+    steps_done = f"{run.steps_per_epoch}/{run.steps_per_epoch}"
+    print(
+        f"Epoch: {epoch + 1}/{run.config.train.epochs} Batch: {steps_done} "
+        f"Train Loss: {sums.loss:.3f} Train Accuracy: {sums.accuracy:.3f} "
+        f"Val Accuracy: {result.accuracy:.3f}"
+    )
+    spent = ", ".join(f"{cause} {share:.1%}" for cause, share in shares.items())
+    print(f"  Padding: {padding:.1%}. Time: {spent}", flush=True)
+    progress.epoch_sums = Sums()
+    _save(run, progress, validation_accuracy=result.accuracy)
+
+
+def _test_best(run: Run, progress: Progress) -> None:
+    """Tests the best checkpoint; its weights take the place of the last ones in memory."""
+    manifest = restore(
+        run.store,
+        "best",
+        lambda path, _: train_state.load_weights(path, run.config, run.state.evaluated),
+    )
+    result = test(run.config.data, run.words, run.scorer, manifest)
+    run.writer.write(
+        "test",
+        progress.step,
+        {
+            "loss": result.loss,
+            "accuracy": result.accuracy,
+            "auc": result.auc,
+            "checkpoint": manifest.step,
+        },
+    )
