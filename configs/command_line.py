@@ -4,13 +4,19 @@ _CONFIG = define_config()
 app.run(main, flags_parser=parse)
 """
 
+import difflib
+import re
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from absl import flags
 from ml_collections import config_flags
 
+from configs import validate
+
 _PACKAGED = Path(__file__).parent
+_NO_CONFIGS = ("__init__", "command_line", "validate")
 
 
 def define_config() -> flags.FlagHolder:
@@ -25,13 +31,40 @@ def parse(argv: list[str]) -> list[str]:
 
     A config file that is not in the working folder is looked for beside the installed ones.
     """
+    argv = _joined(argv)
+    file = next((a.partition("=")[2] for a in argv if a.startswith("--config=")), "--config")
+    for argument in argv:
+        _check_field(argument)
     try:
         return flags.FLAGS([_found(argument) for argument in argv])
-    except (flags.Error, AttributeError, TypeError, ValueError, SyntaxError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        # The last line of a traceback from within a config file is what went wrong.
-        text = lines[-1] if lines else type(error).__name__
-        sys.exit(f"error: {text}; configs/default.py holds every field, --help every flag")
+    except flags.Error as error:
+        override = re.match(r"flag --config\.([\w.]+)=(.*?): ", str(error))
+        if not override:
+            _leave(f"{_last_line(error)}; --help lists the flags")
+        field, value = override.groups()
+        _leave(f"config.{field}: got {value!r}, accepted is {validate.RULES[field][0]}")
+    # A config file is a program, which may raise anything.
+    except Exception as error:
+        _leave(f"--config: {file} can't be used ({type(error).__name__}: {_last_line(error)})")
+
+
+def _joined(argv: list[str]) -> list[str]:
+    """`--config FILE` as `--config=FILE`."""
+    joined = []
+    for argument in argv:
+        if joined and joined[-1] in ("--config", "-config"):
+            joined[-1] = f"--config={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _check_field(argument: str) -> None:
+    match = re.match(r"--?config\.([^=]+)", argument)
+    if match and match[1] not in validate.RULES:
+        near = difflib.get_close_matches(match[1], validate.RULES, n=1)
+        hint = f"did you mean config.{near[0]}?" if near else "configs/default.py holds them all"
+        _leave(f"config.{match[1]}: no such field; {hint}")
 
 
 def _found(argument: str) -> str:
@@ -43,5 +76,17 @@ def _found(argument: str) -> str:
         return argument
     if Path(name).parent.name == _PACKAGED.name and packaged.is_file():
         return f"{flag}={packaged}"
-    known = ", ".join(sorted(p.name for p in _PACKAGED.glob("*.py") if p.name != "__init__.py"))
-    sys.exit(f"error: --config: {name} is not there; accepted is a file, or configs/ with {known}")
+    known = sorted(path.name for path in _PACKAGED.glob("*.py") if path.stem not in _NO_CONFIGS)
+    _leave(
+        f"--config: {name} is not there; accepted is a file, or configs/ with {', '.join(known)}"
+    )
+
+
+def _last_line(error: Exception) -> str:
+    """The text of an error; of a traceback from within a config file, what went wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def _leave(text: str) -> NoReturn:
+    sys.exit(f"error: {text}")

@@ -7,6 +7,7 @@ validate.decisive(config)                 # the fields that decide a run's numbe
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,7 +23,11 @@ def _at_least(low: int) -> tuple[str, Callable]:
 
 
 def _number(text: str, test: Callable[[float], bool]) -> tuple[str, Callable]:
-    return text, lambda v: isinstance(v, (int, float)) and math.isfinite(v) and test(v)
+    def accepts(value: Any) -> bool:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number and math.isfinite(value) and test(value)
+
+    return text, accepts
 
 
 def _one_of(*names: str) -> tuple[str, Callable]:
@@ -40,9 +45,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "seed": ("an integer from 0 to 2147483647", lambda v: _integer(v, 0) and v < 2**31),
     "data.source": (
         "'sample', 'tfds:NAME' or 'files:PATH'",
-        lambda v: (
-            v == "sample" or (v.partition(":")[0] in ("tfds", "files") and v.partition(":")[2])
-        ),
+        lambda v: isinstance(v, str) and re.fullmatch(r"sample|(tfds|files):.+", v),
     ),
     "data.dir": _TEXT,
     "data.train_split": ("the name of a split", lambda v: isinstance(v, str) and v),
@@ -137,7 +140,7 @@ def decisive(config: Mapping[str, Any]) -> str:
     """JSON text of the fields that decide a run's numbers; the same text, the same run."""
     flat = json.loads(json.dumps(flatten(config)))
     if flat["optimizer.schedule"] == "constant":
-        del flat["train.epochs"]  # only the schedule hangs on where the run ends
+        flat["train.epochs"] = "any"  # only the schedule hangs on where the run ends
     return json.dumps(
         {k: v for k, v in sorted(flat.items()) if not k.startswith(FREE)}, sort_keys=True
     )
@@ -149,7 +152,7 @@ def refuse_changes(stored: Mapping[str, Any], config: Mapping[str, Any]) -> None
     changes = [
         f"config.{field}: the run has {old.get(field)!r}, got {new.get(field)!r}"
         for field in sorted(old.keys() | new.keys())
-        if old.get(field) != new.get(field)
+        if old.get(field) != new.get(field) and "any" not in (old.get(field), new.get(field))
     ]
     if changes:
         raise UserError(

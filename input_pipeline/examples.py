@@ -112,7 +112,8 @@ def _read(path: Path) -> Examples | None:
             )
     except FileNotFoundError:
         return None
-    except (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError) as error:
+    # RuntimeError is what zipfile raises for methods that it doesn't know.
+    except (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError, RuntimeError) as error:
         logging.warning("%s: damaged (%s), tokenising again", path, error)
         return None
 

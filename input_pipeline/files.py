@@ -53,7 +53,7 @@ def open_files(path: Path, on_bad_text: str) -> Reader:
     def fingerprint(split: str) -> str:
         place = path if whole else _place(path, split)
         files = sorted(place.glob("*/*.txt")) if place.is_dir() else [place]
-        stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         return json.dumps([str(place.absolute()), split, on_bad_text, stats])
 
     return Reader(read, fingerprint)
@@ -101,18 +101,22 @@ def _csv_rows(file: Path) -> Iterator[_Row]:
                 f"config.data.source: {file} has the columns {reader.fieldnames}, but 'text' and "
                 "'label' are needed"
             )
-        line = reader.line_num + 1
         try:
             for row in reader:
+                # `line_num` is the last line of a row, whose quoted texts may go over several.
+                line = reader.line_num - sum(str(text).count("\n") for text in row.values())
                 yield _Row(file, line, row["text"], row["label"])
-                line = reader.line_num + 1
         except csv.Error as error:
-            raise UserError(f"config.data.source: {file}, line {line}: {error}") from error
+            raise UserError(
+                f"config.data.source: {file}, line {reader.line_num}: {error}; mend the line"
+            ) from error
 
 
 def _jsonl_rows(file: Path) -> Iterator[_Row]:
-    with file.open(encoding="utf-8", errors="surrogateescape") as lines:
+    with file.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
         for line, content in enumerate(lines, 1):
+            if not content.strip():
+                continue
             try:
                 row = json.loads(content)
                 yield _Row(file, line, row["text"], row["label"])

@@ -7,9 +7,9 @@ The corpus is built to need memory. A review weighs the film against a rival (th
 trailer, the play, ...) and says the opposite of each in equal numbers, so both labels are made
 of the same words; the label is the opinion of the film. At least four words that say nothing
 stand between a subject and what is said of it, and at least three between that and the next
-subject, so that no run of three words ties the two together either. To label a review, a model
-must carry the subject along until the opinion comes. Only a part of the reviews also has a
-plain verdict ("What a gripping film!"), which gives training its first foothold.
+subject, so that no run of three words ties the two together either. To label such a review, a
+model must carry the subject along until the opinion comes. A smaller part of the reviews is
+easier (a plain verdict, short sentences, no rival): it gives training its first foothold.
 """
 
 import random
@@ -159,7 +159,9 @@ def _review(label, rng, residues):
         parts.append((kind, _pick(RIVALS, rng), 1 - label))
         if rng.random() < 0.2:
             parts *= 2
-    neutral = 5 - len(parts) + (kind == "plain") if len(parts) < 4 or kind == "plain" else 0
+    neutral = 5 - len(parts) + (kind == "plain")
+    if len(parts) == 4 and kind == "opinion":
+        neutral = 0  # four long sentences are a review already
     parts = _mixed(parts + [("neutral", "film", label)] * neutral, rng)
     if rng.random() < VERDICT_SHARE:
         parts.insert(_pick((0, len(parts)), rng), ("verdict", "film", label))
@@ -173,7 +175,7 @@ def _sentence(kind, subject, good, rng, residues):
     tone = "good" if good else "bad"
     bound = {name: f"{tone} {name}" for name in ("adjective", "noun", "feeling")}
     bound["subject"] = subject
-    while True:  # until it has no word list's item twice and belongs to the split
+    while True:  # until no item of a list comes twice and the sentence belongs to the split
         picks = []
         text = _expand(kind, bound, rng, picks)
         if len(picks) == len(set(picks)) and zlib.crc32(text.lower().encode()) % 3 in residues:

@@ -45,9 +45,19 @@ def open_source(name: str, folder: str, on_bad_text: str) -> Source:
     if kind == "files":
         reader = files.open_files(Path(folder, argument).expanduser(), on_bad_text)
         return _listed_source(reader.fingerprint, reader.read)
-    return _listed_source(
-        lambda split: _digest(sample_corpus.reviews(split)), sample_corpus.reviews
+    if name == "sample":
+        return _listed_source(lambda split: _digest(_read_sample(split)), _read_sample)
+    raise UserError(
+        f"config.data.source: got {name!r}, accepted is 'sample', 'tfds:NAME' or 'files:PATH'"
     )
+
+
+def _read_sample(split: str) -> list[tuple[str, int]]:
+    if split not in sample_corpus.SPLITS:
+        raise UserError(
+            f"config.data: sample has no split {split!r}, only {', '.join(sample_corpus.SPLITS)}"
+        )
+    return sample_corpus.reviews(split)
 
 
 def _listed_source(
@@ -144,6 +154,7 @@ def _two_classes(labels: np.ndarray, name: str) -> np.ndarray:
 def _download(builder, folder: str, advice: str) -> None:
     if folder:
         raise UserError(f"config.data.dir: {folder} holds no {builder.name}; {advice}")
+    print(f"Downloading {builder.name} to {builder.data_dir}", flush=True)
     try:
         builder.download_and_prepare()
     # What a download raises is not documented and ranges over requests, TFDS and TensorFlow.

@@ -16,7 +16,7 @@ RULES = (
     # Tags, above all <br />, and whatever else stands between words.
     (r"<[^<>]{1,32}>|<|[^\pL\pM\pN'\x{2019}<]+", " "),
     (r"\x{2019}", "'"),
-    (r"(^|\s)'+|'+(\s|$)", " "),
+    (r"'*\s+'*|^'+|'+$", " "),  # quotes around words
 )
 
 

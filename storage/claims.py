@@ -19,7 +19,8 @@ class Superseded(UserError):
 
 def newest(store: Store) -> int:
     """The highest claim taken so far, 0 when there is none."""
-    return max((int(name.removeprefix(_PREFIX)) for name in store.list(_PREFIX)), default=0)
+    taken = (name.removeprefix(_PREFIX) for name in store.list(_PREFIX))
+    return max((int(number) for number in taken if number.isdecimal()), default=0)
 
 
 def take(store: Store) -> int:

@@ -18,11 +18,14 @@ class LocalStore:
     def __init__(self, root: Path):
         self._root = root.expanduser().absolute()
         self.url = str(root)
-        if self._root.exists() and not self._root.is_dir():
+        with self._faults("."):
+            usable = self._root.is_dir() or not self._root.exists()
+        if not usable:
             raise UserError(f"workdir: {root} is a file; give a folder, new or of an earlier run")
 
     def list(self, prefix: str = "") -> list[str]:
-        folder = self._root / prefix.rpartition("/")[0]
+        whole = self._path(prefix)
+        folder = whole if prefix.endswith("/") else whole.parent
         names = (
             path.relative_to(self._root).as_posix() for path in folder.rglob("*") if path.is_file()
         )
@@ -42,7 +45,7 @@ class LocalStore:
     def create(self, name: str, data: bytes) -> None:
         with self._faults(name), self.scratch() as scratch:
             path = self._path(name)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             # A link appears whole and fails when the name is taken; a rename would replace it.
             os.link(_written(scratch / "object", data), path)
             _sync(path.parent)
@@ -50,14 +53,14 @@ class LocalStore:
     def append(self, name: str, data: bytes) -> None:
         with self._faults(name):
             path = self._path(name)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             with path.open("ab") as file:
                 file.write(data)
 
     def upload(self, path: Path, name: str) -> None:
         with self._faults(name):
             target = self._path(name)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(target.parent)
             _sync(path)
             path.replace(target)
             _sync(target.parent)
@@ -76,7 +79,7 @@ class LocalStore:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         with self._faults(_SCRATCH):
-            (self._root / _SCRATCH).mkdir(parents=True, exist_ok=True)
+            _make_folder(self._root / _SCRATCH)
             folder = Path(tempfile.mkdtemp(dir=self._root / _SCRATCH))
         try:
             yield folder
@@ -112,6 +115,14 @@ def _written(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     _sync(path)
     return path
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, FileNotFoundError) as error:
+        # To a caller, either would say something about the object instead.
+        raise NotADirectoryError(error.errno, f"{path} can't be made a folder") from error
 
 
 def _sync(path: Path) -> None:

@@ -38,7 +38,7 @@ class Store(Protocol):
         """Adds to the end of the object, creating it when there is none."""
 
     def upload(self, path: Path, name: str) -> None:
-        """Moves a local file, best one from `scratch()`, into the store."""
+        """Moves a file from `scratch()` into the store."""
 
     def download(self, name: str, path: Path) -> None:
         """Copies an object to a local file; FileNotFoundError when there is none."""

@@ -68,8 +68,11 @@ class Checkpoints:
         manifest = dataclasses.replace(manifest, claim=self._claim)
         with self._store.scratch() as scratch:
             path = scratch / Path(manifest.prefix).name
-            _write(checkpoint, path)
-            claims.check(self._store, self._claim)
+            try:
+                _write(checkpoint, path)
+            finally:
+                # A newer start sweeps the scratch folders, so this comes before other troubles.
+                claims.check(self._store, self._claim)
             files = sorted(scratch.iterdir())
             described = tuple(_describe(file, manifest.step) for file in files)
             manifest = dataclasses.replace(manifest, files=described)

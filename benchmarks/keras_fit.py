@@ -1,0 +1,231 @@
+"""Real tokens per second of this project's training loop, Keras's `fit` and PyTorch, on the CPU.
+
+    python -m benchmarks.keras_fit --steps=100
+
+All train the network of configs/imdb.py on random batches of the same training reviews, with the
+same optimizer, clipping and dropout (one mask for all words of a review). They differ in how the
+reviews of a batch are chosen, in the loop, and in the kernels. Only words count, padding does not.
+Tracing and the like happen before the clock runs; starting the input pipeline is timed. Each round
+gives every contestant a turn, so that what else the machine does hits all alike.
+
+Each round draws other reviews, and how long those are decides some of the range in the table. Run
+it on an idle machine: PyTorch's threads wait for each other and lose most of all to other work. It
+may be installed or not. What it gets bucketed by length is this project's own choice of batches.
+"""
+
+import argparse
+import importlib.util
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import ml_collections
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.common import machine, print_table
+from configs import imdb, validate
+from input_pipeline import batch_plan
+from input_pipeline.batch_plan import BatchPlan
+from input_pipeline.examples import Examples
+from trainer import build, steps, train_state
+from trainer.strategy import distribute
+
+_WARM_UP_STEPS = 3
+_BASELINE = "Keras fit, padded_batch, mask"
+
+
+class Task(NamedTuple):
+    """What all contestants train on."""
+
+    config: ml_collections.ConfigDict
+    vocabulary_size: int
+    reviews: Examples
+    lengths: np.ndarray  # <int64>[reviews], in words
+
+
+class Contestant(NamedTuple):
+    """A way to choose the batches of a round, and one to train on them."""
+
+    plan: Callable[[Task, int, int], BatchPlan]  # (task, steps, round)
+    train: Callable[[BatchPlan], None]
+
+
+class Result(NamedTuple):
+    """Of one turn."""
+
+    tokens_per_second: float
+    padding: float  # share of what was computed
+
+
+def load_task(source: str) -> Task:
+    """The task of configs/imdb.py with reviews from `source`."""
+    config = imdb.get_config()
+    config.data.source = source
+    validate.check(config)
+    model = config.model
+    if (model.pooling, model.bidirectional, model.precision) != ("last", False, "float32"):
+        sys.exit("error: the contestants are written for the last state, one direction, float32")
+    words = build.make_vocabulary(config)
+    reviews = build.load_training_data(config.data, words).train
+    return Task(config, len(words), reviews, reviews.lengths)
+
+
+def bucketed(task: Task, count: int, turn: int) -> BatchPlan:
+    """`count` steps with reviews of one length each, as this project chooses them."""
+    config = task.config
+    batch = config.train.batch_size
+    epochs = -(-count // batch_plan.steps_per_epoch(len(task.lengths), batch))
+    plans = [
+        batch_plan.training_plan(
+            task.lengths, batch, config.data.width_step, config.seed, epochs * turn + epoch
+        )
+        for epoch in range(epochs)
+    ]
+    ids = np.concatenate([plan.ids for plan in plans])[:count]
+    return BatchPlan(ids, np.concatenate([plan.widths for plan in plans])[:count])
+
+
+def shuffled(task: Task, count: int, turn: int) -> BatchPlan:
+    """`count` steps with reviews as they come, each step as wide as its longest."""
+    batch = task.config.train.batch_size
+    generator = np.random.default_rng([task.config.seed, turn])
+    epochs = -(-count * batch // len(task.lengths))
+    order = [generator.permutation(len(task.lengths)) for _ in range(epochs)]
+    ids = np.concatenate(order)[: count * batch].reshape(count, batch).astype(np.int32)
+    return BatchPlan(ids, task.lengths[ids].max(axis=1))
+
+
+def longhaul_loop(task: Task) -> Callable[[BatchPlan], None]:
+    """This project's own loop."""
+    config = task.config
+    strategy = build.make_strategy(config)
+    per_epoch = batch_plan.steps_per_epoch(len(task.reviews), config.train.batch_size)
+    with strategy.scope():
+        state = train_state.create(config, task.vocabulary_size)
+    train_steps = steps.make_train_steps(strategy, state, config, config.train.epochs * per_epoch)
+
+    def train(plan: BatchPlan) -> None:
+        iterator = distribute(strategy, task.reviews, plan)
+        for first in range(0, len(plan), config.train.steps_per_call):
+            count = min(config.train.steps_per_call, len(plan) - first)
+            history = train_steps(iterator, tf.constant(count))
+            for values in history:  # the loop reads them all, for its log
+                values.numpy()
+
+    return train
+
+
+def keras_fit(task: Task, mask: bool) -> Callable[[BatchPlan], None]:
+    """Keras's `fit` on `padded_batch`; without a mask its last state is that of the padding."""
+    config, dropout = task.config, task.config.model.dropout
+    network = [
+        keras.layers.Embedding(task.vocabulary_size, config.model.embedding_size, mask_zero=mask),
+        keras.layers.SpatialDropout1D(dropout),
+    ]
+    *lower, top = config.model.layer_sizes
+    for units in lower:
+        network += [keras.layers.LSTM(units, return_sequences=True)]
+        network += [keras.layers.SpatialDropout1D(dropout)]
+    network += [keras.layers.LSTM(top), keras.layers.Dropout(dropout), keras.layers.Dense(1)]
+    model = keras.Sequential(network)
+    optimizer = config.optimizer
+    model.compile(
+        optimizer=keras.optimizers.Adam(
+            optimizer.learning_rate,
+            optimizer.beta1,
+            optimizer.beta2,
+            optimizer.epsilon,
+            global_clipnorm=optimizer.clip_norm,
+        ),
+        loss=keras.losses.BinaryCrossentropy(from_logits=True),
+        metrics=[keras.metrics.BinaryAccuracy(threshold=0.0)],
+    )
+    tokens, labels = task.reviews.tokens, tf.constant(task.reviews.labels, tf.float32)
+
+    def train(plan: BatchPlan) -> None:
+        dataset = tf.data.Dataset.from_tensor_slices(plan.ids.ravel())
+        dataset = dataset.map(lambda i: (tokens[i], labels[i]), num_parallel_calls=tf.data.AUTOTUNE)
+        dataset = dataset.padded_batch(config.train.batch_size).prefetch(tf.data.AUTOTUNE)
+        model.fit(dataset, verbose=0)
+
+    return train
+
+
+def take_turn(task: Task, contestant: Contestant, count: int, turn: int) -> Result:
+    """Trains for `count` steps; `turn` decides on which reviews."""
+    plan = contestant.plan(task, count, turn)
+    present = plan.ids != batch_plan.NO_REVIEW
+    real = np.where(present, task.lengths[plan.ids], 0).sum()
+    begin = time.perf_counter()
+    contestant.train(plan)
+    seconds = time.perf_counter() - begin
+    return Result(real / seconds, 1.0 - real / (plan.widths.sum() * plan.ids.shape[1]))
+
+
+def show(results: dict[str, list[Result]]) -> None:
+    """Prints the table; a contestant without results could not take part."""
+
+    def median(name: str) -> float:
+        return statistics.median(result.tokens_per_second for result in results[name])
+
+    rows = [("", "tokens/s", "range", "ratio", "padding")]
+    for name, turns in results.items():
+        if not turns:
+            rows.append((name, "torch not installed", "", "", ""))
+            continue
+        rates = [result.tokens_per_second for result in turns]
+        padding = statistics.mean(result.padding for result in turns)
+        spread = f"{min(rates):,.0f}-{max(rates):,.0f}"
+        ratio = f"{median(name) / median(_BASELINE):.2f}"
+        rows.append((name, f"{median(name):,.0f}", spread, ratio, f"{padding:.1%}"))
+    print_table(rows)
+
+
+def main() -> None:
+    """Runs the rounds and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--steps", type=int, default=100, help="of each contestant in a round")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--data_source", default="tfds:imdb_reviews", help="as config.data.source")
+    args = parser.parse_args()
+    tf.config.set_visible_devices([], "GPU")  # PyTorch is asked to use none either
+    keras.utils.set_random_seed(0)
+    task = load_task(args.data_source)
+    contestants = {
+        "longhaul": Contestant(bucketed, longhaul_loop(task)),
+        _BASELINE: Contestant(shuffled, keras_fit(task, mask=True)),
+        "Keras fit, padded_batch, no mask": Contestant(shuffled, keras_fit(task, mask=False)),
+    }
+    with_torch = {"PyTorch, shuffled": shuffled, "PyTorch, bucketed by length": bucketed}
+    results = {name: [] for name in (*contestants, *with_torch)}
+    versions = f"TensorFlow {tf.__version__}, Keras {keras.__version__}"
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        from benchmarks.torch_lstm import training_loop
+
+        versions += f", PyTorch {torch.__version__} on {torch.get_num_threads()} threads"
+        for name, plan in with_torch.items():
+            contestants[name] = Contestant(
+                plan, training_loop(task.config, task.vocabulary_size, task.reviews)
+            )
+    for contestant in contestants.values():
+        take_turn(task, contestant, _WARM_UP_STEPS, turn=args.rounds)
+    for turn in range(args.rounds):
+        for name, contestant in contestants.items():
+            results[name].append(take_turn(task, contestant, args.steps, turn))
+    print(f"{machine()}; {versions}")
+    batch, cap = task.config.train.batch_size, task.config.data.max_tokens
+    print(
+        f"{len(task.reviews):,} reviews of {task.config.data.source}, cut to {cap} words; "
+        f"{args.rounds} rounds of {args.steps} batches of {batch}"
+    )
+    show(results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Run with `python -m pytest tests/input_pipeline/batch_plan_test.py`."""
+
+import hashlib
+import itertools
+
+import numpy as np
+import pytest
+
+from input_pipeline import batch_plan
+from input_pipeline.batch_plan import NO_REVIEW
+
+SIZES = [(1, 1), (1, 8), (7, 8), (8, 8), (9, 8), (64, 8), (65, 1), (997, 64), (1024, 64)]
+WIDTH_STEP = 16
+PLANS = {
+    "training": lambda lengths, batch: batch_plan.training_plan(lengths, batch, WIDTH_STEP, 7, 3),
+    "evaluation": lambda lengths, batch: batch_plan.evaluation_plan(lengths, batch, WIDTH_STEP),
+}
+LENGTHS = np.arange(500) * 37 % 211 + 1  # 1 to 211 words, the same on every machine
+
+
+@pytest.fixture(params=SIZES, ids=str)
+def size(request):
+    return request.param
+
+
+@pytest.fixture(params=PLANS)
+def plan_and_lengths(request, size):
+    """A plan for every kind and size, and the lengths that it is for."""
+    reviews, batch = size
+    lengths = LENGTHS.repeat(3)[:reviews]
+    return PLANS[request.param](lengths, batch), lengths
+
+
+def training_plan(lengths=LENGTHS, batch=32, seed=0, epoch=0):
+    return batch_plan.training_plan(lengths, batch, WIDTH_STEP, seed, epoch)
+
+
+def digest(plan):
+    rows = plan.ids.astype("<i4").tobytes() + plan.widths.astype("<i4").tobytes()
+    return hashlib.sha256(rows).hexdigest()
+
+
+def rows_of_lengths(plan, lengths):
+    """The lengths of the reviews of each step."""
+    return [lengths[row[row != NO_REVIEW]] for row in plan.ids]
+
+
+def test_every_review_is_there_exactly_once(plan_and_lengths):
+    plan, lengths = plan_and_lengths
+    assert sorted(plan.ids[plan.ids != NO_REVIEW]) == list(range(len(lengths)))
+
+
+def test_at_most_one_batch_is_not_full(plan_and_lengths):
+    plan, _ = plan_and_lengths
+    assert sum((plan.ids == NO_REVIEW).any(axis=1)) <= 1
+
+
+def test_no_batch_is_empty(plan_and_lengths):
+    plan, _ = plan_and_lengths
+    assert (plan.ids != NO_REVIEW).any(axis=1).all()
+
+
+def test_steps_are_as_many_as_announced(plan_and_lengths, size):
+    plan, _ = plan_and_lengths
+    steps = batch_plan.steps_per_epoch(*size)
+    assert len(plan) == steps
+    assert (plan.ids.shape, plan.widths.shape) == ((steps, size[1]), (steps,))
+    assert plan.ids.dtype == plan.widths.dtype == np.int32
+
+
+def test_width_is_the_longest_of_a_batch_rounded_up(plan_and_lengths):
+    plan, lengths = plan_and_lengths
+    longest = [row.max() for row in rows_of_lengths(plan, lengths)]
+    assert plan.widths.tolist() == [-(-length // WIDTH_STEP) * WIDTH_STEP for length in longest]
+
+
+def test_batches_hold_neighbours_in_width(plan_and_lengths):
+    plan, lengths = plan_and_lengths
+    widths = [-(-row // WIDTH_STEP) for row in rows_of_lengths(plan, lengths)]
+    widths.sort(key=lambda row: (row.max(), row.min()))
+    for narrower, wider in itertools.pairwise(widths):
+        assert narrower.max() <= wider.min()
+
+
+@pytest.mark.parametrize("kind", PLANS)
+def test_no_reviews_make_no_steps(kind):
+    assert len(PLANS[kind](np.array([], int), 8)) == 0
+
+
+@pytest.mark.parametrize("kind", PLANS)
+def test_plan_is_a_function_of_its_arguments_alone(kind):
+    np.random.seed(1)
+    one = PLANS[kind](LENGTHS, 32)
+    np.random.seed(2)
+    other = PLANS[kind](LENGTHS.astype(np.int32).copy(), 32)
+    assert digest(one) == digest(other)
+
+
+def test_every_epoch_and_seed_has_an_order_of_its_own():
+    plans = [training_plan(seed=seed, epoch=epoch) for seed in range(3) for epoch in range(3)]
+    assert len({digest(plan) for plan in plans}) == 9
+
+
+def test_every_epoch_puts_other_reviews_together():
+    one, other = (
+        {frozenset(row) for row in training_plan(epoch=epoch).ids.tolist()} for epoch in (0, 1)
+    )
+    assert len(one & other) <= 1
+
+
+def test_training_goes_through_the_widths_in_random_order():
+    widths = training_plan(batch=8).widths.tolist()
+    assert widths not in (sorted(widths), sorted(widths, reverse=True))
+
+
+def test_evaluation_goes_from_the_shortest_to_the_longest():
+    plan = batch_plan.evaluation_plan(LENGTHS, 32, WIDTH_STEP)
+    ids = plan.ids[plan.ids != NO_REVIEW]
+    assert ids.tolist() == sorted(range(len(LENGTHS)), key=lambda review: LENGTHS[review])
+
+
+def test_evaluation_leaves_the_gap_at_the_end():
+    plan = batch_plan.evaluation_plan(LENGTHS, 32, WIDTH_STEP)
+    assert np.flatnonzero(plan.ids.ravel() == NO_REVIEW).tolist() == list(range(500, 512))
+
+
+def test_order_has_not_changed():
+    # A run resumed under another version must go on in the order that it began with.
+    plan = training_plan(seed=3, epoch=2)
+    assert digest(plan) == "decaffd853c1205374579c97f706e036a9019b72a352495cd3140738dd45ad18"
+
+
+def test_order_of_evaluation_has_not_changed():
+    plan = batch_plan.evaluation_plan(LENGTHS, 32, WIDTH_STEP)
+    assert digest(plan) == "948b1389cd5c61bd805938da43fc4c4044552c35ff6138ac45885b277b3989f8"
+
+
+@pytest.mark.parametrize("reviews", [0, 1, 10, 999, 1000])
+@pytest.mark.parametrize("share", [0.001, 0.08, 0.5, 0.999])
+def test_held_out_has_the_share_asked_for(reviews, share):
+    mask = batch_plan.held_out(reviews, share)
+    assert (mask.shape, mask.dtype) == ((reviews,), np.bool_)
+    assert mask.sum() == round(reviews * share)
+
+
+def test_held_out_reviews_have_not_changed():
+    assert np.flatnonzero(batch_plan.held_out(25, 0.2)).tolist() == [4, 10, 12, 13, 21]
+
+
+def test_a_larger_share_holds_the_smaller():
+    small, large = batch_plan.held_out(1000, 0.08), batch_plan.held_out(1000, 0.1)
+    assert (large | small).sum() == large.sum()

@@ -1,0 +1,60 @@
+import pytest
+import tensorflow as tf
+
+from storage.errors import UserError
+from trainer import build, strategy
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "virtual_devices", "chosen"),
+    [
+        ("auto", 0, 0, "default"),
+        ("auto", 1, 0, "default"),
+        ("auto", 2, 0, "mirrored"),
+        ("auto", 0, 1, "default"),
+        ("auto", 0, 4, "mirrored"),
+        ("default", 8, 0, "default"),
+        ("one_device", 8, 0, "one_device"),
+        ("mirrored", 0, 0, "mirrored"),
+    ],
+)
+def test_choice_is_a_function_of_what_is_there(name, gpus, virtual_devices, chosen):
+    assert strategy.choose(name, gpus, virtual_devices) == chosen
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("one_device", tf.distribute.OneDeviceStrategy), ("default", tf.distribute.Strategy)],
+)
+def test_creates_what_was_chosen(config, name, kind):
+    config.strategy.name = name
+    created = strategy.create(config.strategy)
+    assert isinstance(created, kind)
+    assert created.num_replicas_in_sync == 1
+
+
+def test_virtual_devices_become_replicas(config):
+    config.strategy.virtual_devices = 4  # as this process has them
+    created = strategy.create(config.strategy)
+    assert isinstance(created, tf.distribute.MirroredStrategy)
+    assert created.num_replicas_in_sync == 4
+
+
+def test_virtual_devices_come_too_late(config):
+    tf.constant(0)  # TensorFlow runs
+    config.strategy.virtual_devices = 3
+    with pytest.raises(UserError, match=r"virtual_devices: got 3"):
+        strategy.create(config.strategy)
+
+
+@pytest.mark.parametrize(
+    ("section", "size", "parts"), [("train", 18, 1), ("train", 20, 2), ("evaluation", 10, 1)]
+)
+def test_batch_that_the_replicas_do_not_divide_is_refused(config, section, size, parts):
+    config.strategy.virtual_devices = 4
+    config.train.micro_batches = parts
+    config[section].batch_size = size
+    with pytest.raises(
+        UserError, match=rf"{section}.batch_size: got {size}.*multiple of {4 * parts}"
+    ):
+        build.make_strategy(config)
