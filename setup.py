@@ -32,6 +32,12 @@ setup(
         "tqdm>=4.66,<5",
     ],
     extras_require={
-        "test": ["pytest>=8,<10", "ruff>=0.8,<1", "scikit-learn>=1.4,<2", "build>=1,<2"],
+        "test": [
+            "pytest>=8,<10",
+            "ruff>=0.8,<1",
+            "scikit-learn>=1.4,<2",
+            "build>=1,<2",
+            "setuptools>=68",
+        ],
     },
 )

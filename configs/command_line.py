@@ -71,15 +71,13 @@ def _found(argument: str) -> str:
     flag, separator, name = argument.partition("=")
     if flag.lstrip("-") != "config" or not separator:
         return argument
-    packaged = _PACKAGED / Path(name).name
     if Path(name).is_file():
         return argument
-    if Path(name).parent.name == _PACKAGED.name and packaged.is_file():
-        return f"{flag}={packaged}"
-    known = sorted(path.name for path in _PACKAGED.glob("*.py") if path.stem not in _NO_CONFIGS)
-    _leave(
-        f"--config: {name} is not there; accepted is a file, or configs/ with {', '.join(known)}"
-    )
+    packaged = _PACKAGED / Path(name).name
+    if Path(name).parent.name != _PACKAGED.name or not packaged.is_file():
+        known = sorted(path.name for path in _PACKAGED.glob("*.py") if path.stem not in _NO_CONFIGS)
+        _leave(f"--config: {name} is not there; accepted is a file, or configs/{'|'.join(known)}")
+    return f"{flag}={packaged}"
 
 
 def _last_line(error: Exception) -> str:

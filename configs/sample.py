@@ -13,6 +13,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.vocabulary_size = 2_000
     config.model.embedding_size = 64
     config.model.layer_sizes = (64, 32)
+    config.model.pooling = "max"
+    config.model.dropout = 0.3
     config.train.epochs = 8
     config.optimizer.learning_rate = 4e-3
     config.optimizer.schedule = "cosine"

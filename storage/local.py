@@ -24,8 +24,8 @@ class LocalStore:
             raise UserError(f"workdir: {root} is a file; give a folder, new or of an earlier run")
 
     def list(self, prefix: str = "") -> list[str]:
-        whole = self._path(prefix)
-        folder = whole if prefix.endswith("/") else whole.parent
+        self._path(prefix)  # refuses one that leads out of the store
+        folder = self._root / prefix.rpartition("/")[0]
         names = (
             path.relative_to(self._root).as_posix() for path in folder.rglob("*") if path.is_file()
         )

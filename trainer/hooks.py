@@ -25,7 +25,7 @@ class Clock:
 
     def started(self) -> None:
         """Counts all time so far for `start`."""
-        self.seconds = {"start": self._now() - self._started}
+        self.seconds = {"start": self._now() - self._started, "training": 0.0}
 
     @contextlib.contextmanager
     def timed(self, cause: str) -> Iterator[None]:

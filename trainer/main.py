@@ -14,6 +14,7 @@ from absl import app, flags, logging
 
 from configs import command_line, validate
 from storage.errors import UserError
+from trainer.quiet import quiet_start
 
 _STARTED = time.monotonic()
 _STOPPED_FROM_OUTSIDE = 75  # the exit code that says: run me again
@@ -47,9 +48,11 @@ def _run_mode(config) -> None:
     elif _MODE.value == "train_and_evaluate":
         raise UserError("--config: missing; give a config such as configs/sample.py")
     # Imported now: a mistake in the flags shouldn't wait for TensorFlow.
-    from storage.store import open_store
-    from trainer import build, evaluate, hooks, predict, train
+    with quiet_start():
+        from storage.store import open_store
+        from trainer import build, evaluate, hooks, predict, strategy, train
 
+        strategy.devices()
     store = open_store(_WORKDIR.value)
     if _MODE.value == "train_and_evaluate":
         train.train_and_evaluate(config, store, hooks.Clock(started=_STARTED))

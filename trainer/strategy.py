@@ -17,6 +17,11 @@ from input_pipeline.pipeline import Batch
 from storage.errors import UserError
 
 
+def devices(kind: str = "CPU") -> int:
+    """How many devices of a kind the machine has; the first call starts TensorFlow's platforms."""
+    return len(tf.config.list_physical_devices(kind))
+
+
 def choose(name: str, gpus: int, virtual_devices: int) -> str:
     """The strategy meant by `name`, a pure function of what the machine has."""
     if name == "auto":
@@ -29,7 +34,7 @@ def create(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
 
     Raises UserError when virtual devices are asked for too late or beside GPUs.
     """
-    gpus = len(tf.config.list_physical_devices("GPU"))
+    gpus = devices("GPU")
     if config.virtual_devices:
         if gpus:
             raise UserError(

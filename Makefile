@@ -1,0 +1,38 @@
+# `make train` and `make test` each set up what they need in .venv and stand alone.
+VENV ?= .venv
+# Another TensorFlow: make test TF=2.20.0
+TF ?=
+PYTHON := $(VENV)/bin/python
+INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check
+
+.PHONY: train test test-slow benchmark clean
+
+train: $(VENV)/base$(TF)
+	$(PYTHON) -m trainer --config=configs/sample.py --workdir=runs/sample
+	$(PYTHON) -m trainer --mode=predict --workdir=runs/sample \
+	  --text="The trailer, which came my way last spring, was dull and clumsy, if you ask me. The film, which my sister pressed on me over the holidays, turned out to be wonderful from beginning to end." \
+	  --text="The novel, which I had put off for a year, struck me as superb for the most part. As far as the film goes, though my wife may not agree, I came away disappointed, if you ask me."
+
+test: $(VENV)/test$(TF)
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m pytest
+
+test-slow: $(VENV)/test$(TF)
+	$(PYTHON) -m pytest -m slow
+
+benchmark: $(VENV)/test$(TF)
+	$(PYTHON) -m benchmarks.keras_fit
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info runs/sample
+
+$(VENV)/base$(TF): setup.py
+	python3 -m venv $(VENV)
+	$(INSTALL) --editable . $(if $(TF),tensorflow==$(TF))
+	touch $@
+
+$(VENV)/test$(TF): setup.py
+	python3 -m venv $(VENV)
+	$(INSTALL) --editable '.[test]' $(if $(TF),tensorflow==$(TF))
+	touch $@

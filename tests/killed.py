@@ -1,0 +1,42 @@
+"""Runs the trainer and kills it, with SIGKILL, when it reaches a place for the n-th time.
+
+python -m tests.killed save 3 --config=configs/sample.py --workdir=runs/sample
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from storage.local import LocalStore
+from trainer import main, scorer, train
+
+# Where a run can be hit: the owner and the name of the function.
+PLACES = {
+    "start": (train.build, "load_training_data"),
+    "step": (train, "_call"),
+    "save": (LocalStore, "upload"),  # between the files of a checkpoint, or before config.json
+    "manifest": (train.Checkpoints, "_retire"),  # right after a manifest
+    "evaluation": (scorer.Scorer, "__call__"),
+}
+
+
+def kill_at(place: str, number: int) -> None:
+    """Arms the place."""
+    owner, name = PLACES[place]
+    function, calls = getattr(owner, name), 0
+
+    def counted(*args, **kwargs) -> Callable:
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **kwargs)
+
+    setattr(owner, name, counted)
+
+
+if __name__ == "__main__":
+    kill_at(sys.argv[1], int(sys.argv[2]))
+    del sys.argv[1:3]
+    main.run()

@@ -1,0 +1,37 @@
+"""A run that the tests of training, evaluation and prediction look at, trained once."""
+
+import shutil
+from pathlib import Path
+
+import ml_collections
+import pytest
+
+from storage.store import open_store
+from tests.conftest import small_config
+from trainer import train
+from trainer.hooks import Clock
+
+
+@pytest.fixture(scope="session")
+def run_config(reviews) -> ml_collections.ConfigDict:
+    """Two epochs of 41 steps, a checkpoint every 20, a train line every 10."""
+    config = small_config()
+    config.data.source = f"files:{reviews}"
+    config.train.update(log_every_steps=10, steps_per_call=4)
+    config.checkpoint.update(every_steps=20, keep_last=3)
+    config.evaluation.batch_size = 64
+    return config
+
+
+@pytest.fixture(scope="session")
+def finished(run_config, tmp_path_factory) -> Path:
+    """The workdir of such a run, uninterrupted; not to be changed."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    train.train_and_evaluate(run_config, open_store(str(folder)), Clock())
+    return folder
+
+
+@pytest.fixture
+def workdir(finished, tmp_path) -> Path:
+    """A copy of that workdir, to be changed at will."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))

@@ -1,0 +1,109 @@
+"""The command as users run it: processes of their own, killed and started again."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from configs import default, validate
+from tests.trainer.train_test import numbers, tensors
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def command(*flags: str, module: tuple[str, ...] = ("trainer",)) -> list[str]:
+    return [sys.executable, "-m", *module, *map(str, flags)]
+
+
+def run(*arguments, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command(*arguments, **options), cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="session")
+def flags(run_config) -> list[str]:
+    """The command line of the run that `finished` is."""
+    usual = validate.flatten(default.get_config())
+    changed = {k: v for k, v in validate.flatten(run_config).items() if v != usual[k]}
+    return ["--config=configs/default.py", *(f"--config.{k}={v}" for k, v in changed.items())]
+
+
+def test_killed_anywhere_the_run_ends_as_if_never_stopped(flags, finished, tmp_path):
+    workdir = tmp_path / "run"
+    # One start after the other: before anything is written; in a step, at 21 of 82; between the
+    # files of a checkpoint; right after a manifest; in the validation of an epoch.
+    for place, number in (
+        ("start", 1), ("step", 7), ("save", 3), ("manifest", 1), ("evaluation", 1)
+    ):  # fmt: skip
+        killed = run(place, number, *flags, f"--workdir={workdir}", module=("tests.killed",))
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    done = run(*flags, f"--workdir={workdir}")
+    assert done.returncode == 0, done.stderr
+    assert "Resuming" in done.stdout
+    assert numbers(workdir) == numbers(finished)
+    assert tensors(workdir) == tensors(finished)
+
+
+def test_predicts_from_standard_input(finished):
+    done = subprocess.run(
+        command("--mode=predict", f"--workdir={finished}"),
+        cwd=REPOSITORY, input="a fine film\na dull film\n", capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert [line.split("\t")[2] for line in done.stdout.splitlines()] == [
+        "a fine film",
+        "a dull film",
+    ]
+    assert done.stderr.startswith("Checkpoint: step")
+
+
+def test_interrupt_leaves_with_75_and_can_be_resumed(flags, workdir):
+    for step in (80, 82):
+        shutil.rmtree(workdir / "checkpoints" / str(step))
+    process = subprocess.Popen(
+        command(*flags, f"--workdir={workdir}"),
+        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline().endswith("at step 60\n")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 75
+    assert "the same command resumes" in errors
+
+
+def test_mistake_gives_one_line_and_code_1(flags, workdir):
+    done = run(*flags, f"--workdir={workdir}", "--config.seed=5")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: config.seed: the run has 0, got 5")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0
+    and subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode,
+    reason="needs a mount of its own: `unshare -rm` is not allowed here",
+)
+def test_full_disk_leaves_the_last_checkpoint_intact(flags, tmp_path):
+    """On a file system that has room for one checkpoint and no second."""
+    script = """
+        mount -t tmpfs -o size=170k tmpfs "$1" && cd "$2" && shift 2 || exit 99
+        "$@"; echo "code $?"
+        workdir=$(printf '%s\\n' "$@" | sed -n 's/--workdir=//p')
+        exec "$PYTHON" -m trainer --mode=predict "--workdir=$workdir" --text='a fine film'
+    """
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script, "sh", str(tmp_path), str(REPOSITORY),
+         *command(*flags, f"--workdir={tmp_path / 'run'}")],
+        env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "code 1" in done.stdout, done.stderr
+    errors = done.stderr.splitlines()
+    assert sum(line.startswith("error: ") for line in errors) == 1, errors
+    assert "free" in errors[0]
+    assert "Traceback" not in done.stderr
+    assert errors[-1].startswith("Checkpoint: step ")
