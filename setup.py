@@ -33,10 +33,10 @@ setup(
     ],
     extras_require={
         "test": [
+            "build>=1,<2",
             "pytest>=8,<10",
             "ruff>=0.8,<1",
             "scikit-learn>=1.4,<2",
-            "build>=1,<2",
             "setuptools>=68",
         ],
     },

@@ -16,14 +16,13 @@ from input_pipeline import batch_plan
 from input_pipeline.batch_plan import BatchPlan
 from input_pipeline.examples import Examples
 
-# TensorFlow's threads take denormal numbers for 0, PyTorch's only when told to. The gradient of a
-# last state is full of them by the time it reaches the first words, and a step took ten times as
-# long. Threads inherit it from the one that starts them, so it comes before any work.
+# TensorFlow's threads take denormal numbers for 0, PyTorch's only when told to. A gradient is full
+# of them by the time it has come back over many words, and a step took ten times as long. Threads inherit it from the one that starts them, so it comes before any work.
 torch.set_flush_denormal(True)
 
 
 class StackedLSTM(nn.Module):
-    """One logit a review from the last state, dropout in the same places as `trainer.model`."""
+    """One logit a review from last, largest and mean state, otherwise as `trainer.model`."""
 
     def __init__(self, config: ml_collections.ConfigDict, vocabulary_size: int):
         """`config` is the `model` part of a config."""
@@ -34,15 +33,19 @@ class StackedLSTM(nn.Module):
         self.layers = nn.ModuleList(
             nn.LSTM(inputs, units, batch_first=True) for inputs, units in itertools.pairwise(sizes)
         )
-        self.head = nn.Linear(sizes[-1], 1)
+        self.head = nn.Linear(3 * sizes[-1], 1)
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Logits <float32>[batch] of ids <int64>[batch, time] with <int64>[batch] words each."""
         states = self.embedding(tokens)
         for layer in self.layers:
             states = layer(self._drop(states))[0]
-        last = states[torch.arange(len(lengths)), lengths - 1][:, None, :]
-        return self.head(self._drop(last))[:, 0, 0]
+        states = self._drop(states)
+        last = states[torch.arange(len(lengths)), lengths - 1]
+        padding = (torch.arange(states.shape[1]) >= lengths[:, None])[:, :, None]
+        largest = states.masked_fill(padding, -torch.inf).amax(1)
+        mean = states.masked_fill(padding, 0.0).sum(1) / lengths[:, None]
+        return self.head(torch.cat([last, largest, mean], -1))[:, 0]
 
     def _drop(self, states: torch.Tensor) -> torch.Tensor:
         """Dropout on <float32>[batch, time, units], one mask for all words of a review."""

@@ -1,29 +1,26 @@
-"""Tokenised reviews in memory, kept on disk so that a restart doesn't tokenise again.
+"""Tokenised reviews in memory.
 
-vocabulary = build_vocabulary(source, "train", 0.08, size=20_000)
-examples = load(source, "train", vocabulary, cache_dir="~/.cache/longhaul")
-examples = examples.shortened(max_tokens=512, keep="head_tail").take(ids)
+    words = build_vocabulary(source, "train", 0.08, 20_000, cache_dir="~/.cache/longhaul")
+    examples = load(source, "train", words, cache_dir="~/.cache/longhaul")
+    examples = examples.shortened(max_tokens=512, keep="head_tail").take(ids)
+
+Both are kept on disk, so that a restart doesn't tokenise again.
 """
 
 import collections
 import dataclasses
 import hashlib
-import json
 import os
-import tempfile
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from input_pipeline import text, vocabulary
 from input_pipeline.batch_plan import held_out
+from input_pipeline.cache import cached
 from input_pipeline.sources import Source
 from input_pipeline.vocabulary import Vocabulary
-from storage.errors import UserError
 
 _TOKENISE_BATCH = 1024
 
@@ -60,11 +57,23 @@ class Examples:
         return digest.hexdigest()
 
 
-def build_vocabulary(source: Source, split: str, held_out_share: float, size: int) -> Vocabulary:
+def build_vocabulary(
+    source: Source, split: str, held_out_share: float, size: int, cache_dir: str
+) -> Vocabulary:
     """The most frequent words of a split, but for the reviews held out from training."""
-    texts = tf.concat([texts for texts, _ in source.batches(split)], axis=0)
-    texts = tf.boolean_mask(texts, ~held_out(len(texts), held_out_share))
 
+    def make() -> list[np.ndarray]:
+        texts = tf.concat([texts for texts, _ in source.batches(split)], axis=0)
+        texts = tf.boolean_mask(texts, ~held_out(len(texts), held_out_share))
+        file = vocabulary.build(_count_words(texts), size).to_bytes()
+        return [np.frombuffer(file, np.uint8)]
+
+    key = [source.fingerprint(split), text.RULES, held_out_share, size]
+    (file,) = cached(cache_dir, "vocabulary", key, ["words"], make)
+    return vocabulary.from_bytes(file.tobytes(), "the cached vocabulary")
+
+
+def _count_words(texts: tf.Tensor) -> collections.Counter[str]:
     def count(start: int) -> tuple[np.ndarray, np.ndarray]:
         words = text.tokenize(texts[start : start + _TOKENISE_BATCH])
         unique, _, numbers = tf.unique_with_counts(words.flat_values)
@@ -76,67 +85,23 @@ def build_vocabulary(source: Source, split: str, held_out_share: float, size: in
         for unique, numbers in threads.map(count, range(0, len(texts), _TOKENISE_BATCH)):
             for word, number in zip(unique.tolist(), numbers.tolist(), strict=True):
                 counts[word.decode()] += number
-    return vocabulary.build(counts, size)
+    return counts
 
 
 def load(source: Source, split: str, words: Vocabulary, cache_dir: str) -> Examples:
     """All reviews of a split, from the cache when it has them; '' caches nothing."""
-    if not cache_dir:
-        return _encode(source, split, words)
-    key = json.dumps([source.fingerprint(split), text.RULES, words.digest])
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    path = Path(cache_dir).expanduser() / f"{split.partition('[')[0]}-{digest}.npz"
-    cached = _read(path)
-    if cached is None:
-        cached = _encode(source, split, words)
-        _write(path, cached)
-    return cached
 
-
-def _encode(source: Source, split: str, words: Vocabulary) -> Examples:
     def encode(batch: tuple[tf.Tensor, np.ndarray]) -> tuple[tf.RaggedTensor, np.ndarray]:
         texts, labels = batch
         return words.lookup(text.tokenize(texts)), labels
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        tokens, labels = zip(*threads.map(encode, source.batches(split)), strict=True)
-    return Examples(tf.concat(tokens, axis=0), np.concatenate(labels))
+    def make() -> list[np.ndarray]:
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            ids, labels = zip(*threads.map(encode, source.batches(split)), strict=True)
+        ids = tf.concat(ids, axis=0)
+        return [ids.flat_values.numpy(), ids.row_lengths().numpy(), np.concatenate(labels)]
 
-
-def _read(path: Path) -> Examples | None:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return Examples(
-                tf.RaggedTensor.from_row_lengths(arrays["tokens"], arrays["lengths"]),
-                arrays["labels"],
-            )
-    except FileNotFoundError:
-        return None
-    # RuntimeError is what zipfile raises for methods that it doesn't know.
-    except (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError, RuntimeError) as error:
-        logging.warning("%s: damaged (%s), tokenising again", path, error)
-        return None
-
-
-def _write(path: Path, examples: Examples) -> None:
-    """Appears whole or not at all, whatever else writes the same cache."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                np.savez(
-                    file,
-                    tokens=examples.tokens.flat_values.numpy(),
-                    lengths=examples.lengths,
-                    labels=examples.labels,
-                )
-            Path(name).replace(path)
-        except OSError:
-            Path(name).unlink()
-            raise
-    except OSError as error:
-        raise UserError(
-            f"config.data.cache_dir: {path.parent}: {error.strerror}; free or grant what is "
-            "missing, give another folder, or '' to keep no cache"
-        ) from error
+    key = [source.fingerprint(split), text.RULES, words.digest]
+    name, fields = split.partition("[")[0], ["tokens", "lengths", "labels"]
+    tokens, lengths, labels = cached(cache_dir, name, key, fields, make)
+    return Examples(tf.RaggedTensor.from_row_lengths(tokens, lengths), labels)

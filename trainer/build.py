@@ -109,7 +109,11 @@ def make_vocabulary(config: ml_collections.ConfigDict) -> Vocabulary:
         return words
     data = config.data
     return examples.build_vocabulary(
-        open_source(data), data.train_split, data.validation_share, data.vocabulary_size
+        open_source(data),
+        data.train_split,
+        data.validation_share,
+        data.vocabulary_size,
+        data.cache_dir,
     )
 
 

@@ -14,7 +14,6 @@ from absl import app, flags, logging
 
 from configs import command_line, validate
 from storage.errors import UserError
-from trainer.quiet import quiet_start
 
 _STARTED = time.monotonic()
 _STOPPED_FROM_OUTSIDE = 75  # the exit code that says: run me again
@@ -48,6 +47,8 @@ def _run_mode(config) -> None:
     elif _MODE.value == "train_and_evaluate":
         raise UserError("--config: missing; give a config such as configs/sample.py")
     # Imported now: a mistake in the flags shouldn't wait for TensorFlow.
+    from trainer.quiet import quiet_start
+
     with quiet_start():
         from storage.store import open_store
         from trainer import build, evaluate, hooks, predict, strategy, train

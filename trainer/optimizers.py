@@ -2,7 +2,7 @@
 
     with strategy.scope():
         optimizer = Adam(variables, config.optimizer)
-    optimizer.update(gradients, learning_rate)      # in a replica; the same on every replica
+    optimizer.update(variables, gradients, learning_rate)      # in a replica, the same on all
 
 Keras's optimizers clip before they sum over the replicas and sum again on their own, which makes
 the result depend on how many replicas there are; this one leaves both to the training step.
@@ -17,13 +17,14 @@ class Adam(tf.Module):
 
     def __init__(self, variables: list[tf.Variable], config: ml_collections.ConfigDict):
         super().__init__()
-        self._variables = variables
         self._config = config
         self.updates = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.first = [_zeros_like(variable) for variable in variables]
         self.second = [_zeros_like(variable) for variable in variables]
 
-    def update(self, gradients: list[tf.Tensor], learning_rate: tf.Tensor) -> None:
+    def update(
+        self, variables: list[tf.Variable], gradients: list[tf.Tensor], learning_rate: tf.Tensor
+    ) -> None:
         """One update with dense gradients, in a replica context.
 
         Writes through the replica's own handles: the replicas hold equal values and get equal
@@ -32,7 +33,7 @@ class Adam(tf.Module):
         config = self._config
         number = tf.cast(self.updates + 1, tf.float32)
         for variable, first, second, gradient in zip(
-            self._variables, self.first, self.second, gradients, strict=True
+            variables, self.first, self.second, gradients, strict=True
         ):
             if config.name == "adamw" and config.weight_decay and len(variable.shape) > 1:
                 # Decoupled decay (Loshchilov and Hutter 2019, arXiv:1711.05101); not of biases.

@@ -82,7 +82,8 @@ def train_step(
     learning_rate = schedule.learning_rate(state.step, config.optimizer, total_steps)
 
     def update() -> None:
-        state.optimizer.update([gradient * factor for gradient in gradients], learning_rate)
+        clipped = [gradient * factor for gradient in gradients]
+        state.optimizer.update(state.model.weights, clipped, learning_rate)
         if state.average:
             _average(state, config.train.average_decay)
 
@@ -161,6 +162,7 @@ def make_logits(
 
     @tf.function(reduce_retracing=True, autograph=False)
     def logits(batch: Batch) -> tf.Tensor:
-        return strategy.run(lambda b: model(b.tokens, b.lengths), (batch,))
+        mine = strategy.run(lambda b: model(b.tokens, b.lengths), (batch,))
+        return strategy.gather(mine, axis=0)
 
-    return lambda batch: strategy.gather(logits(batch), axis=0)
+    return logits

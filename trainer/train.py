@@ -91,6 +91,11 @@ def _set_up(config: ml_collections.ConfigDict, store: Store, clock: Clock) -> Ru
     store.sweep()
     store.write(build.CONFIG_FILE, (json.dumps(config.to_dict(), indent=1) + "\n").encode())
     store.write(build.VOCABULARY_FILE, words.to_bytes())
+    print(
+        f"{len(data.train):,} reviews to train on, {len(data.validation):,} to validate, "
+        f"{len(words):,} words; {strategy.num_replicas_in_sync} replica(s)",
+        flush=True,
+    )
     return Run(
         config=config,
         store=store,

@@ -194,18 +194,27 @@ def test_digest_is_the_same_wherever_the_reviews_lie():
 def test_vocabulary_counts_the_words_of_all_batches():
     reviews = [(f"common word{i % 700} {'rare' if i == 2999 else ''}", i % 2) for i in range(3000)]
     source = Reviews(reviews, read_batch=800).source
-    built = examples.build_vocabulary(source, "train", 0.0001, size=1000)
+    built = examples.build_vocabulary(source, "train", 0.0001, 1000, cache_dir="")
     counts = collections.Counter(word for review, _ in reviews for word in review.split())
     assert built == vocabulary.build(counts, 1000)
 
 
 def test_vocabulary_does_not_count_reviews_held_out():
     reviews = [(f"common word{i}", i % 2) for i in range(40)]
-    built = examples.build_vocabulary(Reviews(reviews).source, "train", 0.25, size=1000)
+    built = examples.build_vocabulary(Reviews(reviews).source, "train", 0.25, 1000, cache_dir="")
     held = set(np.flatnonzero(held_out(40, 0.25)))
     assert set(built.words[2:]) == {"common"} | {f"word{i}" for i in range(40) if i not in held}
 
 
 def test_vocabulary_has_the_size_asked_for():
-    built = examples.build_vocabulary(Reviews().source, "train", 0.01, size=4)
+    built = examples.build_vocabulary(Reviews().source, "train", 0.01, 4, cache_dir="")
     assert built.words == ("<pad>", text.UNKNOWN_WORD, "bad", "film")
+
+
+def test_vocabulary_comes_from_the_cache_the_second_time(tmp_path):
+    reviews = Reviews()
+    first, second = (
+        examples.build_vocabulary(reviews.source, "train", 0.01, 50, str(tmp_path)) for _ in "ab"
+    )
+    assert first == second
+    assert reviews.reads == 1

@@ -20,7 +20,7 @@ def test_is_the_adam_of_keras(config, name, decay):
     optimizer = Adam([ours], config.optimizer)
     for gradient in gradients:
         theirs[name].apply([tf.constant(gradient)], [expected])
-        optimizer.update([tf.constant(gradient)], tf.constant(0.01))
+        optimizer.update([ours], [tf.constant(gradient)], tf.constant(0.01))
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
     assert optimizer.updates == 20
 
@@ -28,5 +28,5 @@ def test_is_the_adam_of_keras(config, name, decay):
 def test_biases_do_not_decay(config):
     config.optimizer.update(name="adamw", weight_decay=0.1)
     bias = tf.Variable([1.0, 2.0])
-    Adam([bias], config.optimizer).update([tf.zeros(2)], tf.constant(0.5))
+    Adam([bias], config.optimizer).update([bias], [tf.zeros(2)], tf.constant(0.5))
     np.testing.assert_array_equal(bias, [1.0, 2.0])
