@@ -17,7 +17,8 @@ from input_pipeline.batch_plan import BatchPlan
 from input_pipeline.examples import Examples
 
 # TensorFlow's threads take denormal numbers for 0, PyTorch's only when told to. A gradient is full
-# of them by the time it has come back over many words, and a step took ten times as long. Threads inherit it from the one that starts them, so it comes before any work.
+# of them by the time it has come back over many words, and a step took ten times as long. Threads
+# inherit it from the one that starts them, so it comes before any work.
 torch.set_flush_denormal(True)
 
 

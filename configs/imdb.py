@@ -12,7 +12,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = default.get_config()
     config.data.source = "tfds:imdb_reviews"
     config.model.pooling = "concat"
-    config.model.dropout = 0.5
+    config.model.dropout = 0.3
     config.train.epochs = 3
     config.optimizer.learning_rate = 2e-3
     config.optimizer.schedule = "cosine"
