@@ -18,7 +18,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.data = data = ml_collections.ConfigDict()
     # 'sample'; 'tfds:NAME'; 'files:PATH', a folder or file of reviews (see README).
     data.source = "sample"
-    # The folder TFDS keeps its data sets in; '' is TFDS's own default ($TFDS_DATA_DIR).
+    # For 'tfds:': the folder TFDS keeps its data sets in; '' is TFDS's default ($TFDS_DATA_DIR).
+    # For 'files:': the folder that a relative PATH is in; '' is the working folder.
     data.dir = ""
     # For 'tfds:': the splits to read, in TFDS's notation ('train[:10%]' works).
     data.train_split = "train"

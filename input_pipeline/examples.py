@@ -9,6 +9,7 @@ Both are kept on disk, so that a restart doesn't tokenise again.
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +36,7 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
+    @functools.cached_property
     def lengths(self) -> np.ndarray:
         """Words of each review <int64>[reviews]."""
         return self.tokens.row_lengths().numpy()
@@ -48,7 +49,7 @@ class Examples:
         """The reviews of these indices <int>[n]."""
         return Examples(tf.gather(self.tokens, ids), self.labels[ids])
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """Tells data apart whatever machine it lies on: SHA-256 over ids, lengths and labels."""
         digest = hashlib.sha256()

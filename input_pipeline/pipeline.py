@@ -12,6 +12,8 @@ from input_pipeline.batch_plan import BatchPlan
 from input_pipeline.examples import Examples
 from input_pipeline.vocabulary import PADDING
 
+_STEPS_AHEAD = 8
+
 
 class Batch(NamedTuple):
     """One replica's share of a step. Rows without a review have weight 0 and length 1."""
@@ -45,5 +47,9 @@ def batches(
         )
 
     dataset = tf.data.Dataset.from_tensor_slices((ids, widths))
-    dataset = dataset.map(lookup, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.map(lookup).prefetch(_STEPS_AHEAD * replicas)
+    # A batch takes half a millisecond, so there is nothing to tune; and the thread that tunes may
+    # hold up the end of an epoch by tens of seconds before it hears that it is over.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)

@@ -34,7 +34,7 @@ LEAVES = {
 }
 MOVING_PARTS = {"steps", "checkpoints", "scorer"}
 JOBS = {"train", "evaluate", "predict"}
-TRAINER_FLOORS = (LEAVES, MOVING_PARTS, {"build"}, JOBS, {"main"}, {"__main__"})
+TRAINER_FLOORS = (LEAVES, MOVING_PARTS, {"build"}, {"run"}, JOBS, {"main"}, {"__main__"})
 
 
 def imports(source, top_level_only=False):

@@ -9,14 +9,14 @@ import sys
 from collections.abc import Callable
 
 from storage.local import LocalStore
-from trainer import main, scorer, train
+from trainer import build, checkpoints, main, scorer, train
 
 # Where a run can be hit: the owner and the name of the function.
 PLACES = {
-    "start": (train.build, "load_training_data"),
+    "start": (build, "load_training_data"),
     "step": (train, "_call"),
     "save": (LocalStore, "upload"),  # between the files of a checkpoint, or before config.json
-    "manifest": (train.Checkpoints, "_retire"),  # right after a manifest
+    "manifest": (checkpoints.Checkpoints, "_retire"),  # right after a manifest
     "evaluation": (scorer.Scorer, "__call__"),
 }
 

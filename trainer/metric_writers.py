@@ -9,6 +9,7 @@ view of it, made anew on resume.
 """
 
 import json
+import math
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -44,7 +45,11 @@ class MetricWriter:
 
     def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Adds a line and flushes it; only after `rewind`."""
-        line = {"kind": kind, "step": step, **values}
+        line = {"kind": kind, "step": step}
+        for name, value in values.items():
+            # JSON knows no infinity, which the gradient's norm is at a float16 overflow.
+            infinite = isinstance(value, float) and not math.isfinite(value)
+            line[name] = None if infinite else value
         self._store.append(_LINES, (json.dumps(line) + "\n").encode())
         self._to_board(line)
         self._board.flush()

@@ -46,7 +46,7 @@ def make_train_steps(
     def replica_step(batch: Batch) -> tf.Tensor:
         return train_step(state, batch, config, total_steps)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function
     def train_steps(iterator: Iterator[Batch], count: tf.Tensor) -> StepMetrics:
         history = tf.TensorArray(tf.float32, count, element_shape=[len(StepMetrics._fields)])
         for i in tf.range(count):
@@ -160,6 +160,7 @@ def make_logits(
 ) -> Callable[[Batch], tf.Tensor]:
     """A function from a distributed batch to the logits <float32>[global batch] of its rows."""
 
+    # One batch is as wide as it is; the second width makes the trace one for all.
     @tf.function(reduce_retracing=True, autograph=False)
     def logits(batch: Batch) -> tf.Tensor:
         mine = strategy.run(lambda b: model(b.tokens, b.lengths), (batch,))

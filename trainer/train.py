@@ -1,12 +1,13 @@
 """Training with validation, checkpoints and a test at the end; the same call again resumes.
 
-train_and_evaluate(config, open_store("runs/imdb"), Clock())
+    train_and_evaluate(config, open_store("runs/imdb"), Clock())
+
+Raises UserError for whatever a user can mend.
 """
 
 import dataclasses
-import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import ml_collections
 import numpy as np
@@ -16,143 +17,28 @@ from configs import validate
 from input_pipeline import batch_plan
 from input_pipeline.batch_plan import BatchPlan
 from input_pipeline.examples import Examples
-from input_pipeline.vocabulary import Vocabulary
-from storage import claims
 from storage.errors import UserError
-from storage.store import Store, open_store
-from trainer import build, metrics, schedule, steps, train_state
-from trainer.checkpoints import Checkpoints, Manifest, ranked, restore
+from storage.store import Store
+from trainer import metrics, schedule, train_state
+from trainer.checkpoints import Manifest, restore
 from trainer.evaluate import test
 from trainer.hooks import Clock, ProgressBar, Rate
-from trainer.metric_writers import MetricWriter
 from trainer.metrics import Sums
-from trainer.scorer import Scorer
+from trainer.run import Progress, Run, resume, set_up
 from trainer.steps import StepMetrics
 from trainer.strategy import distribute
-from trainer.train_state import TrainState
-
-
-@dataclasses.dataclass
-class Progress:
-    """Where a run stands, beside its TrainState; a manifest keeps it."""
-
-    step: int = 0
-    epoch_sums: Sums = dataclasses.field(default_factory=Sums)  # since the epoch began
-    line_sums: Sums = dataclasses.field(default_factory=Sums)  # since the last train line
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """What the loop works with; made once a process."""
-
-    config: ml_collections.ConfigDict
-    store: Store
-    words: Vocabulary
-    data: build.TrainingData
-    strategy: tf.distribute.Strategy
-    state: TrainState
-    train_steps: Callable[[Iterator, tf.Tensor], StepMetrics]
-    scorer: Scorer
-    checkpoints: Checkpoints
-    writer: MetricWriter
-    clock: Clock
-    steps_per_epoch: int
 
 
 def train_and_evaluate(config: ml_collections.ConfigDict, store: Store, clock: Clock) -> None:
-    """Trains to the last epoch, validates after each, and tests the best checkpoint.
-
-    Raises UserError for whatever a user can mend, and when the loss is not finite.
-    """
-    run = _set_up(config, store, clock)
-    progress = _resume(run)
-    run.writer.rewind(to_step=progress.step)
+    """Trains to the last epoch, validates after each, and tests the best checkpoint."""
+    run = set_up(config, store, clock)
+    progress = resume(run)
     clock.started()
     for epoch in range(progress.step // run.steps_per_epoch, config.train.epochs):
         _train_epoch(run, epoch, progress)
         _end_epoch(run, epoch, progress)
     _test_best(run, progress)
     run.writer.close()
-
-
-def _set_up(config: ml_collections.ConfigDict, store: Store, clock: Clock) -> Run:
-    """Reads and builds everything first, and only then writes into the workdir."""
-    if store.exists(build.CONFIG_FILE):
-        validate.refuse_changes(build.stored_config(store), config)
-    strategy = build.make_strategy(config)
-    words = build.stored_vocabulary(store) or build.make_vocabulary(config)
-    data = build.load_training_data(config.data, words)
-    steps_per_epoch = batch_plan.steps_per_epoch(len(data.train), config.train.batch_size)
-    with strategy.scope():
-        state = train_state.create(config, len(words))
-    if config.checkpoint.init_from and not ranked(store, "last"):
-        _start_from(config, state)
-    claim = claims.take(store)
-    store.sweep()
-    store.write(build.CONFIG_FILE, (json.dumps(config.to_dict(), indent=1) + "\n").encode())
-    store.write(build.VOCABULARY_FILE, words.to_bytes())
-    print(
-        f"{len(data.train):,} reviews to train on, {len(data.validation):,} to validate, "
-        f"{len(words):,} words; {strategy.num_replicas_in_sync} replica(s)",
-        flush=True,
-    )
-    return Run(
-        config=config,
-        store=store,
-        words=words,
-        data=data,
-        strategy=strategy,
-        state=state,
-        train_steps=steps.make_train_steps(
-            strategy, state, config, config.train.epochs * steps_per_epoch
-        ),
-        scorer=Scorer(strategy, state.evaluated, config.evaluation.batch_size),
-        checkpoints=Checkpoints(store, claim, config.checkpoint.keep_last),
-        writer=MetricWriter(store),
-        clock=clock,
-        steps_per_epoch=steps_per_epoch,
-    )
-
-
-def _start_from(config: ml_collections.ConfigDict, state: TrainState) -> None:
-    """Weights of another run's best checkpoint, for a fresh run of the same network."""
-    other = open_store(config.checkpoint.init_from)
-    theirs = build.stored_config(other)
-    for field in ("embedding_size", "layer_sizes", "bidirectional", "pooling"):
-        if tuple(np.ravel(theirs.model[field])) != tuple(np.ravel(config.model[field])):
-            raise UserError(
-                f"config.model.{field}: got {config.model[field]!r}, but the run in "
-                f"config.checkpoint.init_from has {theirs.model[field]!r}; give that value"
-            )
-
-    def read(path: str, _: Manifest) -> None:
-        for model in filter(None, (state.model, state.average)):
-            train_state.load_weights(path, theirs, model)
-
-    manifest = restore(other, "best", read)
-    if manifest is None:
-        raise UserError(f"config.checkpoint.init_from: {other.url} holds no checkpoint yet")
-    print(f"Starting from the weights of {other.url}, step {manifest.step}")
-
-
-def _resume(run: Run) -> Progress:
-    """State and progress of the newest checkpoint that verifies; a fresh start when none exists."""
-
-    def read(path: str, manifest: Manifest) -> None:
-        build.check_fit(run.store, run.words, manifest)
-        if manifest.data != run.data.train.digest:
-            raise UserError(
-                f"config.data: the training reviews are not those that {run.store.url} was trained "
-                "on; give the same data, or another --workdir"
-            )
-        run.state.checkpoint().read(path).assert_consumed()
-
-    manifest = restore(run.store, "last", read)
-    if manifest is None:
-        return Progress()
-    print(f"Resuming {run.store.url} at step {manifest.step}", flush=True)
-    sums = {name: Sums(**values) for name, values in manifest.sums.items()}
-    return Progress(step=manifest.step, **sums)
 
 
 def _train_epoch(run: Run, epoch: int, progress: Progress) -> None:

@@ -24,6 +24,11 @@ def test_each_line_is_there_as_soon_as_it_is_written(writer, tmp_path):
     assert lines(tmp_path) == [{"kind": "train", "step": 10, "loss": 0.5}]
 
 
+def test_what_json_has_no_number_for_is_null(writer, tmp_path):
+    writer.write("train", 10, {"gradient_norm": float("inf"), "loss": 0.5})
+    assert lines(tmp_path) == [{"kind": "train", "step": 10, "gradient_norm": None, "loss": 0.5}]
+
+
 def test_rewind_drops_later_lines_tests_and_a_line_cut_short(writer, tmp_path):
     for kind, step in (("train", 10), ("validation", 10), ("train", 20), ("test", 10)):
         writer.write(kind, step, {"loss": 0.5})

@@ -1,0 +1,145 @@
+"""A run as the training loop works with it: all that is made once a process.
+
+    run = set_up(config, open_store("runs/imdb"), Clock())
+    progress = resume(run)
+    run.state.step, progress.epoch_sums
+
+What comes from where, in this order:
+1. the vocabulary and the reviews: the workdir's, else made or read anew; nothing is written yet;
+2. a fresh state, with the weights of `checkpoint.init_from` where the workdir has no checkpoint;
+3. a claim on the workdir, then config and vocabulary into it;
+4. state and progress: the newest checkpoint's that verifies;
+5. metrics: cut back to that checkpoint's step.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+
+import ml_collections
+import tensorflow as tf
+
+from configs import validate
+from input_pipeline import batch_plan
+from input_pipeline.vocabulary import Vocabulary
+from storage import claims
+from storage.errors import UserError
+from storage.store import Store, open_store
+from trainer import build, steps, train_state
+from trainer.checkpoints import Checkpoints, Manifest, ranked, restore
+from trainer.hooks import Clock
+from trainer.metric_writers import MetricWriter
+from trainer.metrics import Sums
+from trainer.scorer import Scorer
+from trainer.steps import StepMetrics
+from trainer.train_state import TrainState
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands, beside its TrainState; a manifest keeps it."""
+
+    step: int = 0
+    epoch_sums: Sums = dataclasses.field(default_factory=Sums)  # since the epoch began
+    line_sums: Sums = dataclasses.field(default_factory=Sums)  # since the last train line
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What the loop works with; made once a process."""
+
+    config: ml_collections.ConfigDict
+    store: Store
+    words: Vocabulary
+    data: build.TrainingData
+    strategy: tf.distribute.Strategy
+    state: TrainState
+    train_steps: Callable[[Iterator, tf.Tensor], StepMetrics]
+    scorer: Scorer
+    checkpoints: Checkpoints
+    writer: MetricWriter
+    clock: Clock
+    steps_per_epoch: int
+
+
+def set_up(config: ml_collections.ConfigDict, store: Store, clock: Clock) -> Run:
+    """Reads and builds everything first, and only then writes into the workdir."""
+    if store.exists(build.CONFIG_FILE):
+        validate.refuse_changes(build.stored_config(store), config)
+    strategy = build.make_strategy(config)
+    words = build.stored_vocabulary(store) or build.make_vocabulary(config)
+    data = build.load_training_data(config.data, words)
+    steps_per_epoch = batch_plan.steps_per_epoch(len(data.train), config.train.batch_size)
+    with strategy.scope():
+        state = train_state.create(config, len(words))
+    if config.checkpoint.init_from and not ranked(store, "last"):
+        _start_from(config, state)
+    claim = claims.take(store)
+    store.sweep()
+    store.write(build.CONFIG_FILE, (json.dumps(config.to_dict(), indent=1) + "\n").encode())
+    store.write(build.VOCABULARY_FILE, words.to_bytes())
+    print(
+        f"{len(data.train):,} reviews to train on, {len(data.validation):,} to validate, "
+        f"{len(words):,} words; {strategy.num_replicas_in_sync} replica(s)",
+        flush=True,
+    )
+    return Run(
+        config=config,
+        store=store,
+        words=words,
+        data=data,
+        strategy=strategy,
+        state=state,
+        train_steps=steps.make_train_steps(
+            strategy, state, config, config.train.epochs * steps_per_epoch
+        ),
+        scorer=Scorer(strategy, state.evaluated, config.evaluation.batch_size),
+        checkpoints=Checkpoints(store, claim, config.checkpoint.keep_last),
+        writer=MetricWriter(store),
+        clock=clock,
+        steps_per_epoch=steps_per_epoch,
+    )
+
+
+def _start_from(config: ml_collections.ConfigDict, state: TrainState) -> None:
+    """Weights of another run's best checkpoint, for a fresh run of the same network."""
+    other = open_store(config.checkpoint.init_from)
+    theirs = build.stored_config(other)
+    for field in ("embedding_size", "layer_sizes", "bidirectional", "pooling"):
+        # As JSON, since a stored tuple comes back as a list.
+        if json.dumps(theirs.model[field]) != json.dumps(config.model[field]):
+            raise UserError(
+                f"config.model.{field}: got {config.model[field]!r}, but the run in "
+                f"config.checkpoint.init_from has {theirs.model[field]!r}; give that value"
+            )
+
+    def read(path: str, _: Manifest) -> None:
+        for model in filter(None, (state.model, state.average)):
+            train_state.load_weights(path, theirs, model)
+
+    manifest = restore(other, "best", read)
+    if manifest is None:
+        raise UserError(f"config.checkpoint.init_from: {other.url} holds no checkpoint yet")
+    print(f"Starting from the weights of {other.url}, step {manifest.step}")
+
+
+def resume(run: Run) -> Progress:
+    """Takes up the newest checkpoint that verifies; begins anew when there is none."""
+
+    def read(path: str, manifest: Manifest) -> None:
+        build.check_fit(run.store, run.words, manifest)
+        if manifest.data != run.data.train.digest:
+            raise UserError(
+                f"config.data: the training reviews are not those that {run.store.url} was trained "
+                "on; give the same data, or another --workdir"
+            )
+        run.state.checkpoint().read(path).assert_consumed()
+
+    manifest = restore(run.store, "last", read)
+    progress = Progress()
+    if manifest is not None:
+        print(f"Resuming {run.store.url} at step {manifest.step}", flush=True)
+        sums = {name: Sums(**values) for name, values in manifest.sums.items()}
+        progress = Progress(step=manifest.step, **sums)
+    run.writer.rewind(to_step=progress.step)
+    return progress
