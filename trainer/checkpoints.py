@@ -93,7 +93,7 @@ class Checkpoints:
 def ranked(store: Store, which: str) -> list[Manifest]:
     """Manifests from the most wanted on; `which` is 'last', 'best' or a step in digits.
 
-    'best' is by validation accuracy, the earlier of two equals, then the newest without one.
+    'best' is by validation accuracy, the newer of two equals, then the newest without one.
     Raises UserError when `which` is none of these.
     """
     if which not in ("last", "best") and not which.isdecimal():
@@ -110,7 +110,7 @@ def ranked(store: Store, which: str) -> list[Manifest]:
 
         def rank(manifest: Manifest) -> tuple:
             accuracy = manifest.validation_accuracy
-            return (0, -accuracy, manifest.step) if accuracy is not None else (1, -manifest.step)
+            return (1, 0.0, -manifest.step) if accuracy is None else (0, -accuracy, -manifest.step)
 
         found.sort(key=rank)
     elif which != "last":

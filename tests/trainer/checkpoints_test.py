@@ -51,8 +51,13 @@ def test_what_was_saved_is_restored(store):
 
 
 def test_last_ones_and_the_best_are_kept(store):
-    save(store, 1, 2, 3, 4, 5, accuracies={1: 0.7, 2: 0.9, 3: 0.8, 4: 0.9}, keep_last=2)
+    save(store, 1, 2, 3, 4, 5, accuracies={1: 0.7, 2: 0.9, 3: 0.8, 4: 0.8}, keep_last=2)
     assert [m.step for m in ranked(store, "last")] == [5, 4, 2]
+    assert restored(store, "best") == (2, 2)
+
+
+def test_newer_of_two_equals_is_the_best(store):
+    save(store, 1, 2, 3, accuracies={1: 0.9, 2: 0.9})
     assert restored(store, "best") == (2, 2)
 
 
