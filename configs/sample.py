@@ -1,6 +1,8 @@
 """A small network on the embedded sample corpus.
 
-python -m trainer --config=configs/sample.py --workdir=runs/sample
+    python -m trainer --config=configs/sample.py --workdir=runs/sample
+
+40 seconds on two cores (Intel Xeon, no GPU), test accuracy 0.994.
 """
 
 import ml_collections

@@ -1,6 +1,8 @@
 """Runs the trainer and kills it, with SIGKILL, when it reaches a place for the n-th time.
 
-python -m tests.killed save 3 --config=configs/sample.py --workdir=runs/sample
+    python -m tests.killed save 3 --config=configs/sample.py --workdir=runs/sample
+
+The places are the keys of PLACES.
 """
 
 import os

@@ -1,9 +1,11 @@
-"""From a config to what a job works with: strategy, data, state.
+"""From a config to what a job works with: strategy, vocabulary, reviews, scorer.
 
-strategy = make_strategy(config)
-data = load_training_data(config.data, vocabulary)
-with strategy.scope():
-    state = train_state.create(config, len(vocabulary))
+    strategy = make_strategy(config)
+    words = stored_vocabulary(store) or make_vocabulary(config)
+    data = load_training_data(config.data, words)
+    scorer, words, manifest = load_scorer(stored_config(store), store, "best")
+
+Nothing here writes.
 """
 
 import json
@@ -40,20 +42,18 @@ def make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
     """The strategy of a whole config; UserError when its replicas don't divide the batches."""
     strategy = strategies.create(config.strategy)
     replicas = strategy.num_replicas_in_sync
-    parts = replicas * config.train.micro_batches
-    for field, size, divisor in (
-        ("train.batch_size", config.train.batch_size, parts),
-        ("evaluation.batch_size", config.evaluation.batch_size, replicas),
+    for field, size, divisor, parts in (
+        (
+            "train.batch_size",
+            config.train.batch_size,
+            replicas * config.train.micro_batches,
+            "replicas times config.train.micro_batches",
+        ),
+        ("evaluation.batch_size", config.evaluation.batch_size, replicas, "replicas"),
     ):
         if size % divisor:
             raise UserError(
-                f"config.{field}: got {size}, accepted is a multiple of {divisor} "
-                f"({replicas} replicas"
-                + (
-                    f" of {config.train.micro_batches} micro-batches)"
-                    if divisor > replicas
-                    else ")"
-                )
+                f"config.{field}: got {size}, accepted is a multiple of {divisor}, the {parts}"
             )
     return strategy
 

@@ -124,7 +124,8 @@ def restore(store: Store, which: str, read: Callable[[str, Manifest], Any]) -> M
     Walks on from one that is damaged, with a warning. None when the store holds no checkpoint;
     UserError when it holds some and none verifies, or not the step asked for.
     """
-    for manifest in ranked(store, which):
+    wanted = ranked(store, which)
+    for manifest in wanted:
         with tempfile.TemporaryDirectory(prefix="longhaul-") as folder:
             try:
                 _fetch(store, manifest, Path(folder))
@@ -133,14 +134,14 @@ def restore(store: Store, which: str, read: Callable[[str, Manifest], Any]) -> M
                 continue
             read(str(Path(folder, Path(manifest.prefix).name)), manifest)
         return manifest
-    steps = sorted(_steps(store))
-    if which not in ("last", "best"):
-        known = ", ".join(map(str, steps)) or "none"
+    steps = [step for step in sorted(_steps(store)) if store.exists(_manifest_name(step))]
+    known = ", ".join(map(str, steps)) or "none"
+    if which not in ("last", "best") and not wanted:
         raise UserError(f"--checkpoint: no step {which} in {store.url}, only {known}")
-    if any(store.exists(_manifest_name(step)) for step in steps):
+    if steps:
         raise UserError(
-            f"workdir: {store.url}: no checkpoint verifies (steps {', '.join(map(str, steps))}); "
-            "bring back the files, or begin anew in another --workdir"
+            f"workdir: {store.url}: no checkpoint of those asked for verifies (there are {known}); "
+            "bring back the files, choose another --checkpoint, or begin anew in another --workdir"
         )
     return None
 

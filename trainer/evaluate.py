@@ -1,6 +1,8 @@
 """Evaluation of a run on its test split, from its workdir alone.
 
-evaluate(build.stored_config(store), store, checkpoint="best")
+    evaluate(build.stored_config(store), store, checkpoint="best")
+
+Training ends with the same test.
 """
 
 import ml_collections
@@ -16,10 +18,10 @@ from trainer.scorer import Scorer
 def evaluate(config: ml_collections.ConfigDict, store: Store, checkpoint: str) -> Evaluation:
     """Tests the checkpoint ('best', 'last' or a step) and prints the result."""
     scorer, words, manifest = build.load_scorer(config, store, checkpoint)
-    return test(config.data, words, scorer, manifest)
+    return run_test(config.data, words, scorer, manifest)
 
 
-def test(
+def run_test(
     config: ml_collections.ConfigDict, words: Vocabulary, scorer: Scorer, manifest: Manifest
 ) -> Evaluation:
     """Scores the test split, each review once, and prints; `config` is the `data` part."""

@@ -21,7 +21,7 @@ from storage.errors import UserError
 from storage.store import Store
 from trainer import metrics, schedule, train_state
 from trainer.checkpoints import Manifest, restore
-from trainer.evaluate import test
+from trainer.evaluate import run_test
 from trainer.hooks import Clock, ProgressBar, Rate
 from trainer.metrics import Sums
 from trainer.run import Progress, Run, resume, set_up
@@ -179,7 +179,7 @@ def _test_best(run: Run, progress: Progress) -> None:
         "best",
         lambda path, _: train_state.load_weights(path, run.config, run.state.evaluated),
     )
-    result = test(run.config.data, run.words, run.scorer, manifest)
+    result = run_test(run.config.data, run.words, run.scorer, manifest)
     run.writer.write(
         "test",
         progress.step,

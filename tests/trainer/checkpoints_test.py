@@ -97,7 +97,7 @@ def test_walks_back_from_a_damaged_checkpoint_and_says_so(store, tmp_path, damag
 def test_stops_when_no_checkpoint_verifies(store, tmp_path):
     save(store, 1)
     data_file(store, tmp_path, 1).unlink()
-    with pytest.raises(UserError, match="no checkpoint verifies"):
+    with pytest.raises(UserError, match=r"no checkpoint .* verifies"):
         restored(store)
 
 
