@@ -30,7 +30,7 @@ FLAG_USERS = {"trainer.main", "trainer.__main__", "configs.command_line"}
 # The floors of trainer, from the ground up; a module may import its own floor and those below.
 LEAVES = {
     *("model", "dropout", "train_state", "optimizers", "losses", "metrics", "schedule"),
-    *("strategy", "metric_writers", "hooks", "quiet"),
+    *("strategy", "metric_writers", "hooks", "quiet", "preemption"),
 }
 MOVING_PARTS = {"steps", "checkpoints", "scorer"}
 JOBS = {"train", "evaluate", "predict"}

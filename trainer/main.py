@@ -34,8 +34,8 @@ def main(_) -> None:
         _run_mode(_CONFIG.value)
     except UserError as error:
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print("Stopped; the same command resumes.", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        print(f"{str(stopped) or 'Stopped'}; the same command resumes.", file=sys.stderr)
         sys.exit(_STOPPED_FROM_OUTSIDE)
 
 

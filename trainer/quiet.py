@@ -15,10 +15,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-# Notes of information, their head line, and CUDA's 303: there is no driver, as on any CPU machine.
+# Notes of information in the forms of TensorFlow 2.21 and 2.20, what goes with them, and CUDA's
+# 303: there is no driver, as on any CPU machine.
 _HARMLESS = re.compile(
-    rb"I0000 |WARNING: All log messages before absl|To enable the following instr|"
-    rb"E0000 .*cuInit: UNKNOWN ERROR \(303\)"
+    rb"I0000 |\S+ \S+: I |WARNING: All log messages before absl|To enable the following instr|"
+    rb".*cuInit: UNKNOWN ERROR \(303\)"
 )
 
 

@@ -40,6 +40,7 @@ class Progress:
     """Where a run stands, beside its TrainState; a manifest keeps it."""
 
     step: int = 0
+    saved_step: int = 0  # of the newest checkpoint
     epoch_sums: Sums = dataclasses.field(default_factory=Sums)  # since the epoch began
     line_sums: Sums = dataclasses.field(default_factory=Sums)  # since the last train line
 
@@ -140,6 +141,6 @@ def resume(run: Run) -> Progress:
     if manifest is not None:
         print(f"Resuming {run.store.url} at step {manifest.step}", flush=True)
         sums = {name: Sums(**values) for name, values in manifest.sums.items()}
-        progress = Progress(step=manifest.step, **sums)
+        progress = Progress(step=manifest.step, saved_step=manifest.step, **sums)
     run.writer.rewind(to_step=progress.step)
     return progress

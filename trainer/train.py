@@ -24,24 +24,37 @@ from trainer.checkpoints import Manifest, restore
 from trainer.evaluate import run_test
 from trainer.hooks import Clock, ProgressBar, Rate
 from trainer.metrics import Sums
+from trainer.preemption import Stopped, StopRequests
 from trainer.run import Progress, Run, resume, set_up
 from trainer.steps import StepMetrics
 from trainer.strategy import distribute
 
 
 def train_and_evaluate(config: ml_collections.ConfigDict, store: Store, clock: Clock) -> None:
-    """Trains to the last epoch, validates after each, and tests the best checkpoint."""
-    run = set_up(config, store, clock)
-    progress = resume(run)
-    clock.started()
-    for epoch in range(progress.step // run.steps_per_epoch, config.train.epochs):
-        _train_epoch(run, epoch, progress)
-        _end_epoch(run, epoch, progress)
-    _test_best(run, progress)
-    run.writer.close()
+    """Trains to the last epoch, validates after each, and tests the best checkpoint.
+
+    Raises Stopped, having saved, when a signal asks the process to leave.
+    """
+    with StopRequests() as stop:
+        run = set_up(config, store, clock)
+        progress = resume(run)
+        clock.started()
+        for epoch in range(progress.step // run.steps_per_epoch, config.train.epochs):
+            _train_epoch(run, epoch, progress, stop)
+            _end_epoch(run, epoch, progress)
+        _leave_if_asked(run, progress, stop)
+        _test_best(run, progress)
+        run.writer.close()
 
 
-def _train_epoch(run: Run, epoch: int, progress: Progress) -> None:
+def _leave_if_asked(run: Run, progress: Progress, stop: StopRequests) -> None:
+    if stop.requested:
+        if progress.step > progress.saved_step:
+            _save(run, progress, validation_accuracy=None)
+        raise Stopped(f"Stopped at step {progress.step}")
+
+
+def _train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -> None:
     """The rest of an epoch, from the step it stands at."""
     config, begin = run.config, epoch * run.steps_per_epoch
     end = begin + run.steps_per_epoch
@@ -51,6 +64,7 @@ def _train_epoch(run: Run, epoch: int, progress: Progress) -> None:
     bar = ProgressBar(epoch + 1, config.train.epochs, len(plan), progress.step - begin)
     rate = Rate()
     while progress.step < end:
+        _leave_if_asked(run, progress, stop)
         count = min(
             config.train.steps_per_call,
             end - progress.step,
@@ -131,6 +145,7 @@ def _save(run: Run, progress: Progress, validation_accuracy: float | None) -> No
             },
         )
         run.checkpoints.save(run.state.checkpoint(), manifest)
+        progress.saved_step = progress.step
 
 
 def _end_epoch(run: Run, epoch: int, progress: Progress) -> None:

@@ -1,6 +1,7 @@
 """The command as users run it: processes of their own, killed and started again."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -62,7 +63,8 @@ def test_predicts_from_standard_input(finished):
     assert done.stderr.startswith("Checkpoint: step")
 
 
-def test_interrupt_leaves_with_75_and_can_be_resumed(flags, workdir):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_request_to_stop_leaves_with_75_and_can_be_resumed(flags, workdir, number):
     for step in (80, 82):
         shutil.rmtree(workdir / "checkpoints" / str(step))
     process = subprocess.Popen(
@@ -70,10 +72,10 @@ def test_interrupt_leaves_with_75_and_can_be_resumed(flags, workdir):
         cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert any(line.endswith("at step 60\n") for line in process.stdout)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate()
     assert process.returncode == 75
-    assert "the same command resumes" in errors
+    assert re.fullmatch(r"Stopped at step \d+; the same command resumes.\n", errors)
 
 
 def test_mistake_gives_one_line_and_code_1(flags, workdir):
