@@ -34,7 +34,7 @@ def parse(argv: list[str]) -> list[str]:
     argv = _joined(argv)
     file = next((a.partition("=")[2] for a in argv if a.startswith("--config=")), "--config")
     for argument in argv:
-        _check_field(argument)
+        _check_field(argument, with_config=file != "--config")
     try:
         return flags.FLAGS([_found(argument) for argument in argv])
     except flags.Error as error:
@@ -59,12 +59,14 @@ def _joined(argv: list[str]) -> list[str]:
     return joined
 
 
-def _check_field(argument: str) -> None:
+def _check_field(argument: str, with_config: bool) -> None:
     match = re.match(r"--?config\.([^=]+)", argument)
     if match and match[1] not in validate.RULES:
         near = difflib.get_close_matches(match[1], validate.RULES, n=1)
         hint = f"did you mean config.{near[0]}?" if near else "configs/default.py holds them all"
         _leave(f"config.{match[1]}: no such field; {hint}")
+    if match and not with_config:
+        _leave(f"config.{match[1]}: nothing to override; give --config=FILE as well")
 
 
 def _found(argument: str) -> str:

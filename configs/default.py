@@ -37,7 +37,7 @@ def get_config() -> ml_collections.ConfigDict:
     data.width_step = 16
     # A text file that is not UTF-8: 'fail', or 'skip' to count and skip the bad reviews.
     data.on_bad_text = "fail"
-    # Where tokenised reviews are kept from run to run; '' keeps none.
+    # Where tokenised reviews are kept from run to run, and may be deleted; '' keeps none.
     data.cache_dir = "~/.cache/longhaul"
 
     config.model = model = ml_collections.ConfigDict()
@@ -67,7 +67,7 @@ def get_config() -> ml_collections.ConfigDict:
     # Labels become (label_smoothing / 2, 1 - label_smoothing / 2); 0.0 is off.
     train.label_smoothing = 0.0
     # Decay per step of the moving average of the weights that is evaluated and kept beside the
-    # trained weights; 0.0 is off.
+    # trained weights, less in the first steps; 0.0 is off.
     train.average_decay = 0.0
     train.log_every_steps = 50
 

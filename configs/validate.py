@@ -14,12 +14,12 @@ from typing import Any
 from storage.errors import UserError
 
 
-def _integer(value: Any, low: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= low
+def _integer(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
-def _at_least(low: int) -> tuple[str, Callable]:
-    return f"an integer of at least {low}", lambda value: _integer(value, low)
+def _from(low: int, high: int) -> tuple[str, Callable]:
+    return f"an integer from {low} to {high}", lambda value: _integer(value, low, high)
 
 
 def _number(text: str, test: Callable[[float], bool]) -> tuple[str, Callable]:
@@ -34,15 +34,17 @@ def _one_of(*names: str) -> tuple[str, Callable]:
     return "one of " + ", ".join(map(repr, names)), lambda value: value in names
 
 
-_POSITIVE = _number("a positive number", lambda v: v > 0)
-_NOT_NEGATIVE = _number("a number of at least 0.0", lambda v: v >= 0)
+_MILLION, _BILLION = 10**6, 10**9
+# What float32 holds with room to spare: beyond, a number would quietly become 0 or infinite.
+_POSITIVE = _number("a number from 1e-30 to 1e+30", lambda v: 1e-30 <= v <= 1e30)
+_NOT_NEGATIVE = _number("a number from 0.0 to 1e+30", lambda v: 0 <= v <= 1e30)
 _SHARE = _number("a number from 0.0 up to, not including, 1.0", lambda v: 0 <= v < 1)
 _TEXT = ("a text", lambda value: isinstance(value, str))
 _FLAG = ("True or False", lambda value: isinstance(value, bool))
 
 # Each field: what it accepts, in words and as a test.
 RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "seed": ("an integer from 0 to 2147483647", lambda v: _integer(v, 0) and v < 2**31),
+    "seed": _from(0, 2**31 - 1),
     "data.source": (
         "'sample', 'tfds:NAME' or 'files:PATH'",
         lambda v: isinstance(v, str) and re.fullmatch(r"sample|(tfds|files):.+", v),
@@ -51,31 +53,31 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "data.train_split": ("the name of a split", lambda v: isinstance(v, str) and v),
     "data.test_split": ("the name of a split", lambda v: isinstance(v, str) and v),
     "data.validation_share": _number("a number between 0.0 and 1.0", lambda v: 0 < v < 1),
-    "data.vocabulary_size": _at_least(3),
-    "data.max_tokens": _at_least(1),
+    "data.vocabulary_size": _from(3, _MILLION),
+    "data.max_tokens": _from(1, _MILLION),
     "data.keep": _one_of("head", "tail", "head_tail"),
-    "data.width_step": _at_least(1),
+    "data.width_step": _from(1, _MILLION),
     "data.on_bad_text": _one_of("fail", "skip"),
     "data.cache_dir": _TEXT,
-    "model.embedding_size": _at_least(1),
+    "model.embedding_size": _from(1, _MILLION),
     "model.layer_sizes": (
         "one positive integer or more, such as 128,64",
-        lambda v: isinstance(v, (tuple, list)) and v and all(_integer(size, 1) for size in v),
+        lambda v: isinstance(v, (tuple, list)) and v and all(_integer(n, 1, _MILLION) for n in v),
     ),
     "model.bidirectional": _FLAG,
     "model.pooling": _one_of("last", "max", "mean", "concat"),
     "model.dropout": _SHARE,
     "model.precision": _one_of("float32", "bfloat16", "float16"),
-    "train.epochs": _at_least(1),
-    "train.batch_size": _at_least(1),
-    "train.micro_batches": _at_least(1),
-    "train.steps_per_call": _at_least(1),
+    "train.epochs": _from(1, _BILLION),
+    "train.batch_size": _from(1, _MILLION),
+    "train.micro_batches": _from(1, _MILLION),
+    "train.steps_per_call": _from(1, _MILLION),
     "train.label_smoothing": _SHARE,
     "train.average_decay": _SHARE,
-    "train.log_every_steps": _at_least(1),
+    "train.log_every_steps": _from(1, _BILLION),
     "optimizer.name": _one_of("adam", "adamw"),
     "optimizer.learning_rate": _POSITIVE,
-    "optimizer.warmup_steps": _at_least(0),
+    "optimizer.warmup_steps": _from(0, _BILLION),
     "optimizer.schedule": _one_of("constant", "cosine"),
     "optimizer.beta1": _SHARE,
     "optimizer.beta2": _SHARE,
@@ -83,19 +85,21 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "optimizer.weight_decay": _NOT_NEGATIVE,
     "optimizer.clip_norm": _NOT_NEGATIVE,
     "strategy.name": _one_of("auto", "default", "one_device", "mirrored"),
-    "strategy.virtual_devices": _at_least(0),
-    "checkpoint.every_steps": _at_least(0),
-    "checkpoint.keep_last": _at_least(1),
+    "strategy.virtual_devices": _from(0, 64),
+    "checkpoint.every_steps": _from(0, _BILLION),
+    "checkpoint.keep_last": _from(1, _MILLION),
     "checkpoint.init_from": _TEXT,
-    "evaluation.batch_size": _at_least(1),
+    "evaluation.batch_size": _from(1, _MILLION),
 }
 
 # What may differ between the starts of one run, since none of it decides the numbers.
+_ANY = "any"
 FREE = (
     "strategy.",
     "checkpoint.",
     "evaluation.",
     "data.dir",
+    "data.test_split",
     "data.cache_dir",
     "train.log_every_steps",
     "train.steps_per_call",
@@ -129,6 +133,12 @@ def check(config: Mapping[str, Any]) -> None:
             f"config.train.micro_batches: got {flat['train.micro_batches']}, accepted is a divisor "
             f"of config.train.batch_size, {flat['train.batch_size']}"
         )
+    if flat["strategy.virtual_devices"] and flat["strategy.name"] in ("default", "one_device"):
+        raise UserError(
+            f"config.strategy.virtual_devices: got {flat['strategy.virtual_devices']} with "
+            f"config.strategy.name={flat['strategy.name']!r}, which uses one device; accepted is "
+            "0, or take 'mirrored'"
+        )
     if flat["optimizer.weight_decay"] and flat["optimizer.name"] != "adamw":
         raise UserError(
             f"config.optimizer.weight_decay: got {flat['optimizer.weight_decay']} with "
@@ -140,7 +150,7 @@ def decisive(config: Mapping[str, Any]) -> str:
     """JSON text of the fields that decide a run's numbers; the same text, the same run."""
     flat = json.loads(json.dumps(flatten(config)))
     if flat["optimizer.schedule"] == "constant":
-        flat["train.epochs"] = "any"  # only the schedule hangs on where the run ends
+        flat["train.epochs"] = _ANY  # only the schedule hangs on where the run ends
     return json.dumps(
         {k: v for k, v in sorted(flat.items()) if not k.startswith(FREE)}, sort_keys=True
     )
@@ -148,11 +158,18 @@ def decisive(config: Mapping[str, Any]) -> str:
 
 def refuse_changes(stored: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Raises UserError naming each decisive field in which a workdir's config differs."""
-    old, new = json.loads(decisive(stored)), json.loads(decisive(config))
+    refuse_differences(decisive(stored), config)
+
+
+def refuse_differences(stored: str, config: Mapping[str, Any]) -> None:
+    """The same for what `decisive` said of an earlier start."""
+    old, new = json.loads(stored), json.loads(decisive(config))
+    if _ANY in (old["train.epochs"], new["train.epochs"]):
+        old["train.epochs"] = new["train.epochs"] = _ANY
     changes = [
         f"config.{field}: the run has {old.get(field)!r}, got {new.get(field)!r}"
         for field in sorted(old.keys() | new.keys())
-        if old.get(field) != new.get(field) and "any" not in (old.get(field), new.get(field))
+        if old.get(field) != new.get(field)
     ]
     if changes:
         raise UserError(

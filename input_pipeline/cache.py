@@ -47,7 +47,7 @@ def _read(path: Path, fields: Sequence[str]) -> list[np.ndarray] | None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return [arrays[field] for field in fields]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     # RuntimeError is what zipfile raises for methods that it doesn't know.
     except (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError, RuntimeError) as error:
@@ -64,9 +64,8 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
             with os.fdopen(descriptor, "wb") as file:
                 np.savez(file, **arrays)
             Path(name).replace(path)
-        except OSError:
-            Path(name).unlink()
-            raise
+        finally:
+            Path(name).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
             f"config.data.cache_dir: {path.parent}: {error.strerror}; free or grant what is "

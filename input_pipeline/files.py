@@ -44,7 +44,13 @@ def open_files(path: Path, on_bad_text: str) -> Reader:
     whole = _is_set(path)
 
     def read(split: str) -> list[tuple[str, int]]:
-        reviews = _checked(_rows(path if whole else _place(path, split)), on_bad_text)
+        place = path if whole else _place(path, split)
+        try:
+            reviews = _checked(_rows(place), place, on_bad_text)
+        except OSError as error:
+            raise UserError(
+                f"config.data.source: {error.filename}: {error.strerror}; mend or remove the file"
+            ) from error
         if whole:
             wanted = held_out(len(reviews), _TEST_SHARE) == _is_test(split)
             reviews = [review for review, keep in zip(reviews, wanted, strict=True) if keep]
@@ -53,10 +59,17 @@ def open_files(path: Path, on_bad_text: str) -> Reader:
     def fingerprint(split: str) -> str:
         place = path if whole else _place(path, split)
         files = sorted(place.glob("*/*.txt")) if place.is_dir() else [place]
-        stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        stats = [(str(f), *_size_and_time(f)) for f in files]
         return json.dumps([str(place.absolute()), split, on_bad_text, stats])
 
     return Reader(read, fingerprint)
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    try:
+        return file.stat().st_size, file.stat().st_mtime_ns
+    except OSError:
+        return -1, -1  # reading it says what is wrong
 
 
 def _is_set(path: Path) -> bool:
@@ -95,13 +108,13 @@ def _folder_rows(folder: Path) -> Iterator[_Row]:
 def _csv_rows(file: Path) -> Iterator[_Row]:
     csv.field_size_limit(2**31 - 1)  # a long review is no error
     with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
-        reader = csv.DictReader(lines)
-        if not {"text", "label"} <= set(reader.fieldnames or ()):
-            raise UserError(
-                f"config.data.source: {file} has the columns {reader.fieldnames}, but 'text' and "
-                "'label' are needed"
-            )
+        reader = csv.DictReader(lines, strict=True)
         try:
+            if not {"text", "label"} <= set(reader.fieldnames or ()):
+                raise UserError(
+                    f"config.data.source: {file} has the columns {reader.fieldnames}, but 'text' "
+                    "and 'label' are needed; name them in its first line"
+                )
             for row in reader:
                 # `line_num` is the last line of a row, whose quoted texts may go over several.
                 line = reader.line_num - sum(str(text).count("\n") for text in row.values())
@@ -127,7 +140,7 @@ def _jsonl_rows(file: Path) -> Iterator[_Row]:
                 ) from error
 
 
-def _checked(rows: Iterator[_Row], on_bad_text: str) -> list[tuple[str, int]]:
+def _checked(rows: Iterator[_Row], place: Path, on_bad_text: str) -> list[tuple[str, int]]:
     """(text, label) of the rows; UserError with file and line for one that can't be used."""
     reviews, skipped = [], 0
     for file, line, text, label in rows:
@@ -137,7 +150,8 @@ def _checked(rows: Iterator[_Row], on_bad_text: str) -> list[tuple[str, int]]:
             text.encode()
         except UnicodeEncodeError as error:
             if on_bad_text == "fail":
-                line += text[: error.start].count("\n")
+                if file.suffix != ".jsonl":  # where a line break stands as \\n
+                    line += text[: error.start].count("\n")
                 raise UserError(
                     f"config.data.source: {file}, line {line}: not UTF-8; convert the file, or "
                     "skip such reviews with --config.data.on_bad_text=skip"
@@ -152,5 +166,5 @@ def _checked(rows: Iterator[_Row], on_bad_text: str) -> list[tuple[str, int]]:
             )
         reviews.append((text, number))
     if skipped:
-        logging.warning("%s: skipped %d reviews that are not UTF-8", file, skipped)
+        logging.warning("%s: skipped %d reviews that are not UTF-8", place, skipped)
     return reviews

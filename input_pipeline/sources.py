@@ -11,6 +11,7 @@ such a folder or file, a fixed tenth of it is its `test` split.
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -95,7 +96,9 @@ def _tfds_source(name: str, folder: str) -> Source:
         builder = tfds.builder(name, data_dir=folder or None)
     except (tfds.core.DatasetNotFoundError, ImportError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"config.data.source: no TFDS data set {name!r} ({reason})") from error
+        raise UserError(
+            f"config.data.source: no TFDS data set {name!r} ({reason}); see tensorflow.org/datasets"
+        ) from error
     text, label = _text_and_label(builder, name)
     if not builder.info.splits:
         _download(builder, folder, advice)
@@ -108,7 +111,7 @@ def _tfds_source(name: str, folder: str) -> Source:
                 f"config.data: {name} has no split {split!r}, only "
                 f"{', '.join(sorted(builder.info.splits))}"
             ) from error
-        if not count:
+        if count <= 0:
             raise UserError(f"config.data: the split {split!r} of {name} has no reviews")
         return split
 
@@ -129,12 +132,14 @@ def _text_and_label(builder, name: str) -> tuple[str, str]:
     import tensorflow_datasets as tfds
 
     features = builder.info.features
-    text, label = builder.info.supervised_keys or ("text", "label")
-    names = set(features)
-    if not {text, label} <= names or not isinstance(features[text], tfds.features.Text):
+    texts = [name for name in features if isinstance(features[name], tfds.features.Text)]
+    labels = [name for name in features if isinstance(features[name], tfds.features.ClassLabel)]
+    one_of_each = (texts[0], labels[0]) if len(texts) == len(labels) == 1 else ("text", "label")
+    text, label = builder.info.supervised_keys or one_of_each
+    if text not in texts or label not in features:
         raise UserError(
             f"config.data.source: {name} has the features {', '.join(features)}, but a text and "
-            "its label are needed"
+            "its label are needed; take another data set, or bring it as files:"
         )
     classes = getattr(features[label], "num_classes", 2)
     if classes != 2:
@@ -154,7 +159,11 @@ def _two_classes(labels: np.ndarray, name: str) -> np.ndarray:
 def _download(builder, folder: str, advice: str) -> None:
     if folder:
         raise UserError(f"config.data.dir: {folder} holds no {builder.name}; {advice}")
-    print(f"Downloading {builder.name} to {builder.data_dir}", flush=True)
+    print(
+        f"Downloading {builder.name} to {builder.data_dir}. Without internet: {advice}", flush=True
+    )
+    # It tells of each of its many attempts.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         builder.download_and_prepare()
     # What a download raises is not documented and ranges over requests, TFDS and TensorFlow.

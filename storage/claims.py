@@ -40,5 +40,5 @@ def check(store: Store, claim: int) -> None:
     if latest > claim:
         raise Superseded(
             f"workdir: {store.url}: start {latest} of this run has superseded this one, start "
-            f"{claim}; nothing more was written here, follow the newer process"
+            f"{claim}, which writes nothing more; follow the newer process"
         )

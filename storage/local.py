@@ -1,6 +1,7 @@
 """A store in a local folder. See `storage.store` for the interface."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
@@ -26,9 +27,9 @@ class LocalStore:
     def list(self, prefix: str = "") -> list[str]:
         self._path(prefix)  # refuses one that leads out of the store
         folder = self._root / prefix.rpartition("/")[0]
-        names = (
-            path.relative_to(self._root).as_posix() for path in folder.rglob("*") if path.is_file()
-        )
+        # os.walk passes over folders that another process deletes meanwhile.
+        paths = (Path(place, file) for place, _, files in os.walk(folder) for file in files)
+        names = (path.relative_to(self._root).as_posix() for path in paths)
         return sorted(n for n in names if n.startswith(prefix) and not n.startswith(_SCRATCH))
 
     def exists(self, name: str) -> bool:
@@ -81,14 +82,22 @@ class LocalStore:
         with self._faults(_SCRATCH):
             _make_folder(self._root / _SCRATCH)
             folder = Path(tempfile.mkdtemp(dir=self._root / _SCRATCH))
+            lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the system takes it back when the process dies
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
 
     def sweep(self) -> None:
         with self._faults(_SCRATCH):
-            shutil.rmtree(self._root / _SCRATCH, ignore_errors=True)
+            for folder in (self._root / _SCRATCH).glob("*"):
+                lock = os.open(folder, os.O_RDONLY)
+                with contextlib.suppress(BlockingIOError):  # its process lives
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
 
     def local_folder(self, name: str) -> Path:
         return self._path(name)
@@ -118,8 +127,11 @@ def _written(path: Path, data: bytes) -> Path:
 
 
 def _make_folder(path: Path) -> None:
+    if path.is_dir():
+        return
     try:
         path.mkdir(parents=True, exist_ok=True)
+        _sync(path.parent)
     except (FileExistsError, FileNotFoundError) as error:
         # To a caller, either would say something about the object instead.
         raise NotADirectoryError(error.errno, f"{path} can't be made a folder") from error

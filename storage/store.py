@@ -47,7 +47,7 @@ class Store(Protocol):
         """Removes the object; nothing happens when there is none."""
 
     def sweep(self) -> None:
-        """Removes what killed processes left in `scratch()`; only for the run's newest process."""
+        """Removes what killed processes left in `scratch()`, and nothing of those that live."""
 
     def scratch(self) -> contextlib.AbstractContextManager[Path]:
         """A local folder for files on their way into the store, gone when the context ends."""

@@ -1,5 +1,13 @@
-"""`python -m trainer`; see `trainer.main`."""
+"""Train, evaluate or use a sentiment classifier; see README.md.
 
-from trainer.main import run
+python -m trainer --config=configs/sample.py --workdir=runs/sample
+python -m trainer --mode=evaluate --workdir=runs/sample
+python -m trainer --mode=predict --workdir=runs/sample --text="A film to remember."
+"""
 
-run()
+from absl import flags
+
+from trainer import main
+
+flags.adopt_module_key_flags(main)
+main.run()

@@ -32,10 +32,11 @@ VOCABULARY_FILE = "vocabulary.txt"
 
 
 class TrainingData(NamedTuple):
-    """The training split, cut in two and shortened to what the model reads."""
+    """The training split, cut in two and shortened to what the model reads, and the test split."""
 
     train: Examples
     validation: Examples
+    test: Examples  # in full length
 
 
 def make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
@@ -61,13 +62,18 @@ def make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
 def stored_config(store: Store) -> ml_collections.ConfigDict:
     """The config of the run in a workdir; UserError when there is none."""
     try:
-        config = ml_collections.ConfigDict(json.loads(store.read(CONFIG_FILE)))
+        content = json.loads(store.read(CONFIG_FILE))
+        if not isinstance(content, dict):
+            raise ValueError("no JSON object")
+        config = ml_collections.ConfigDict(content)
     except FileNotFoundError as error:
         raise UserError(
             f"workdir: {store.url} holds no run ({CONFIG_FILE} is missing); train one there first"
         ) from error
     except ValueError as error:
-        raise UserError(f"workdir: {store.url}/{CONFIG_FILE} can't be read ({error})") from error
+        raise UserError(
+            f"workdir: {store.url}/{CONFIG_FILE} can't be read ({error}); bring it back"
+        ) from error
     validate.check(config)
     return config
 
@@ -123,7 +129,10 @@ def load_split(config: ml_collections.ConfigDict, split: str, words: Vocabulary)
 
 
 def load_training_data(config: ml_collections.ConfigDict, words: Vocabulary) -> TrainingData:
-    """Training and validation reviews; `config` is the `data` part. UserError when one is empty."""
+    """All reviews of a run; `config` is the `data` part.
+
+    Raises UserError when one of the three has none, or all of training are of one label.
+    """
     reviews = load_split(config, config.train_split, words)
     reviews = reviews.shortened(config.max_tokens, config.keep)
     held_out = batch_plan.held_out(len(reviews), config.validation_share)
@@ -132,8 +141,16 @@ def load_training_data(config: ml_collections.ConfigDict, words: Vocabulary) -> 
             f"config.data.validation_share: got {config.validation_share} of {len(reviews)} "
             "reviews, which leaves none on one side; accepted is a share that leaves some on both"
         )
+    if len(set(reviews.labels[~held_out].tolist())) == 1:
+        raise UserError(
+            f"config.data.source: all reviews of the split {config.train_split!r} have the label "
+            f"{reviews.labels[0]}; both 0 and 1 are needed"
+        )
     return TrainingData(
-        reviews.take(np.flatnonzero(~held_out)), reviews.take(np.flatnonzero(held_out))
+        reviews.take(np.flatnonzero(~held_out)),
+        reviews.take(np.flatnonzero(held_out)),
+        # Read now, so that a mistake in it doesn't wait for the end of the training.
+        load_split(config, config.test_split, words),
     )
 
 
@@ -149,7 +166,7 @@ def load_scorer(
         model = StackedLSTM(config.model, len(words), config.seed)
 
     def read(path: str, manifest: Manifest) -> None:
-        check_fit(store, words, manifest)
+        check_vocabulary(store, words, manifest)
         train_state.load_weights(path, config, model)
 
     manifest = restore(store, checkpoint, read)
@@ -158,7 +175,7 @@ def load_scorer(
     return Scorer(strategy, model, config.evaluation.batch_size), words, manifest
 
 
-def check_fit(store: Store, words: Vocabulary, manifest: Manifest) -> None:
+def check_vocabulary(store: Store, words: Vocabulary, manifest: Manifest) -> None:
     """Raises UserError when a workdir's vocabulary is not the one a checkpoint was trained with."""
     if manifest.vocabulary != words.digest:
         raise UserError(

@@ -68,11 +68,8 @@ class Checkpoints:
         manifest = dataclasses.replace(manifest, claim=self._claim)
         with self._store.scratch() as scratch:
             path = scratch / Path(manifest.prefix).name
-            try:
-                _write(checkpoint, path)
-            finally:
-                # A newer start sweeps the scratch folders, so this comes before other troubles.
-                claims.check(self._store, self._claim)
+            _write(checkpoint, path)
+            claims.check(self._store, self._claim)
             files = sorted(scratch.iterdir())
             described = tuple(_describe(file, manifest.step) for file in files)
             manifest = dataclasses.replace(manifest, files=described)
@@ -80,8 +77,18 @@ class Checkpoints:
             for file, description in zip(files, described, strict=True):
                 self._store.upload(file, description["name"])
         text = json.dumps(dataclasses.asdict(manifest), indent=1)
-        self._store.create(_manifest_name(manifest.step), text.encode())
+        try:
+            self._store.create(_manifest_name(manifest.step), text.encode())
+        except FileExistsError:
+            claims.check(self._store, self._claim)  # only a newer start can have been here
+            raise
         self._retire()
+
+    def discard_after(self, step: int) -> None:
+        """Deletes what lies behind the step that was restored, since it did not verify."""
+        for later in _steps(self._store):
+            if later > step:
+                _delete(self._store, later)
 
     def _retire(self) -> None:
         kept = {manifest.step for manifest in ranked(self._store, "last")[: self._keep_last]}
@@ -175,6 +182,8 @@ def _read_manifest(store: Store, step: int) -> Manifest:
     try:
         fields = json.loads(store.read(_manifest_name(step)))
         manifest = Manifest(**{**fields, "files": tuple(fields["files"])})
+        if manifest.step != step or not manifest.files:
+            raise ValueError("it is of another step, or names no files")
     except (ValueError, TypeError, KeyError) as error:
         raise Damaged(f"the manifest of step {step} can't be read ({error})") from error
     return manifest

@@ -7,7 +7,7 @@ Training ends with the same test.
 
 import ml_collections
 
-from input_pipeline.vocabulary import Vocabulary
+from input_pipeline.examples import Examples
 from storage.store import Store
 from trainer import build, metrics
 from trainer.checkpoints import Manifest
@@ -18,18 +18,21 @@ from trainer.scorer import Scorer
 def evaluate(config: ml_collections.ConfigDict, store: Store, checkpoint: str) -> Evaluation:
     """Tests the checkpoint ('best', 'last' or a step) and prints the result."""
     scorer, words, manifest = build.load_scorer(config, store, checkpoint)
-    return run_test(config.data, words, scorer, manifest)
+    reviews = build.load_split(config.data, config.data.test_split, words)
+    return run_test(config.data, reviews, scorer, manifest)
 
 
 def run_test(
-    config: ml_collections.ConfigDict, words: Vocabulary, scorer: Scorer, manifest: Manifest
+    config: ml_collections.ConfigDict, reviews: Examples, scorer: Scorer, manifest: Manifest
 ) -> Evaluation:
-    """Scores the test split, each review once, and prints; `config` is the `data` part."""
-    reviews = build.load_split(config, config.test_split, words)
+    """Scores reviews in full length, each once, and prints; `config` is the `data` part."""
     shortened = reviews.shortened(config.max_tokens, config.keep)
     logits = scorer(shortened, config.width_step)
     result = metrics.evaluate(logits, reviews.labels, reviews.lengths)
-    print(f"Test of {len(reviews)} reviews: loss {result.loss:.4f}, AUC {result.auc:.4f}")
+    print(
+        f"Test on {len(reviews):,} reviews of {config.source}, {config.test_split}: "
+        f"loss {result.loss:.4f}, AUC {result.auc:.4f}"
+    )
     for bound, count, accuracy in result.by_length:
         words_up_to = f"up to {bound}" if bound else "more"
         print(f"  {words_up_to:>9} words: {count:6} reviews, accuracy {accuracy:.3f}")

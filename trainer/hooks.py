@@ -23,7 +23,7 @@ class Clock:
         self._started = now() if started is None else started
         self.seconds: dict[str, float] = {}
 
-    def started(self) -> None:
+    def end_start(self) -> None:
         """Counts all time so far for `start`."""
         self.seconds = {"start": self._now() - self._started, "training": 0.0}
 

@@ -27,16 +27,20 @@ _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "For evaluate, predict: 
 _TEXT = flags.DEFINE_multi_string("text", [], "For predict: a review; else standard input's lines.")
 
 
-def main(_) -> None:
+def main(argv: list[str]) -> None:
     """Runs the mode; exit code 1 and one line for a UserError, 75 when interrupted."""
+    if argv[1:]:
+        sys.exit(f"error: {argv[1]!r}: no flag; quote a value that has spaces")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
     try:
         _run_mode(_CONFIG.value)
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as stopped:
-        print(f"{str(stopped) or 'Stopped'}; the same command resumes.", file=sys.stderr)
+        print(str(stopped) or "Stopped.", file=sys.stderr)
         sys.exit(_STOPPED_FROM_OUTSIDE)
+    except BrokenPipeError:  # whoever read the output has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _run_mode(config) -> None:
@@ -69,4 +73,5 @@ def _run_mode(config) -> None:
 def run() -> None:
     """Parses the flags and runs; the way in of `python -m trainer`."""
     logging.set_verbosity(logging.WARNING)
+    sys.stdout.reconfigure(encoding="utf-8")
     app.run(main, flags_parser=command_line.parse)

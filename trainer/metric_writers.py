@@ -1,6 +1,6 @@
 """Where metrics are written: one interface, `write(kind, step, values)`.
 
-    writer = MetricWriter(store)
+    writer = MetricWriter(store, claim)
     writer.rewind(to_step=400)                    # on resume
     writer.write("train", 450, {"loss": 0.41})
 
@@ -14,6 +14,8 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from storage import claims
+from storage.errors import UserError
 from storage.store import Store
 
 _LINES = "metrics.jsonl"
@@ -21,10 +23,11 @@ _TENSORBOARD = "tensorboard"
 
 
 class MetricWriter:
-    """Writes the metrics of a run into its workdir, each line as it comes."""
+    """Writes the metrics of a run into its workdir, on behalf of the process with `claim`."""
 
-    def __init__(self, store: Store):
+    def __init__(self, store: Store, claim: int):
         self._store = store
+        self._claim = claim
         self._board: tf.summary.SummaryWriter | None = None
 
     def rewind(self, to_step: int) -> None:
@@ -32,8 +35,8 @@ class MetricWriter:
         lines = []
         if self._store.exists(_LINES):
             # A line that was cut short has no end and belongs to a step that comes again.
-            whole = self._store.read(_LINES).decode().rpartition("\n")[0].splitlines()
-            lines = [json.loads(line) for line in whole]
+            whole = self._store.read(_LINES).rpartition(b"\n")[0].split(b"\n")
+            lines = [self._parse(number, line) for number, line in enumerate(whole, 1) if line]
         lines = [line for line in lines if line["step"] <= to_step and line["kind"] != "test"]
         text = "".join(json.dumps(line) + "\n" for line in lines)
         self._store.write(_LINES, text.encode())
@@ -44,7 +47,8 @@ class MetricWriter:
             self._to_board(line)
 
     def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
-        """Adds a line and flushes it; only after `rewind`."""
+        """Adds a line and flushes it; only after `rewind`. Superseded when a newer start writes."""
+        claims.check(self._store, self._claim)
         line = {"kind": kind, "step": step}
         for name, value in values.items():
             # JSON knows no infinity, which the gradient's norm is at a float16 overflow.
@@ -53,6 +57,16 @@ class MetricWriter:
         self._store.append(_LINES, (json.dumps(line) + "\n").encode())
         self._to_board(line)
         self._board.flush()
+
+    def _parse(self, number: int, line: bytes) -> dict:
+        try:
+            parsed = json.loads(line)
+            return {**parsed, "kind": parsed["kind"], "step": int(parsed["step"])}
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"workdir: {self._store.url}/{_LINES}, line {number}: no JSON object with 'kind' "
+                "and 'step'; mend or remove the line"
+            ) from error
 
     def close(self) -> None:
         """Ends TensorBoard's file."""

@@ -18,6 +18,8 @@ from storage.store import Store
 from trainer import build
 from trainer.evaluate import describe
 
+_ONE_CELL = str.maketrans("\t\r\n", "   ")
+
 
 def predict(
     config: ml_collections.ConfigDict, store: Store, checkpoint: str, texts: Iterable[str]
@@ -27,17 +29,25 @@ def predict(
     The checkpoint is named on standard error, so that the output has as many lines as the input.
     """
     scorer, words, manifest = build.load_scorer(config, store, checkpoint)
-    texts = iter(texts)
+    texts = map(_checked, texts)
     while batch := list(itertools.islice(texts, config.evaluation.batch_size)):
         ids = words.lookup(text.tokenize(tf.constant(batch)))
         reviews = Examples(ids, np.zeros(len(batch), np.int32))
         reviews = reviews.shortened(config.data.max_tokens, config.data.keep)
         logits = scorer(reviews, config.data.width_step)
         for line, logit in zip(batch, logits, strict=True):
-            probability = 1.0 / (1.0 + np.exp(-float(logit)))
+            probability = 0.5 * (1.0 + np.tanh(0.5 * float(logit)))  # the sigmoid, at any size
             label = "positive" if logit > 0 else "negative"
-            print(f"{probability:.4f}\t{label}\t{line}", flush=True)
+            print(f"{probability:.4f}\t{label}\t{line.translate(_ONE_CELL)}", flush=True)
     print(f"Checkpoint: {describe(manifest)}", file=sys.stderr)
+
+
+def _checked(line: str) -> str:
+    try:
+        line.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"--text: {line!a} is not UTF-8; convert it") from error
+    return line
 
 
 def lines(stream) -> Iterator[str]:

@@ -5,11 +5,12 @@
     run.state.step, progress.epoch_sums
 
 What comes from where, in this order:
-1. the vocabulary and the reviews: the workdir's, else made or read anew; nothing is written yet;
+1. the vocabulary and the reviews: the workdir's, else made or read anew;
 2. a fresh state, with the weights of `checkpoint.init_from` where the workdir has no checkpoint;
-3. a claim on the workdir, then config and vocabulary into it;
-4. state and progress: the newest checkpoint's that verifies;
-5. metrics: cut back to that checkpoint's step.
+3. a check of all that against the newest checkpoint; up to here nothing is written;
+4. a claim on the workdir, then config and vocabulary into it;
+5. state and progress: the newest checkpoint's that verifies;
+6. metrics and checkpoints: cut back to that checkpoint's step.
 """
 
 import dataclasses
@@ -71,10 +72,19 @@ def set_up(config: ml_collections.ConfigDict, store: Store, clock: Clock) -> Run
     words = build.stored_vocabulary(store) or build.make_vocabulary(config)
     data = build.load_training_data(config.data, words)
     steps_per_epoch = batch_plan.steps_per_epoch(len(data.train), config.train.batch_size)
+    total_steps = config.train.epochs * steps_per_epoch
+    if config.optimizer.warmup_steps >= total_steps:
+        raise UserError(
+            f"config.optimizer.warmup_steps: got {config.optimizer.warmup_steps}, accepted are "
+            f"fewer than the {total_steps} steps of the run"
+        )
     with strategy.scope():
         state = train_state.create(config, len(words))
-    if config.checkpoint.init_from and not ranked(store, "last"):
-        _start_from(config, state)
+    newest = ranked(store, "last")[:1]
+    for manifest in newest:
+        _check_fit(config, store, words, data, manifest)
+    if config.checkpoint.init_from and not newest:
+        _start_from(config, words, state)
     claim = claims.take(store)
     store.sweep()
     store.write(build.CONFIG_FILE, (json.dumps(config.to_dict(), indent=1) + "\n").encode())
@@ -91,18 +101,33 @@ def set_up(config: ml_collections.ConfigDict, store: Store, clock: Clock) -> Run
         data=data,
         strategy=strategy,
         state=state,
-        train_steps=steps.make_train_steps(
-            strategy, state, config, config.train.epochs * steps_per_epoch
-        ),
+        train_steps=steps.make_train_steps(strategy, state, config, total_steps),
         scorer=Scorer(strategy, state.evaluated, config.evaluation.batch_size),
         checkpoints=Checkpoints(store, claim, config.checkpoint.keep_last),
-        writer=MetricWriter(store),
+        writer=MetricWriter(store, claim),
         clock=clock,
         steps_per_epoch=steps_per_epoch,
     )
 
 
-def _start_from(config: ml_collections.ConfigDict, state: TrainState) -> None:
+def _check_fit(
+    config: ml_collections.ConfigDict,
+    store: Store,
+    words: Vocabulary,
+    data: build.TrainingData,
+    manifest: Manifest,
+) -> None:
+    """Raises UserError when a checkpoint is of another config, vocabulary or data."""
+    validate.refuse_differences(manifest.config, config)
+    build.check_vocabulary(store, words, manifest)
+    if manifest.data != data.train.digest:
+        raise UserError(
+            f"config.data: the training reviews are not those that {store.url} was trained on; "
+            "give the same data, or another --workdir"
+        )
+
+
+def _start_from(config: ml_collections.ConfigDict, words: Vocabulary, state: TrainState) -> None:
     """Weights of another run's best checkpoint, for a fresh run of the same network."""
     other = open_store(config.checkpoint.init_from)
     theirs = build.stored_config(other)
@@ -114,7 +139,8 @@ def _start_from(config: ml_collections.ConfigDict, state: TrainState) -> None:
                 f"config.checkpoint.init_from has {theirs.model[field]!r}; give that value"
             )
 
-    def read(path: str, _: Manifest) -> None:
+    def read(path: str, manifest: Manifest) -> None:
+        build.check_vocabulary(other, words, manifest)
         for model in filter(None, (state.model, state.average)):
             train_state.load_weights(path, theirs, model)
 
@@ -128,12 +154,7 @@ def resume(run: Run) -> Progress:
     """Takes up the newest checkpoint that verifies; begins anew when there is none."""
 
     def read(path: str, manifest: Manifest) -> None:
-        build.check_fit(run.store, run.words, manifest)
-        if manifest.data != run.data.train.digest:
-            raise UserError(
-                f"config.data: the training reviews are not those that {run.store.url} was trained "
-                "on; give the same data, or another --workdir"
-            )
+        _check_fit(run.config, run.store, run.words, run.data, manifest)
         run.state.checkpoint().read(path).assert_consumed()
 
     manifest = restore(run.store, "last", read)
@@ -143,4 +164,5 @@ def resume(run: Run) -> Progress:
         sums = {name: Sums(**values) for name, values in manifest.sums.items()}
         progress = Progress(step=manifest.step, saved_step=manifest.step, **sums)
     run.writer.rewind(to_step=progress.step)
+    run.checkpoints.discard_after(progress.step)
     return progress

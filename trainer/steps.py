@@ -138,9 +138,15 @@ def _summed_gradients(
 
 
 def _average(state: TrainState, decay: float) -> None:
-    """Moves the averaged weights towards the new ones."""
+    """Moves the averaged weights towards the new ones.
+
+    The first updates count for more, as in tf.train.ExponentialMovingAverage, so that the initial
+    weights are soon forgotten.
+    """
+    updates = tf.cast(state.optimizer.updates, tf.float32)
+    share = 1.0 - tf.minimum(decay, (1.0 + updates) / (10.0 + updates))
     for mean, weight in zip(state.average.weights, state.model.weights, strict=True):
-        tf.raw_ops.AssignAddVariableOp(resource=mean.handle, value=(weight - mean) * (1.0 - decay))
+        tf.raw_ops.AssignAddVariableOp(resource=mean.handle, value=(weight - mean) * share)
 
 
 def _adapt_loss_scale(state: TrainState, finite: tf.Tensor) -> None:

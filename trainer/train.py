@@ -5,6 +5,7 @@
 Raises UserError for whatever a user can mend.
 """
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ def train_and_evaluate(config: ml_collections.ConfigDict, store: Store, clock: C
     with StopRequests() as stop:
         run = set_up(config, store, clock)
         progress = resume(run)
-        clock.started()
+        clock.end_start()
         for epoch in range(progress.step // run.steps_per_epoch, config.train.epochs):
             _train_epoch(run, epoch, progress, stop)
             _end_epoch(run, epoch, progress)
@@ -51,7 +52,7 @@ def _leave_if_asked(run: Run, progress: Progress, stop: StopRequests) -> None:
     if stop.requested:
         if progress.step > progress.saved_step:
             _save(run, progress, validation_accuracy=None)
-        raise Stopped(f"Stopped at step {progress.step}")
+        raise Stopped(f"Stopped at step {progress.step}; the same command resumes.")
 
 
 def _train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -> None:
@@ -61,24 +62,24 @@ def _train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -
     plan = _plan(run, epoch)
     tokens = _real_tokens(plan, run.data.train)
     iterator = distribute(run.strategy, run.data.train, plan, progress.step - begin)
-    bar = ProgressBar(epoch + 1, config.train.epochs, len(plan), progress.step - begin)
     rate = Rate()
-    while progress.step < end:
-        _leave_if_asked(run, progress, stop)
-        count = min(
-            config.train.steps_per_call,
-            end - progress.step,
-            schedule.steps_until(progress.step, config.checkpoint.every_steps),
-        )
-        for done in _call(run, iterator, count):
-            real_tokens = tokens[progress.step - begin]
-            rate.add(done.weight, real_tokens)
-            progress.step += 1
-            _account(run, progress, done, rate)
-            bar.advance(done.weight, real_tokens, progress.epoch_sums.loss)
-        if progress.step < end and schedule.due(progress.step, config.checkpoint.every_steps):
-            _save(run, progress, validation_accuracy=None)
-    bar.close()
+    bar = ProgressBar(epoch + 1, config.train.epochs, len(plan), progress.step - begin)
+    with contextlib.closing(bar):
+        while progress.step < end:
+            _leave_if_asked(run, progress, stop)
+            count = min(
+                config.train.steps_per_call,
+                end - progress.step,
+                schedule.steps_until(progress.step, config.checkpoint.every_steps),
+            )
+            for done in _call(run, iterator, count):
+                real_tokens = tokens[progress.step - begin]
+                rate.add(done.weight, real_tokens)
+                progress.step += 1
+                _account(run, progress, done, rate)
+                bar.advance(done.weight, real_tokens, progress.epoch_sums.loss)
+            if progress.step < end and schedule.due(progress.step, config.checkpoint.every_steps):
+                _save(run, progress, validation_accuracy=None)
 
 
 def _plan(run: Run, epoch: int) -> BatchPlan:
@@ -194,7 +195,9 @@ def _test_best(run: Run, progress: Progress) -> None:
         "best",
         lambda path, _: train_state.load_weights(path, run.config, run.state.evaluated),
     )
-    result = run_test(run.config.data, run.words, run.scorer, manifest)
+    if manifest is None:
+        raise UserError(f"workdir: {run.store.url} has lost its checkpoints; begin in another one")
+    result = run_test(run.config.data, run.data.test, run.scorer, manifest)
     run.writer.write(
         "test",
         progress.step,

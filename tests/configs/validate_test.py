@@ -97,7 +97,8 @@ REFUSED = {
 FREE = {
     *("strategy.name", "strategy.virtual_devices", "evaluation.batch_size"),
     *("checkpoint.every_steps", "checkpoint.keep_last", "checkpoint.init_from"),
-    *("data.dir", "data.cache_dir", "train.log_every_steps", "train.steps_per_call"),
+    *("data.dir", "data.cache_dir", "data.test_split"),
+    *("train.log_every_steps", "train.steps_per_call"),
 }
 FIELDS = list(validate.flatten(default.get_config()))
 

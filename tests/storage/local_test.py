@@ -16,6 +16,15 @@ from storage.errors import UserError
 from storage.store import open_store
 
 ROOT = Path(__file__).resolve().parents[2]
+# Prints its scratch folder at a URL, with a file in it, and dies.
+KILLED = """
+import os, signal, sys
+from storage.store import open_store
+with open_store(sys.argv[1]).scratch() as folder:
+    (folder / "file").write_bytes(b"1")
+    print(folder, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 # Tries to create the names 0..19 in the store at a URL and prints those it won.
 CREATOR = """
 import sys
@@ -203,12 +212,17 @@ def test_a_file_from_scratch_can_be_uploaded(store):
     assert store.read("folder/a") == b"1"
 
 
-def test_sweep_removes_what_a_killed_process_left(store):
-    with contextlib.ExitStack() as never_closed:
-        left = never_closed.enter_context(store.scratch())
-        (left / "file").write_bytes(b"1")
+def test_sweep_removes_what_a_killed_process_left_and_nothing_else(store):
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, store.url], cwd=ROOT, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    left = Path(killed.stdout.strip())
+    assert (left / "file").exists()
+    with store.scratch() as mine:
         store.sweep()
-        assert not left.exists()
+        assert mine.exists()
+    assert not left.exists()
 
 
 def test_sweep_leaves_objects_and_a_working_store(store):

@@ -16,7 +16,7 @@ class Time:
 def test_wall_time_is_shared_out_by_cause():
     time = Time()
     clock = Clock(now=time, started=90.0)
-    clock.started()
+    clock.end_start()
     with clock.timed("training"):
         time.seconds += 70
     clock.move("training", "input wait", 10)

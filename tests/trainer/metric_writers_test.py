@@ -9,7 +9,7 @@ from trainer.metric_writers import MetricWriter
 
 @pytest.fixture
 def writer(tmp_path):
-    writer = MetricWriter(open_store(str(tmp_path)))
+    writer = MetricWriter(open_store(str(tmp_path)), claim=1)
     writer.rewind(to_step=0)
     yield writer
     writer.close()
@@ -34,7 +34,7 @@ def test_rewind_drops_later_lines_tests_and_a_line_cut_short(writer, tmp_path):
         writer.write(kind, step, {"loss": 0.5})
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"kind": "tra')
-    again = MetricWriter(open_store(str(tmp_path)))
+    again = MetricWriter(open_store(str(tmp_path)), claim=1)
     again.rewind(to_step=10)
     assert [(line["kind"], line["step"]) for line in lines(tmp_path)] == [
         ("train", 10),
