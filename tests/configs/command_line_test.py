@@ -126,3 +126,17 @@ def test_own_config_goes_before_the_packaged_one(complaint, tmp_path):
         "    return config\n"
     )
     assert "config.train.epochs: got -7" in complaint(SAMPLE)
+
+
+def test_word_that_is_no_flag_is_refused(complaint):
+    assert "'film'" in complaint(SAMPLE, "film")
+
+
+def test_override_without_a_config_asks_for_one(complaint):
+    assert "give --config=FILE" in complaint("--mode=evaluate", "--config.data.dir=reviews")
+
+
+def test_help_shows_the_flags():
+    command = [sys.executable, "-m", "trainer", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert {"--workdir", "--mode", "--checkpoint"} <= {w.rstrip(":") for w in done.stdout.split()}

@@ -415,3 +415,17 @@ def test_imdb_comes_in_the_same_order_whether_its_folder_is_named_or_not(imdb_tr
 @needs_imdb
 def test_imdb_can_be_read_in_part(imdb_train):
     assert digest(read("tfds:imdb_reviews", "train[:1%]")) == digest(imdb_train[:250])
+
+
+def test_csv_with_a_quote_that_is_never_closed_loses_no_review_quietly(tmp_path):
+    write(tmp_path, {"train.csv": 'text,label\nFine.,1\n"Bad.,0\nBad.,0\n'})
+    with pytest.raises(UserError, match=r"train\.csv, line"):
+        read_files(tmp_path, "train")
+
+
+def test_file_that_can_not_be_read_is_named(tmp_path):
+    for label in ("pos", "neg"):
+        write(tmp_path, {f"train/{label}/1.txt": "Fine."})
+    (tmp_path / "train/pos/2.txt").mkdir()
+    with pytest.raises(UserError, match=r"2\.txt: Is a directory"):
+        read_files(tmp_path, "train")

@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -126,3 +127,20 @@ def test_manifest_names_every_file_and_the_claim(store):
     assert content["claim"] == 2
     assert all("claim-2" in name for name in names)
     assert sorted([*names, "checkpoints/2/manifest.json"]) == store.list("checkpoints/2/")
+
+
+def test_manifest_that_names_no_files_is_damaged(store):
+    save(store, 1, 2)
+    content = json.loads(store.read("checkpoints/2/manifest.json"))
+    store.write("checkpoints/2/manifest.json", json.dumps({**content, "files": []}).encode())
+    assert restored(store) == (1, 1)
+
+
+def test_listing_survives_deletions_beside_it(store):
+    """As when `predict` reads a run while its training deletes old checkpoints."""
+    with ThreadPoolExecutor() as threads:
+        saving = threads.submit(save, store, *range(1, 60), keep_last=1)
+        while not saving.done():
+            ranked(store, "last")
+        saving.result()
+    assert restored(store) == (59, 59)

@@ -63,6 +63,17 @@ def test_predicts_from_standard_input(finished):
     assert done.stderr.startswith("Checkpoint: step")
 
 
+def test_reader_that_has_enough_is_no_error(finished):
+    process = subprocess.Popen(
+        command("--mode=predict", f"--workdir={finished}", "--text=a", "--text=b"),
+        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    process.stdout.close()  # as `head` does
+    errors = process.stderr.read()
+    assert process.wait() == 0
+    assert errors == ""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_request_to_stop_leaves_with_75_and_can_be_resumed(flags, workdir, number):
     for step in (80, 82):

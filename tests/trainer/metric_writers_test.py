@@ -3,6 +3,8 @@ import json
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from storage import claims
+from storage.claims import Superseded
 from storage.store import open_store
 from trainer.metric_writers import MetricWriter
 
@@ -45,3 +47,13 @@ def test_rewind_drops_later_lines_tests_and_a_line_cut_short(writer, tmp_path):
     board = EventAccumulator(str(tmp_path / "tensorboard"))
     board.Reload()
     assert [event.step for event in board.Tensors("train/loss")] == [10, 20]
+
+
+def test_superseded_process_writes_no_line(tmp_path):
+    store = open_store(str(tmp_path))
+    writer = MetricWriter(store, claims.take(store))
+    writer.rewind(to_step=0)
+    claims.take(store)
+    with pytest.raises(Superseded):
+        writer.write("train", 10, {"loss": 0.5})
+    assert lines(tmp_path) == []

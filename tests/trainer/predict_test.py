@@ -84,3 +84,13 @@ def test_evaluation_repeats_the_test_of_the_training(store, finished, capsys):
         f'"accuracy": {result.accuracy}, "auc": {result.auc}'
         in (finished / "metrics.jsonl").read_text()
     )
+
+
+def test_text_of_several_lines_is_one_row(store, capsys):
+    rows, _ = predicted(store, ["a\tfine\r\nfilm"], capsys)
+    assert [row[2:] for row in rows] == [["a fine  film"]]
+
+
+def test_text_that_is_not_utf8_is_refused(store):
+    with pytest.raises(UserError, match="not UTF-8"):
+        predict.predict(build.stored_config(store), store, "best", ["caf\udce9"])
