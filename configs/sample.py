@@ -2,7 +2,7 @@
 
     python -m trainer --config=configs/sample.py --workdir=runs/sample
 
-40 seconds on two cores (Intel Xeon, no GPU), test accuracy 0.994.
+40 seconds on two cores (Intel Xeon, no GPU), test accuracy 1.000.
 """
 
 import ml_collections
