@@ -43,8 +43,11 @@ def open_files(path: Path, on_bad_text: str) -> Reader:
         )
     whole = _is_set(path)
 
+    def place_of(split: str) -> Path:
+        return path if whole else _place(path, split)
+
     def read(split: str) -> list[tuple[str, int]]:
-        place = path if whole else _place(path, split)
+        place = place_of(split)
         try:
             reviews = _checked(_rows(place), place, on_bad_text)
         except OSError as error:
@@ -57,7 +60,7 @@ def open_files(path: Path, on_bad_text: str) -> Reader:
         return reviews
 
     def fingerprint(split: str) -> str:
-        place = path if whole else _place(path, split)
+        place = place_of(split)
         files = sorted(place.glob("*/*.txt")) if place.is_dir() else [place]
         stats = [(str(f), *_size_and_time(f)) for f in files]
         return json.dumps([str(place.absolute()), split, on_bad_text, stats])

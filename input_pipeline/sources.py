@@ -9,6 +9,7 @@ or a file `PATH/<split>.csv` or `.jsonl` with the columns `text` and `label`; wh
 such a folder or file, a fixed tenth of it is its `test` split.
 """
 
+import functools
 import hashlib
 import json
 import logging
@@ -53,6 +54,7 @@ def open_source(name: str, folder: str, on_bad_text: str) -> Source:
     )
 
 
+@functools.cache  # asked for at each fingerprint and each reading
 def _read_sample(split: str) -> list[tuple[str, int]]:
     if split not in sample_corpus.SPLITS:
         raise UserError(

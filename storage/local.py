@@ -81,9 +81,7 @@ class LocalStore:
     def scratch(self) -> Iterator[Path]:
         with self._faults(_SCRATCH):
             _make_folder(self._root / _SCRATCH)
-            folder = Path(tempfile.mkdtemp(dir=self._root / _SCRATCH))
-            lock = os.open(folder, os.O_RDONLY)
-            fcntl.flock(lock, fcntl.LOCK_EX)  # the system takes it back when the process dies
+            folder, lock = _locked_folder(self._root / _SCRATCH)
         try:
             yield folder
         finally:
@@ -93,7 +91,10 @@ class LocalStore:
     def sweep(self) -> None:
         with self._faults(_SCRATCH):
             for folder in (self._root / _SCRATCH).glob("*"):
-                lock = os.open(folder, os.O_RDONLY)
+                try:
+                    lock = os.open(folder, os.O_RDONLY)
+                except FileNotFoundError:  # its process is done with it
+                    continue
                 with contextlib.suppress(BlockingIOError):  # its process lives
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     shutil.rmtree(folder, ignore_errors=True)
@@ -124,6 +125,18 @@ def _written(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     _sync(path)
     return path
+
+
+def _locked_folder(parent: Path) -> tuple[Path, int]:
+    """A new folder and a lock on it, which the system takes back when the process dies."""
+    while True:
+        folder = Path(tempfile.mkdtemp(dir=parent))
+        with contextlib.suppress(FileNotFoundError):  # swept before it was locked
+            lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
 
 
 def _make_folder(path: Path) -> None:

@@ -16,8 +16,6 @@ import tensorflow as tf
 
 from configs import validate
 from input_pipeline import batch_plan
-from input_pipeline.batch_plan import BatchPlan
-from input_pipeline.examples import Examples
 from storage.errors import UserError
 from storage.store import Store
 from trainer import metrics, schedule, train_state
@@ -41,8 +39,8 @@ def train_and_evaluate(config: ml_collections.ConfigDict, store: Store, clock: C
         progress = resume(run)
         clock.end_start()
         for epoch in range(progress.step // run.steps_per_epoch, config.train.epochs):
-            _train_epoch(run, epoch, progress, stop)
-            _end_epoch(run, epoch, progress)
+            padding = _train_epoch(run, epoch, progress, stop)
+            _end_epoch(run, epoch, progress, padding)
         _leave_if_asked(run, progress, stop)
         _test_best(run, progress)
         run.writer.close()
@@ -55,12 +53,14 @@ def _leave_if_asked(run: Run, progress: Progress, stop: StopRequests) -> None:
         raise Stopped(f"Stopped at step {progress.step}; the same command resumes.")
 
 
-def _train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -> None:
-    """The rest of an epoch, from the step it stands at."""
+def _train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -> float:
+    """The rest of an epoch, from the step it stands at; returns the whole epoch's padding share."""
     config, begin = run.config, epoch * run.steps_per_epoch
     end = begin + run.steps_per_epoch
-    plan = _plan(run, epoch)
-    tokens = _real_tokens(plan, run.data.train)
+    lengths, batch_size = run.data.train.lengths, config.train.batch_size
+    plan = batch_plan.training_plan(lengths, batch_size, config.data.width_step, config.seed, epoch)
+    present = plan.ids != batch_plan.NO_REVIEW
+    tokens = np.where(present, lengths[plan.ids], 0).sum(axis=1)  # of each step, without padding
     iterator = distribute(run.strategy, run.data.train, plan, progress.step - begin)
     rate = Rate()
     bar = ProgressBar(epoch + 1, config.train.epochs, len(plan), progress.step - begin)
@@ -80,19 +80,7 @@ def _train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -
                 bar.advance(done.weight, real_tokens, progress.epoch_sums.loss)
             if progress.step < end and schedule.due(progress.step, config.checkpoint.every_steps):
                 _save(run, progress, validation_accuracy=None)
-
-
-def _plan(run: Run, epoch: int) -> BatchPlan:
-    config = run.config
-    return batch_plan.training_plan(
-        run.data.train.lengths, config.train.batch_size, config.data.width_step, config.seed, epoch
-    )
-
-
-def _real_tokens(plan: BatchPlan, reviews: Examples) -> np.ndarray:
-    """Words of each step <int64>[steps], without padding."""
-    present = plan.ids != batch_plan.NO_REVIEW
-    return np.where(present, reviews.lengths[plan.ids], 0).sum(axis=1)
+    return float(1.0 - tokens.sum() / (plan.widths.sum() * batch_size))
 
 
 def _call(run: Run, iterator: Iterator, count: int) -> list[StepMetrics]:
@@ -149,7 +137,7 @@ def _save(run: Run, progress: Progress, validation_accuracy: float | None) -> No
         progress.saved_step = progress.step
 
 
-def _end_epoch(run: Run, epoch: int, progress: Progress) -> None:
+def _end_epoch(run: Run, epoch: int, progress: Progress, padding: float) -> None:
     """Validates, reports and saves."""
     validation = run.data.validation
     with run.clock.timed("evaluation"):
@@ -160,10 +148,7 @@ def _end_epoch(run: Run, epoch: int, progress: Progress) -> None:
         progress.step,
         {"loss": result.loss, "accuracy": result.accuracy, "auc": result.auc},
     )
-    plan, sums = _plan(run, epoch), progress.epoch_sums
-    padding = 1.0 - _real_tokens(plan, run.data.train).sum() / (
-        plan.widths.sum() * run.config.train.batch_size
-    )
+    sums = progress.epoch_sums
     shares = run.clock.shares()
     run.writer.write(
         "epoch",

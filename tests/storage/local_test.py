@@ -225,6 +225,17 @@ def test_sweep_removes_what_a_killed_process_left_and_nothing_else(store):
     assert not left.exists()
 
 
+def test_sweeps_and_writes_beside_each_other_do_not_meet(store):
+    def work(thread):
+        for number in range(150):
+            store.sweep()
+            store.write(f"{thread}/{number}", b"1")
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))
+    assert len(store.list()) == 600
+
+
 def test_sweep_leaves_objects_and_a_working_store(store):
     store.write("a", b"1")
     store.sweep()
