@@ -98,6 +98,8 @@ def get_config() -> ml_collections.ConfigDict:
     checkpoint.every_steps = 200
     # Newest checkpoints kept, beside the best by validation accuracy.
     checkpoint.keep_last = 2
+    # Seconds for which a bucket that does not answer, or not well, is asked again.
+    checkpoint.retry_seconds = 120.0
     # Workdir of another run whose best weights and vocabulary a fresh run starts from; '' is off.
     checkpoint.init_from = ""
 

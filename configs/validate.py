@@ -88,6 +88,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "strategy.virtual_devices": _from(0, 64),
     "checkpoint.every_steps": _from(0, _BILLION),
     "checkpoint.keep_last": _from(1, _MILLION),
+    "checkpoint.retry_seconds": _number("a number from 1.0 to 3600.0", lambda v: 1 <= v <= 3600),
     "checkpoint.init_from": _TEXT,
     "evaluation.batch_size": _from(1, _MILLION),
 }

@@ -1,13 +1,12 @@
 """A store in a local folder. See `storage.store` for the interface."""
 
 import contextlib
-import fcntl
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from storage import scratch
 from storage.errors import UserError
 
 _SCRATCH = ".scratch"
@@ -16,13 +15,14 @@ _SCRATCH = ".scratch"
 class LocalStore:
     """A folder; objects are its files, replaced by rename so that no reader sees half of one."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, field: str):
         self._root = root.expanduser().absolute()
+        self._field = field
         self.url = str(root)
         with self._faults("."):
             usable = self._root.is_dir() or not self._root.exists()
         if not usable:
-            raise UserError(f"workdir: {root} is a file; give a folder, new or of an earlier run")
+            raise UserError(f"{field}: {root} is a file; give a folder, new or of an earlier run")
 
     def list(self, prefix: str = "") -> list[str]:
         self._path(prefix)  # refuses one that leads out of the store
@@ -39,32 +39,27 @@ class LocalStore:
         with self._faults(name):
             return self._path(name).read_bytes()
 
-    def write(self, name: str, data: bytes) -> None:
-        with self._faults(name), self.scratch() as scratch:
-            self.upload(_written(scratch / "object", data), name)
+    def write(self, name: str, data: bytes, check: Callable[[], None] | None = None) -> None:
+        with self._faults(name), self.scratch() as folder:
+            path = _written(folder / "object", data)
+            if check:
+                check()
+            self._move(path, name)
 
     def create(self, name: str, data: bytes) -> None:
-        with self._faults(name), self.scratch() as scratch:
+        with self._faults(name), self.scratch() as folder:
             path = self._path(name)
             _make_folder(path.parent)
-            # A link appears whole and fails when the name is taken; a rename would replace it.
-            os.link(_written(scratch / "object", data), path)
+            try:
+                # A link appears whole and fails when the name is taken; a rename would replace it.
+                os.link(_written(folder / "object", data), path)
+            except FileExistsError:
+                if path.read_bytes() != data:
+                    raise
             _sync(path.parent)
 
-    def append(self, name: str, data: bytes) -> None:
-        with self._faults(name):
-            path = self._path(name)
-            _make_folder(path.parent)
-            with path.open("ab") as file:
-                file.write(data)
-
-    def upload(self, path: Path, name: str) -> None:
-        with self._faults(name):
-            target = self._path(name)
-            _make_folder(target.parent)
-            _sync(path)
-            path.replace(target)
-            _sync(target.parent)
+    def upload(self, path: Path, name: str, crc32c: int) -> None:
+        self._move(path, name)  # as a whole: no byte is written anew that could change
 
     def download(self, name: str, path: Path) -> None:
         with self._faults(name):
@@ -77,31 +72,29 @@ class LocalStore:
             with contextlib.suppress(OSError):  # the folder still holds something
                 path.parent.rmdir()
 
+    def open_log(self, name: str, data: bytes, check: Callable[[], None]) -> "LocalLog":
+        self.write(name, data, check)
+        return LocalLog(self._path(name), lambda: self._faults(name))
+
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        with self._faults(_SCRATCH):
-            _make_folder(self._root / _SCRATCH)
-            folder, lock = _locked_folder(self._root / _SCRATCH)
-        try:
+        with contextlib.ExitStack() as stack:
+            with self._faults(_SCRATCH):
+                _make_folder(self._root / _SCRATCH)
+                folder = stack.enter_context(scratch.folder(self._root / _SCRATCH))
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
 
     def sweep(self) -> None:
         with self._faults(_SCRATCH):
-            for folder in (self._root / _SCRATCH).glob("*"):
-                try:
-                    lock = os.open(folder, os.O_RDONLY)
-                except FileNotFoundError:  # its process is done with it
-                    continue
-                with contextlib.suppress(BlockingIOError):  # its process lives
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(folder, ignore_errors=True)
-                os.close(lock)
+            scratch.sweep(self._root / _SCRATCH)
 
-    def local_folder(self, name: str) -> Path:
-        return self._path(name)
+    def _move(self, path: Path, name: str) -> None:
+        with self._faults(name):
+            target = self._path(name)
+            _make_folder(target.parent)
+            _sync(path)
+            path.replace(target)
+            _sync(target.parent)
 
     def _path(self, name: str) -> Path:
         if name.startswith("/") or ".." in name.split("/"):
@@ -116,27 +109,32 @@ class LocalStore:
             raise
         except OSError as error:
             raise UserError(
-                f"workdir: {self.url}/{name}: {error.strerror or error}; "
+                f"{self._field}: {self.url}/{name}: {error.strerror or error}; "
                 "free or grant what is missing and run the same command again"
             ) from error
+
+
+class LocalLog:
+    """A file kept open: once another process has put a new one in its place, appending is idle."""
+
+    def __init__(self, path: Path, faults: Callable[[], contextlib.AbstractContextManager]):
+        self._faults = faults
+        with faults():
+            self._file = path.open("ab", buffering=0)
+
+    def append(self, data: bytes) -> None:
+        with self._faults():
+            self._file.write(data)
+
+    def close(self, seconds: float | None = None) -> None:
+        with self._faults():
+            self._file.close()
 
 
 def _written(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     _sync(path)
     return path
-
-
-def _locked_folder(parent: Path) -> tuple[Path, int]:
-    """A new folder and a lock on it, which the system takes back when the process dies."""
-    while True:
-        folder = Path(tempfile.mkdtemp(dir=parent))
-        with contextlib.suppress(FileNotFoundError):  # swept before it was locked
-            lock = os.open(folder, os.O_RDONLY)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if folder.exists():
-                return folder, lock
-            os.close(lock)
 
 
 def _make_folder(path: Path) -> None:

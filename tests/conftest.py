@@ -1,4 +1,4 @@
-"""What the tests share: a small config, its reviews, and several logical devices."""
+"""What the tests share: a small config, its reviews, a bucket, and several logical devices."""
 
 import json
 from pathlib import Path
@@ -9,11 +9,33 @@ import tensorflow as tf
 
 from configs import default
 from input_pipeline import sample_corpus
+from storage.store import open_store
+from tests.gcs_server import GcsServer
 
 # Before anything runs on a device: the strategies' tests need up to four of them.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
+
+
+@pytest.fixture(scope="session")
+def cloud():
+    """A Cloud Storage on this machine with the bucket `bucket`, for this process and its own."""
+    with GcsServer(buckets=("bucket",)) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        yield server
+
+
+# Name -> the URL of a store nobody has used yet, given a folder of the test's own.
+STORES = {
+    "local": lambda folder: str(folder / "run"),
+    "gs": lambda folder: f"gs://bucket/{folder.name}/run",
+}
+
+
+@pytest.fixture(params=STORES)
+def store(request, tmp_path, cloud):
+    return open_store(STORES[request.param](tmp_path))
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""Runs the trainer and kills it, with SIGKILL, when it reaches a place for the n-th time.
+"""Runs the trainer and sends it a signal when it reaches a place for the n-th time.
 
-    python -m tests.killed save 3 --config=configs/sample.py --workdir=runs/sample
+    python -m tests.killed SIGKILL save 3 --config=configs/sample.py --workdir=runs/sample
 
 The places are the keys of PLACES.
 """
@@ -10,20 +10,19 @@ import signal
 import sys
 from collections.abc import Callable
 
-from storage.local import LocalStore
 from trainer import build, checkpoints, main, scorer, train
 
 # Where a run can be hit: the owner and the name of the function.
 PLACES = {
     "start": (build, "load_training_data"),
     "step": (train, "_call"),
-    "save": (LocalStore, "upload"),  # between the files of a checkpoint, or before config.json
-    "manifest": (checkpoints.Checkpoints, "_retire"),  # right after a manifest
+    "save": (checkpoints.Checkpoints, "_upload"),  # between the files of a checkpoint
+    "manifest": (checkpoints.Checkpoints, "retire"),  # right after a manifest
     "evaluation": (scorer.Scorer, "__call__"),
 }
 
 
-def kill_at(place: str, number: int) -> None:
+def kill_at(signal_name: str, place: str, number: int) -> None:
     """Arms the place."""
     owner, name = PLACES[place]
     function, calls = getattr(owner, name), 0
@@ -32,13 +31,13 @@ def kill_at(place: str, number: int) -> None:
         nonlocal calls
         calls += 1
         if calls == number:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.Signals[signal_name])
         return function(*args, **kwargs)
 
     setattr(owner, name, counted)
 
 
 if __name__ == "__main__":
-    kill_at(sys.argv[1], int(sys.argv[2]))
-    del sys.argv[1:3]
+    kill_at(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    del sys.argv[1:4]
     main.run()

@@ -68,11 +68,11 @@ def stored_config(store: Store) -> ml_collections.ConfigDict:
         config = ml_collections.ConfigDict(content)
     except FileNotFoundError as error:
         raise UserError(
-            f"workdir: {store.url} holds no run ({CONFIG_FILE} is missing); train one there first"
+            f"--workdir: {store.url} holds no run ({CONFIG_FILE} is missing); train one there first"
         ) from error
     except ValueError as error:
         raise UserError(
-            f"workdir: {store.url}/{CONFIG_FILE} can't be read ({error}); bring it back"
+            f"--workdir: {store.url}/{CONFIG_FILE} can't be read ({error}); bring it back"
         ) from error
     validate.check(config)
     return config
@@ -98,6 +98,11 @@ def stored_vocabulary(store: Store) -> Vocabulary | None:
     return vocabulary.from_bytes(store.read(VOCABULARY_FILE), f"{store.url}/{VOCABULARY_FILE}")
 
 
+def open_init_from(config: ml_collections.ConfigDict) -> Store:
+    """The workdir of the run that a fresh one starts from; `config` is the `checkpoint` part."""
+    return open_store(config.init_from, "config.checkpoint.init_from", config.retry_seconds)
+
+
 def open_source(config: ml_collections.ConfigDict) -> sources.Source:
     """The source of reviews of a config's `data` part."""
     return sources.open_source(config.source, config.dir, config.on_bad_text)
@@ -106,7 +111,7 @@ def open_source(config: ml_collections.ConfigDict) -> sources.Source:
 def make_vocabulary(config: ml_collections.ConfigDict) -> Vocabulary:
     """The vocabulary of a fresh run: that of the run it starts from, or of its training reviews."""
     if config.checkpoint.init_from:
-        words = stored_vocabulary(open_store(config.checkpoint.init_from))
+        words = stored_vocabulary(open_init_from(config.checkpoint))
         if words is None:
             raise UserError(
                 f"config.checkpoint.init_from: {config.checkpoint.init_from} holds no run "
@@ -160,7 +165,7 @@ def load_scorer(
     """What evaluates or predicts with a run's checkpoint, and which checkpoint that is."""
     words = stored_vocabulary(store)
     if words is None:
-        raise UserError(f"workdir: {store.url}/{VOCABULARY_FILE} is missing; bring back the file")
+        raise UserError(f"--workdir: {store.url}/{VOCABULARY_FILE} is missing; bring back the file")
     strategy = make_strategy(config)
     with strategy.scope():
         model = StackedLSTM(config.model, len(words), config.seed)
@@ -171,7 +176,7 @@ def load_scorer(
 
     manifest = restore(store, checkpoint, read)
     if manifest is None:
-        raise UserError(f"workdir: {store.url} holds no checkpoint yet; let its training run on")
+        raise UserError(f"--workdir: {store.url} holds no checkpoint yet; let its training run on")
     return Scorer(strategy, model, config.evaluation.batch_size), words, manifest
 
 
@@ -179,6 +184,6 @@ def check_vocabulary(store: Store, words: Vocabulary, manifest: Manifest) -> Non
     """Raises UserError when a workdir's vocabulary is not the one a checkpoint was trained with."""
     if manifest.vocabulary != words.digest:
         raise UserError(
-            f"workdir: {store.url}/{VOCABULARY_FILE} is not the vocabulary that the checkpoint of "
-            f"step {manifest.step} was trained with; bring back that file"
+            f"--workdir: {store.url}/{VOCABULARY_FILE} is not the vocabulary that the checkpoint "
+            f"of step {manifest.step} was trained with; bring back that file"
         )

@@ -1,30 +1,31 @@
 """Checkpoints that exist only when their manifest does.
 
     checkpoints = Checkpoints(store, claim, keep_last=2)
-    checkpoints.save(state.checkpoint(), Manifest(step=400, ...))
+    checkpoints.save(write, Manifest(step=400, ...))
     manifest = restore(store, "last", lambda path, manifest: state.checkpoint().read(path))
 
-A checkpoint's data files are written whole to a scratch folder and moved to the store one by one;
-the manifest, which names them with their sizes and crc32c, comes last. Readers look at manifests
-only, and verify what they name.
+A checkpoint's files are written whole to a scratch folder and moved to the store one by one; the
+manifest, which names them with their sizes and crc32c, comes last. All carry the claim of their
+process in their names, so that no process can write over, or delete, what a newer one has made.
+Readers look at manifests only, and verify what they name.
 """
 
 import dataclasses
 import json
-import tempfile
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
-import tensorflow as tf
 from absl import logging
 
-from storage import claims
-from storage.errors import UserError
+from storage import checksum, scratch
+from storage.claims import Claim
+from storage.errors import Corrupt, Superseded, UserError
 from storage.store import Store
 
-_FOLDER = "checkpoints"
+_NAME = re.compile(r"checkpoints/(?P<step>\d+)/claim-(?P<claim>\d+)\.(?P<part>.+)")
 _MANIFEST = "manifest.json"
 
 
@@ -48,165 +49,195 @@ class Manifest:
     @property
     def prefix(self) -> str:
         """The name that TensorFlow gives the files, without their endings."""
-        return f"{_FOLDER}/{self.step}/claim-{self.claim}"
+        return f"checkpoints/{self.step}/claim-{self.claim}"
+
+    @property
+    def name(self) -> str:
+        """The manifest's own."""
+        return f"{self.prefix}.{_MANIFEST}"
 
 
 class Checkpoints:
     """Writes the checkpoints of a run on behalf of the process that holds `claim`."""
 
-    def __init__(self, store: Store, claim: int, keep_last: int):
+    def __init__(self, store: Store, claim: Claim, keep_last: int):
         self._store = store
         self._claim = claim
         self._keep_last = keep_last
 
-    def save(self, checkpoint: tf.train.Checkpoint, manifest: Manifest) -> None:
-        """Saves, then deletes what is no longer kept.
+    def save(self, write: Callable[[str], None], manifest: Manifest) -> None:
+        """Saves the files that `write(prefix)` leaves in a local folder.
 
         Raises Superseded, having written nothing, when another process has taken over the run,
-        and UserError when the store is full or fails.
+        and UserError when the store is full or fails; then there is no such checkpoint.
         """
-        manifest = dataclasses.replace(manifest, claim=self._claim)
-        with self._store.scratch() as scratch:
-            path = scratch / Path(manifest.prefix).name
-            _write(checkpoint, path)
-            claims.check(self._store, self._claim)
-            files = sorted(scratch.iterdir())
+        manifest = dataclasses.replace(manifest, claim=self._claim.number)
+        with self._store.scratch() as folder:
+            write(str(folder / Path(manifest.prefix).name))
+            self._claim.check()
+            files = sorted(folder.iterdir())
             described = tuple(_describe(file, manifest.step) for file in files)
-            manifest = dataclasses.replace(manifest, files=described)
-            _delete(self._store, manifest.step)  # an earlier start's, which did not verify
-            for file, description in zip(files, described, strict=True):
-                self._store.upload(file, description["name"])
-        text = json.dumps(dataclasses.asdict(manifest), indent=1)
+            with ThreadPoolExecutor(len(files)) as threads:
+                list(threads.map(self._upload, files, described))
+        manifest = dataclasses.replace(manifest, files=described)
+        self._claim.check()
+        # Nobody else writes under this claim: the store accepts it, or has it already from a try
+        # of which the answer was lost.
+        self._store.create(manifest.name, _encoded(manifest))
+        self._withdraw_if_bereft(manifest)
+
+    def retire(self) -> None:
+        """Deletes what is no longer kept, and what killed processes left half written.
+
+        Only what this process or an older one has written; manifests first, so that no checkpoint
+        is ever seen in part.
+        """
+        names = self._store.list("checkpoints/")
+        # One that did not arrive intact may be whole: then nothing is deleted.
+        newest = _read_manifests(self._store, names, skip=(Damaged,))
+        kept = {manifest.prefix for manifest in newest[: self._keep_last]}
+        kept |= {manifest.prefix for manifest in _by_accuracy(newest)[:1]}
+        matches = (match for match in map(_NAME.fullmatch, names) if match)
+        gone = [
+            match
+            for match in matches
+            if int(match["claim"]) <= self._claim.number
+            and match.string.removesuffix(f".{match['part']}") not in kept
+        ]
+        for match in sorted(gone, key=lambda match: match["part"] != _MANIFEST):
+            self._store.delete(match.string)
+
+    def _upload(self, file: Path, description: dict[str, Any]) -> None:
+        self._store.upload(file, description["name"], description["crc32c"])
+
+    def _withdraw_if_bereft(self, manifest: Manifest) -> None:
+        """Takes back a manifest that came so late that a newer process has cleared its files."""
         try:
-            self._store.create(_manifest_name(manifest.step), text.encode())
-        except FileExistsError:
-            claims.check(self._store, self._claim)  # only a newer start can have been here
+            self._claim.check()
+        except Superseded:
+            if not all(self._store.exists(file["name"]) for file in manifest.files):
+                self._store.delete(manifest.name)
             raise
-        self._retire()
-
-    def discard_after(self, step: int) -> None:
-        """Deletes what lies behind the step that was restored, since it did not verify."""
-        for later in _steps(self._store):
-            if later > step:
-                _delete(self._store, later)
-
-    def _retire(self) -> None:
-        kept = {manifest.step for manifest in ranked(self._store, "last")[: self._keep_last]}
-        kept |= {manifest.step for manifest in ranked(self._store, "best")[:1]}
-        for step in _steps(self._store) - kept:
-            _delete(self._store, step)
 
 
 def ranked(store: Store, which: str) -> list[Manifest]:
     """Manifests from the most wanted on; `which` is 'last', 'best' or a step in digits.
 
-    'best' is by validation accuracy, the newer of two equals, then the newest without one.
-    Raises UserError when `which` is none of these.
+    'last' is the last step of the newest process that saved. 'best' is by validation accuracy, the
+    newer of two equals, then the newest without one. Raises UserError when `which` is none of
+    these.
     """
     if which not in ("last", "best") and not which.isdecimal():
         raise UserError(f"--checkpoint: got {which!r}, accepted are best, last or a step number")
-    found = []
-    for step in sorted(_steps(store), reverse=True):
-        try:
-            found.append(_read_manifest(store, step))
-        except FileNotFoundError:
-            continue  # files of a save that was cut short
-        except Damaged as error:
-            logging.warning("%s: %s", store.url, error)
+    found = _read_manifests(store, store.list("checkpoints/"), skip=(Damaged, Corrupt))
     if which == "best":
-
-        def rank(manifest: Manifest) -> tuple:
-            accuracy = manifest.validation_accuracy
-            return (1, 0.0, -manifest.step) if accuracy is None else (0, -accuracy, -manifest.step)
-
-        found.sort(key=rank)
-    elif which != "last":
-        found = [manifest for manifest in found if manifest.step == int(which)]
-    return found
+        return _by_accuracy(found)
+    return [manifest for manifest in found if which == "last" or manifest.step == int(which)]
 
 
 def restore(store: Store, which: str, read: Callable[[str, Manifest], Any]) -> Manifest | None:
-    """Hands the first wanted checkpoint that verifies to `read`, as TensorFlow's path prefix.
+    """Hands the first wanted checkpoint that verifies to `read`, as a prefix of local files.
 
     Walks on from one that is damaged, with a warning. None when the store holds no checkpoint;
     UserError when it holds some and none verifies, or not the step asked for.
     """
-    wanted = ranked(store, which)
-    for manifest in wanted:
-        with tempfile.TemporaryDirectory(prefix="longhaul-") as folder:
+    scratch.sweep()
+    for manifest in ranked(store, which):
+        with scratch.folder() as folder:
             try:
-                _fetch(store, manifest, Path(folder))
+                _fetch(store, manifest, folder)
             except Damaged as error:
                 logging.warning("%s: %s; going back to the one before", store.url, error)
                 continue
-            read(str(Path(folder, Path(manifest.prefix).name)), manifest)
+            read(str(folder / Path(manifest.prefix).name), manifest)
         return manifest
-    steps = [step for step in sorted(_steps(store)) if store.exists(_manifest_name(step))]
+    matches = map(_NAME.fullmatch, store.list("checkpoints/"))
+    steps = sorted({int(m["step"]) for m in matches if m and m["part"] == _MANIFEST})
     known = ", ".join(map(str, steps)) or "none"
-    if which not in ("last", "best") and not wanted:
+    if which.isdecimal() and int(which) not in steps:
         raise UserError(f"--checkpoint: no step {which} in {store.url}, only {known}")
     if steps:
         raise UserError(
-            f"workdir: {store.url}: no checkpoint of those asked for verifies (there are {known}); "
-            "bring back the files, choose another --checkpoint, or begin anew in another --workdir"
+            f"--workdir: {store.url}: no checkpoint of those asked for verifies (there are "
+            f"{known}); bring back the files, choose another --checkpoint, or begin anew in "
+            "another --workdir"
         )
     return None
 
 
-def _manifest_name(step: int) -> str:
-    return f"{_FOLDER}/{step}/{_MANIFEST}"
-
-
-def _steps(store: Store) -> set[int]:
-    parts = (name.split("/") for name in store.list(f"{_FOLDER}/"))
-    return {int(part[1]) for part in parts if len(part) == 3 and part[1].isdecimal()}
-
-
-def _write(checkpoint: tf.train.Checkpoint, path: Path) -> None:
-    try:
-        checkpoint.write(str(path))
-    except (tf.errors.ResourceExhaustedError, tf.errors.OutOfRangeError) as error:
-        raise UserError(
-            f"workdir: {path.parent}: no room for a checkpoint ({error.message}); the last one is "
-            "intact: free some space and run the same command again"
-        ) from error
-
-
 def _describe(file: Path, step: int) -> dict[str, Any]:
-    data = file.read_bytes()
-    name = f"{_FOLDER}/{step}/{file.name}"
-    return {"name": name, "size": len(data), "crc32c": google_crc32c.value(data)}
+    name = f"checkpoints/{step}/{file.name}"
+    return {"name": name, "size": file.stat().st_size, "crc32c": checksum.of_file(file)}
 
 
-def _read_manifest(store: Store, step: int) -> Manifest:
+def _encoded(manifest: Manifest) -> bytes:
+    """As JSON; the checksum is of the rest, since nothing else vouches for a manifest's bytes."""
+    fields = dataclasses.asdict(manifest)
+    return json.dumps({**fields, "crc32c": _digest(fields)}, indent=1).encode()
+
+
+def _digest(fields: dict[str, Any]) -> int:
+    return checksum.of(json.dumps(fields, sort_keys=True).encode())
+
+
+def _read_manifests(
+    store: Store, names: Iterable[str], skip: tuple[type[Exception], ...]
+) -> list[Manifest]:
+    """Those that can be read, newest first: by the claim of their process, then by step.
+
+    A process with a newer claim has gone on from one of these, so what an older one still commits
+    after that comes behind.
+    """
+    found = []
+    for match in map(_NAME.fullmatch, names):
+        if match and match["part"] == _MANIFEST:
+            try:
+                found.append(_decoded(store.read(match.string), match))
+            except FileNotFoundError:
+                continue  # deleted since it was listed
+            except skip as error:
+                logging.warning("%s: %s", store.url, error)
+    return sorted(found, key=lambda manifest: (manifest.claim, manifest.step), reverse=True)
+
+
+def _decoded(data: bytes, name: re.Match) -> Manifest:
     try:
-        fields = json.loads(store.read(_manifest_name(step)))
+        fields = json.loads(data)
+        if fields.pop("crc32c") != _digest(fields):
+            raise ValueError("another checksum")
         manifest = Manifest(**{**fields, "files": tuple(fields["files"])})
-        if manifest.step != step or not manifest.files:
-            raise ValueError("it is of another step, or names no files")
-    except (ValueError, TypeError, KeyError) as error:
-        raise Damaged(f"the manifest of step {step} can't be read ({error})") from error
+        if manifest.name != name.string or not manifest.files:
+            raise ValueError("it is of another checkpoint, or names no files")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Damaged(f"the manifest of step {name['step']} can't be read ({error})") from error
     return manifest
+
+
+def _by_accuracy(newest: list[Manifest]) -> list[Manifest]:
+    """Best first, the newer of two equals; those without an accuracy last, as they came."""
+
+    def rank(manifest: Manifest) -> tuple[bool, float]:
+        accuracy = manifest.validation_accuracy
+        return (accuracy is None, -(accuracy or 0.0))
+
+    return sorted(newest, key=rank)
 
 
 def _fetch(store: Store, manifest: Manifest, folder: Path) -> None:
     """Copies the files to `folder`; Damaged when they are not those of the manifest."""
-    for file in manifest.files:
+
+    def fetch(file: dict[str, Any]) -> None:
         path = folder / Path(file["name"]).name
         try:
             store.download(file["name"], path)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, Corrupt) as error:
             raise Damaged(f"the checkpoint of step {manifest.step} lacks {path.name}") from error
-        data = path.read_bytes()
-        if len(data) != file["size"] or google_crc32c.value(data) != file["crc32c"]:
+        size = path.stat().st_size
+        if size != file["size"] or checksum.of_file(path) != file["crc32c"]:
             raise Damaged(
-                f"the checkpoint of step {manifest.step} is damaged: {path.name} has {len(data)} "
+                f"the checkpoint of step {manifest.step} is damaged: {path.name} has {size} "
                 f"bytes where its manifest has {file['size']}, or another checksum"
             )
 
-
-def _delete(store: Store, step: int) -> None:
-    """Deletes a checkpoint, its manifest first, so that none is ever seen in part."""
-    store.delete(_manifest_name(step))
-    for name in store.list(f"{_FOLDER}/{step}/"):
-        store.delete(name)
+    with ThreadPoolExecutor(len(manifest.files)) as threads:
+        list(threads.map(fetch, manifest.files))

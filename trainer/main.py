@@ -14,12 +14,13 @@ from absl import app, flags, logging
 
 from configs import command_line, validate
 from storage.errors import UserError
+from trainer.preemption import StopRequests
 
 _STARTED = time.monotonic()
 _STOPPED_FROM_OUTSIDE = 75  # the exit code that says: run me again
 
 _CONFIG = command_line.define_config()
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; the same one resumes it.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder or gs:// URL; the same resumes.")
 _MODE = flags.DEFINE_enum(
     "mode", "train_and_evaluate", ["train_and_evaluate", "evaluate", "predict"], "What to do."
 )
@@ -33,17 +34,19 @@ def main(argv: list[str]) -> None:
         sys.exit(f"error: {argv[1]!r}: no flag; quote a value that has spaces")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
     try:
-        _run_mode(_CONFIG.value)
+        with StopRequests() as stop:
+            _run_mode(_CONFIG.value, stop)
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as stopped:
-        print(str(stopped) or "Stopped.", file=sys.stderr)
-        sys.exit(_STOPPED_FROM_OUTSIDE)
+        print(str(stopped) or "Stopped.", file=sys.stderr, flush=True)
+        # At once: an upload may be under way, which an ordinary exit would wait for.
+        os._exit(_STOPPED_FROM_OUTSIDE)
     except BrokenPipeError:  # whoever read the output has enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _run_mode(config) -> None:
+def _run_mode(config, stop: StopRequests) -> None:
     if not _WORKDIR.value:
         raise UserError("--workdir: missing; give the folder of the run, such as runs/sample")
     if config is not None:
@@ -58,9 +61,10 @@ def _run_mode(config) -> None:
         from trainer import build, evaluate, hooks, predict, strategy, train
 
         strategy.devices()
-    store = open_store(_WORKDIR.value)
+    patience = {} if config is None else {"retry_seconds": config.checkpoint.retry_seconds}
+    store = open_store(_WORKDIR.value, **patience)
     if _MODE.value == "train_and_evaluate":
-        train.train_and_evaluate(config, store, hooks.Clock(started=_STARTED))
+        train.train_and_evaluate(config, store, hooks.Clock(started=_STARTED), stop)
         return
     config = build.scoring_config(store, config)
     if _MODE.value == "evaluate":

@@ -1,80 +1,76 @@
 """Where metrics are written: one interface, `write(kind, step, values)`.
 
-    writer = MetricWriter(store, claim)
-    writer.rewind(to_step=400)                    # on resume
+    writer = MetricWriter(store, claim, lines=b"")      # or those of the checkpoint restored
     writer.write("train", 450, {"loss": 0.41})
+    writer.lines                                        # all so far, for the next checkpoint
+    writer.close()
 
-`metrics.jsonl` has one JSON object a line, unique by `kind` and `step`; TensorBoard's files are a
+`metrics.jsonl` has one JSON object a line, unique by `kind` and `step`; TensorBoard's file is a
 view of it, made anew on resume.
 """
 
+import io
 import json
 import math
+import time
 from collections.abc import Mapping
 
 import tensorflow as tf
+from tensorboard.summary.writer.record_writer import RecordWriter
 
-from storage import claims
-from storage.errors import UserError
+from storage.claims import Claim
 from storage.store import Store
 
 _LINES = "metrics.jsonl"
-_TENSORBOARD = "tensorboard"
+_EVENTS = "tensorboard/events.out.tfevents."  # TensorBoard knows its files by this
+
+# Of TensorFlow's own protos, which tf.summary writes only to files.
+_Event, _Summary = tf.compat.v1.Event, tf.compat.v1.Summary
 
 
 class MetricWriter:
-    """Writes the metrics of a run into its workdir, on behalf of the process with `claim`."""
+    """Takes over the metrics of a workdir, cut back to `lines`, for the process of `claim`."""
 
-    def __init__(self, store: Store, claim: int):
-        self._store = store
-        self._claim = claim
-        self._board: tf.summary.SummaryWriter | None = None
-
-    def rewind(self, to_step: int) -> None:
-        """Drops what lies behind `to_step`, and tests, which come after the last step."""
-        lines = []
-        if self._store.exists(_LINES):
-            # A line that was cut short has no end and belongs to a step that comes again.
-            whole = self._store.read(_LINES).rpartition(b"\n")[0].split(b"\n")
-            lines = [self._parse(number, line) for number, line in enumerate(whole, 1) if line]
-        lines = [line for line in lines if line["step"] <= to_step and line["kind"] != "test"]
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        self._store.write(_LINES, text.encode())
-        for name in self._store.list(f"{_TENSORBOARD}/"):
-            self._store.delete(name)
-        self._board = tf.summary.create_file_writer(str(self._store.local_folder(_TENSORBOARD)))
-        for line in lines:
-            self._to_board(line)
+    def __init__(self, store: Store, claim: Claim, lines: bytes):
+        self.lines = bytearray(lines)
+        self._file = store.open_log(_LINES, lines, claim.check)
+        name = f"{_EVENTS}{claim.number:06}"
+        for older in store.list(_EVENTS):
+            if older < name:
+                store.delete(older)
+        events = [_event(wall_time=time.time(), file_version="brain.Event:2")]
+        events += [_scalars(json.loads(line)) for line in lines.splitlines()]
+        self._board = store.open_log(name, b"".join(events), claim.check)
 
     def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
-        """Adds a line and flushes it; only after `rewind`. Superseded when a newer start writes."""
-        claims.check(self._store, self._claim)
+        """Adds a line and flushes it; it goes nowhere once a newer process writes here."""
         line = {"kind": kind, "step": step}
         for name, value in values.items():
             # JSON knows no infinity, which the gradient's norm is at a float16 overflow.
             infinite = isinstance(value, float) and not math.isfinite(value)
             line[name] = None if infinite else value
-        self._store.append(_LINES, (json.dumps(line) + "\n").encode())
-        self._to_board(line)
-        self._board.flush()
+        text = (json.dumps(line) + "\n").encode()
+        self.lines += text
+        self._file.append(text)
+        self._board.append(_scalars(line))
 
-    def _parse(self, number: int, line: bytes) -> dict:
-        try:
-            parsed = json.loads(line)
-            return {**parsed, "kind": parsed["kind"], "step": int(parsed["step"])}
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"workdir: {self._store.url}/{_LINES}, line {number}: no JSON object with 'kind' "
-                "and 'step'; mend or remove the line"
-            ) from error
+    def close(self, seconds: float | None = None) -> None:
+        """Waits, at most so long for each file, until the store has all; UserError if it fails."""
+        self._file.close(seconds)
+        self._board.close(seconds)
 
-    def close(self) -> None:
-        """Ends TensorBoard's file."""
-        if self._board:
-            self._board.close()
 
-    def _to_board(self, line: Mapping) -> None:
-        with self._board.as_default(step=line["step"]):
-            for name, value in line.items():
-                if isinstance(value, (int, float)) and name != "step":
-                    tf.summary.scalar(f"{line['kind']}/{name}", value)
+def _scalars(line: Mapping) -> bytes:
+    """A line's numbers as TensorBoard has them."""
+    scalars = [
+        _Summary.Value(tag=f"{line['kind']}/{name}", simple_value=value)
+        for name, value in line.items()
+        if isinstance(value, (int, float)) and name != "step"
+    ]
+    return _event(wall_time=time.time(), step=line["step"], summary=_Summary(value=scalars))
+
+
+def _event(**fields) -> bytes:
+    record = io.BytesIO()
+    RecordWriter(record).write(_Event(**fields).SerializeToString())
+    return record.getvalue()

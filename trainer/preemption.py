@@ -1,13 +1,29 @@
 """Requests to leave: SIGTERM, as machines send before they are taken away, and Ctrl-C.
 
     with StopRequests() as stop:
-        while not stop.requested: ...      # finish the step, save, raise Stopped
+        set_up()                    # a request ends this at once, with Stopped
+        with stop.deferred():
+            stop.check()            # only here it does, between two steps
 
-A second request does not wait and raises KeyboardInterrupt on the spot.
+On Google's machines the notice that precedes SIGTERM is heeded as well.
 """
 
+import contextlib
+import http.client
+import os
 import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
+
+# https://cloud.google.com/compute/docs/instances/spot#preemption-process: a machine is given up to
+# 30 seconds between the notice and its end.
+_SECONDS_GIVEN = 22.0
+_SECONDS_BETWEEN_POLLS = 1.0
+_PREEMPTED = "computeMetadata/v1/instance/preempted"
 
 
 class Stopped(KeyboardInterrupt):
@@ -18,20 +34,73 @@ class StopRequests:
     """Listens for as long as the context lasts; only in a process's main thread."""
 
     def __init__(self):
-        self.requested = False
+        self._requested_at: float | None = None
+        self._interrupts = 0
+        self._deferred = False
         self._before = {}
+        self._over = threading.Event()
 
     def __enter__(self) -> "StopRequests":
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._note)
+        if host := _metadata_host():
+            threading.Thread(target=self._poll, args=(host,), daemon=True).start()
         return self
 
     def __exit__(self, *_) -> None:
+        self._over.set()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Within, a request waits for `check` or the end; only a second Ctrl-C does not."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+        self.check()
+
+    def check(self) -> None:
+        """Raises Stopped when there was a request."""
+        if self._requested_at is not None:
+            raise Stopped("Stopped; the same command resumes.")
+
+    def seconds_left(self) -> float:
+        """Of those a machine is given to put things in order, since the first request."""
+        return max(0.0, self._requested_at + _SECONDS_GIVEN - time.monotonic())
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        self._interrupts += number == signal.SIGINT
+        if self._interrupts > 1:
             raise KeyboardInterrupt
-        # Not raised from here: TensorFlow's callbacks may swallow what a handler raises.
-        self.requested = True
+        if self._requested_at is None:
+            self._requested_at = time.monotonic()
+            # While steps run it is not raised from here: TensorFlow's callbacks may swallow it.
+            if not self._deferred:
+                self.check()
+
+    def _poll(self, host: str) -> None:
+        """Waits for the machine's notice and passes it on as the signal that will follow it."""
+        # Not through a proxy: it would answer for another machine.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener.addheaders = [("Metadata-Flavor", "Google")]
+        while not self._over.wait(_SECONDS_BETWEEN_POLLS):
+            # No answer is no notice; the next poll may have one.
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                with opener.open(f"http://{host}/{_PREEMPTED}", timeout=5) as answer:
+                    preempted = answer.read().strip() == b"TRUE"
+                if preempted:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    return
+
+
+def _metadata_host() -> str | None:
+    """Where a machine of Google's tells about itself; None on any other."""
+    if host := os.environ.get("GCE_METADATA_HOST"):
+        return host
+    with contextlib.suppress(OSError):
+        product = Path("/sys/class/dmi/id/product_name").read_text()
+        return "metadata.google.internal" if product.startswith("Google") else None
+    return None

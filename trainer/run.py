@@ -1,7 +1,6 @@
 """A run as the training loop works with it: all that is made once a process.
 
-    run = set_up(config, open_store("runs/imdb"), Clock())
-    progress = resume(run)
+    run, progress = start(config, open_store("runs/imdb"), Clock(), stop.check)
     run.state.step, progress.epoch_sums
 
 What comes from where, in this order:
@@ -9,13 +8,14 @@ What comes from where, in this order:
 2. a fresh state, with the weights of `checkpoint.init_from` where the workdir has no checkpoint;
 3. a check of all that against the newest checkpoint; up to here nothing is written;
 4. a claim on the workdir, then config and vocabulary into it;
-5. state and progress: the newest checkpoint's that verifies;
-6. metrics and checkpoints: cut back to that checkpoint's step.
+5. state, progress and metrics: those of the newest checkpoint that verifies.
 """
 
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 import ml_collections
 import tensorflow as tf
@@ -24,13 +24,15 @@ from configs import validate
 from input_pipeline import batch_plan
 from input_pipeline.vocabulary import Vocabulary
 from storage import claims
+from storage.claims import Claim
 from storage.errors import UserError
-from storage.store import Store, open_store
+from storage.store import Store, probe
 from trainer import build, steps, train_state
 from trainer.checkpoints import Checkpoints, Manifest, ranked, restore
 from trainer.hooks import Clock
 from trainer.metric_writers import MetricWriter
 from trainer.metrics import Sums
+from trainer.saver import METRICS, Saver
 from trainer.scorer import Scorer
 from trainer.steps import StepMetrics
 from trainer.train_state import TrainState
@@ -41,9 +43,12 @@ class Progress:
     """Where a run stands, beside its TrainState; a manifest keeps it."""
 
     step: int = 0
-    saved_step: int = 0  # of the newest checkpoint
     epoch_sums: Sums = dataclasses.field(default_factory=Sums)  # since the epoch began
     line_sums: Sums = dataclasses.field(default_factory=Sums)  # since the last train line
+
+    def epoch(self, steps_per_epoch: int) -> int:
+        """The epoch it stands in, from 0; one that is not validated yet has not ended."""
+        return (self.step - (self.epoch_sums.weight > 0)) // steps_per_epoch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,14 +63,19 @@ class Run:
     state: TrainState
     train_steps: Callable[[Iterator, tf.Tensor], StepMetrics]
     scorer: Scorer
-    checkpoints: Checkpoints
+    saver: Saver
     writer: MetricWriter
     clock: Clock
     steps_per_epoch: int
 
 
-def set_up(config: ml_collections.ConfigDict, store: Store, clock: Clock) -> Run:
-    """Reads and builds everything first, and only then writes into the workdir."""
+def start(
+    config: ml_collections.ConfigDict, store: Store, clock: Clock, check: Callable[[], None]
+) -> tuple[Run, Progress]:
+    """Reads and builds everything first, and only then writes into the workdir.
+
+    `check` is called between the batches of an evaluation.
+    """
     if store.exists(build.CONFIG_FILE):
         validate.refuse_changes(build.stored_config(store), config)
     strategy = build.make_strategy(config)
@@ -80,21 +90,23 @@ def set_up(config: ml_collections.ConfigDict, store: Store, clock: Clock) -> Run
         )
     with strategy.scope():
         state = train_state.create(config, len(words))
+    fits = partial(_check_fit, config, store, words, data)
     newest = ranked(store, "last")[:1]
     for manifest in newest:
-        _check_fit(config, store, words, data, manifest)
+        fits(manifest)
     if config.checkpoint.init_from and not newest:
         _start_from(config, words, state)
-    claim = claims.take(store)
-    store.sweep()
-    store.write(build.CONFIG_FILE, (json.dumps(config.to_dict(), indent=1) + "\n").encode())
-    store.write(build.VOCABULARY_FILE, words.to_bytes())
+    claim = _take_over(config, store, words)
     print(
         f"{len(data.train):,} reviews to train on, {len(data.validation):,} to validate, "
         f"{len(words):,} words; {strategy.num_replicas_in_sync} replica(s)",
         flush=True,
     )
-    return Run(
+    progress, lines = _resume(store, state, fits)
+    checkpoints = Checkpoints(store, claim, config.checkpoint.keep_last)
+    with tf.device("CPU:0"):
+        spare = train_state.create(config, len(words))
+    run = Run(
         config=config,
         store=store,
         words=words,
@@ -102,12 +114,24 @@ def set_up(config: ml_collections.ConfigDict, store: Store, clock: Clock) -> Run
         strategy=strategy,
         state=state,
         train_steps=steps.make_train_steps(strategy, state, config, total_steps),
-        scorer=Scorer(strategy, state.evaluated, config.evaluation.batch_size),
-        checkpoints=Checkpoints(store, claim, config.checkpoint.keep_last),
-        writer=MetricWriter(store, claim),
+        scorer=Scorer(strategy, state.evaluated, config.evaluation.batch_size, check),
+        saver=Saver(checkpoints, state, spare, saved_step=progress.step),
+        writer=MetricWriter(store, claim, lines),
         clock=clock,
         steps_per_epoch=steps_per_epoch,
     )
+    return run, progress
+
+
+def _take_over(config: ml_collections.ConfigDict, store: Store, words: Vocabulary) -> Claim:
+    """Claims the workdir and writes what a run is known by into it."""
+    store.sweep()
+    probe(store)
+    claim = claims.take(store)
+    text = json.dumps(config.to_dict(), indent=1) + "\n"
+    store.write(build.CONFIG_FILE, text.encode(), claim.check)
+    store.write(build.VOCABULARY_FILE, words.to_bytes(), claim.check)
+    return claim
 
 
 def _check_fit(
@@ -129,7 +153,7 @@ def _check_fit(
 
 def _start_from(config: ml_collections.ConfigDict, words: Vocabulary, state: TrainState) -> None:
     """Weights of another run's best checkpoint, for a fresh run of the same network."""
-    other = open_store(config.checkpoint.init_from)
+    other = build.open_init_from(config.checkpoint)
     theirs = build.stored_config(other)
     for field in ("embedding_size", "layer_sizes", "bidirectional", "pooling"):
         # As JSON, since a stored tuple comes back as a list.
@@ -150,19 +174,23 @@ def _start_from(config: ml_collections.ConfigDict, words: Vocabulary, state: Tra
     print(f"Starting from the weights of {other.url}, step {manifest.step}")
 
 
-def resume(run: Run) -> Progress:
-    """Takes up the newest checkpoint that verifies; begins anew when there is none."""
+def _resume(
+    store: Store, state: TrainState, fits: Callable[[Manifest], None]
+) -> tuple[Progress, bytes]:
+    """Reads the newest checkpoint that verifies into `state`; leaves that when there is none.
+
+    Returns how far that is, and the lines of metrics up to there.
+    """
+    progress, lines = Progress(), b""
 
     def read(path: str, manifest: Manifest) -> None:
-        _check_fit(run.config, run.store, run.words, run.data, manifest)
-        run.state.checkpoint().read(path).assert_consumed()
-
-    manifest = restore(run.store, "last", read)
-    progress = Progress()
-    if manifest is not None:
-        print(f"Resuming {run.store.url} at step {manifest.step}", flush=True)
+        nonlocal progress, lines
+        fits(manifest)
+        state.checkpoint().read(path).assert_consumed()
+        lines = Path(path + METRICS).read_bytes()
         sums = {name: Sums(**values) for name, values in manifest.sums.items()}
-        progress = Progress(step=manifest.step, saved_step=manifest.step, **sums)
-    run.writer.rewind(to_step=progress.step)
-    run.checkpoints.discard_after(progress.step)
-    return progress
+        progress = Progress(step=manifest.step, **sums)
+
+    if restore(store, "last", read):
+        print(f"Resuming {store.url} at step {progress.step}", flush=True)
+    return progress, lines

@@ -4,6 +4,8 @@ scorer = Scorer(strategy, model, batch_size=256)
 logits = scorer(examples, width_step=16)
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -17,7 +19,15 @@ from trainer.strategy import distribute
 class Scorer:
     """Keeps the model's compiled form from one use to the next."""
 
-    def __init__(self, strategy: tf.distribute.Strategy, model: StackedLSTM, batch_size: int):
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        model: StackedLSTM,
+        batch_size: int,
+        check: Callable[[], None] = lambda: None,
+    ):
+        """`check` is called before each batch and may raise to leave."""
+        self._check = check
         self._strategy = strategy
         self._batch_size = batch_size
         self._logits = steps.make_logits(strategy, model)
@@ -28,6 +38,7 @@ class Scorer:
         logits = np.zeros(len(reviews), np.float32)
         batches = distribute(self._strategy, reviews, plan)
         for ids, batch in zip(plan.ids, batches, strict=True):
+            self._check()
             present = ids != batch_plan.NO_REVIEW
             logits[ids[present]] = self._logits(batch).numpy()[present]
         return logits

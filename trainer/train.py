@@ -1,6 +1,7 @@
 """Training with validation, checkpoints and a test at the end; the same call again resumes.
 
-    train_and_evaluate(config, open_store("runs/imdb"), Clock())
+    with StopRequests() as stop:
+        train_and_evaluate(config, open_store("runs/imdb"), Clock(), stop)
 
 Raises UserError for whatever a user can mend.
 """
@@ -16,7 +17,7 @@ import tensorflow as tf
 
 from configs import validate
 from input_pipeline import batch_plan
-from storage.errors import UserError
+from storage.errors import Superseded, UserError
 from storage.store import Store
 from trainer import metrics, schedule, train_state
 from trainer.checkpoints import Manifest, restore
@@ -24,33 +25,54 @@ from trainer.evaluate import run_test
 from trainer.hooks import Clock, ProgressBar, Rate
 from trainer.metrics import Sums
 from trainer.preemption import Stopped, StopRequests
-from trainer.run import Progress, Run, resume, set_up
+from trainer.run import Progress, Run, start
 from trainer.steps import StepMetrics
 from trainer.strategy import distribute
 
+_SECONDS_BETWEEN_CHECKS = 0.2  # for a request to leave, while a save is waited for
 
-def train_and_evaluate(config: ml_collections.ConfigDict, store: Store, clock: Clock) -> None:
+
+def train_and_evaluate(
+    config: ml_collections.ConfigDict, store: Store, clock: Clock, stop: StopRequests
+) -> None:
     """Trains to the last epoch, validates after each, and tests the best checkpoint.
 
-    Raises Stopped, having saved, when a signal asks the process to leave.
+    Raises Stopped, having saved, when the process is asked to leave.
     """
-    with StopRequests() as stop:
-        run = set_up(config, store, clock)
-        progress = resume(run)
-        clock.end_start()
-        for epoch in range(progress.step // run.steps_per_epoch, config.train.epochs):
-            padding = _train_epoch(run, epoch, progress, stop)
-            _end_epoch(run, epoch, progress, padding)
-        _leave_if_asked(run, progress, stop)
-        _test_best(run, progress)
+    run, progress = start(config, store, clock, stop.check)
+    clock.end_start()
+    try:
+        with stop.deferred():
+            for epoch in range(progress.epoch(run.steps_per_epoch), config.train.epochs):
+                padding = _train_epoch(run, epoch, progress, stop)
+                _end_epoch(run, epoch, progress, padding, stop)
+        run.saver.finish()
+        _test_best(run, progress, stop)
         run.writer.close()
+    except Stopped as request:
+        raise Stopped(_leave(run, progress, stop)) from request
 
 
-def _leave_if_asked(run: Run, progress: Progress, stop: StopRequests) -> None:
-    if stop.requested:
-        if progress.step > progress.saved_step:
-            _save(run, progress, validation_accuracy=None)
-        raise Stopped(f"Stopped at step {progress.step}; the same command resumes.")
+def _leave(run: Run, progress: Progress, stop: StopRequests) -> str:
+    """Saves what is not saved yet, if the time a machine is given allows; says how that went."""
+    trouble = "the store is slow"
+    if run.saver.settle(stop.seconds_left()) and run.saver.saved_step < progress.step:
+        _save(run, progress, None, stop)
+        try:
+            run.saver.finish(stop.seconds_left())
+        except Superseded:
+            raise
+        except UserError as error:
+            trouble = str(error)
+    if run.saver.saved_step < progress.step:
+        return (
+            f"Stopped at step {progress.step}, which could not be saved ({trouble}); the same "
+            f"command resumes at step {run.saver.saved_step}."
+        )
+    # The checkpoint has the metrics, so it is no loss if these stay behind.
+    with contextlib.suppress(UserError):
+        run.writer.close(stop.seconds_left())
+    return f"Stopped at step {progress.step}; the same command resumes."
 
 
 def _train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -> float:
@@ -66,7 +88,8 @@ def _train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -
     bar = ProgressBar(epoch + 1, config.train.epochs, len(plan), progress.step - begin)
     with contextlib.closing(bar):
         while progress.step < end:
-            _leave_if_asked(run, progress, stop)
+            stop.check()
+            run.saver.check()
             count = min(
                 config.train.steps_per_call,
                 end - progress.step,
@@ -79,7 +102,7 @@ def _train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -
                 _account(run, progress, done, rate)
                 bar.advance(done.weight, real_tokens, progress.epoch_sums.loss)
             if progress.step < end and schedule.due(progress.step, config.checkpoint.every_steps):
-                _save(run, progress, validation_accuracy=None)
+                _save(run, progress, None, stop)
     return float(1.0 - tokens.sum() / (plan.widths.sum() * batch_size))
 
 
@@ -120,8 +143,12 @@ def _account(run: Run, progress: Progress, done: StepMetrics, rate: Rate) -> Non
         rate.restart()
 
 
-def _save(run: Run, progress: Progress, validation_accuracy: float | None) -> None:
+def _save(
+    run: Run, progress: Progress, validation_accuracy: float | None, stop: StopRequests
+) -> None:
     with run.clock.timed("checkpoint"):
+        while not run.saver.settle(_SECONDS_BETWEEN_CHECKS):
+            stop.check()
         manifest = Manifest(
             step=progress.step,
             config=validate.decisive(run.config),
@@ -133,11 +160,12 @@ def _save(run: Run, progress: Progress, validation_accuracy: float | None) -> No
                 "line_sums": dataclasses.asdict(progress.line_sums),
             },
         )
-        run.checkpoints.save(run.state.checkpoint(), manifest)
-        progress.saved_step = progress.step
+        run.saver.save(manifest, bytes(run.writer.lines))
 
 
-def _end_epoch(run: Run, epoch: int, progress: Progress, padding: float) -> None:
+def _end_epoch(
+    run: Run, epoch: int, progress: Progress, padding: float, stop: StopRequests
+) -> None:
     """Validates, reports and saves."""
     validation = run.data.validation
     with run.clock.timed("evaluation"):
@@ -170,10 +198,10 @@ def _end_epoch(run: Run, epoch: int, progress: Progress, padding: float) -> None
     spent = ", ".join(f"{cause} {share:.1%}" for cause, share in shares.items())
     print(f"  Padding: {padding:.1%}. Time: {spent}", flush=True)
     progress.epoch_sums = Sums()
-    _save(run, progress, validation_accuracy=result.accuracy)
+    _save(run, progress, result.accuracy, stop)
 
 
-def _test_best(run: Run, progress: Progress) -> None:
+def _test_best(run: Run, progress: Progress, stop: StopRequests) -> None:
     """Tests the best checkpoint; its weights take the place of the last ones in memory."""
     manifest = restore(
         run.store,
@@ -181,8 +209,9 @@ def _test_best(run: Run, progress: Progress) -> None:
         lambda path, _: train_state.load_weights(path, run.config, run.state.evaluated),
     )
     if manifest is None:
-        raise UserError(f"workdir: {run.store.url} has lost its checkpoints; begin in another one")
-    result = run_test(run.config.data, run.data.test, run.scorer, manifest)
+        raise UserError(f"--workdir: {run.store.url} has lost its checkpoints; take a new one")
+    with stop.deferred():
+        result = run_test(run.config.data, run.data.test, run.scorer, manifest)
     run.writer.write(
         "test",
         progress.step,

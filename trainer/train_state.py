@@ -3,6 +3,9 @@
 with strategy.scope():
     state = create(config, vocabulary_size)
 state.evaluated      # the model to evaluate: the averaged weights when there are any
+
+spare = create(config, vocabulary_size)
+state.copy_to(spare)        # to save from while training goes on
 """
 
 import dataclasses
@@ -31,6 +34,21 @@ class TrainState:
     def evaluated(self) -> StackedLSTM:
         """The model whose weights count at evaluation."""
         return self.average or self.model
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """All that changes from step to step."""
+        models = [model for model in (self.model, self.average) if model]
+        return [
+            *(variable for model in models for variable in model.weights),
+            *self.optimizer.variables,
+            *(self.step, self.loss_scale, self.steps_since_overflow),
+        ]
+
+    def copy_to(self, spare: "TrainState") -> None:
+        """Makes `spare`, of the same config, equal to this one."""
+        for source, target in zip(self.variables, spare.variables, strict=True):
+            target.assign(source.read_value())
 
     def checkpoint(self) -> tf.train.Checkpoint:
         """The state as TensorFlow saves it."""

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from storage import claims
-from storage.errors import UserError
+from storage.errors import Superseded, UserError
 
 
 def test_nobody_has_a_claim_on_a_fresh_store(store):
@@ -15,7 +15,7 @@ def test_nobody_has_a_claim_on_a_fresh_store(store):
 
 def test_claims_count_up(store):
     # Past 9, where the order of names is not that of numbers.
-    assert [claims.take(store) for _ in range(11)] == list(range(1, 12))
+    assert [claims.take(store).number for _ in range(11)] == list(range(1, 12))
     assert claims.newest(store) == 11
 
 
@@ -25,7 +25,7 @@ def test_starts_at_the_same_moment_get_different_numbers(store):
 
     def take(_):
         start.wait()
-        return claims.take(store)
+        return claims.take(store).number
 
     with ThreadPoolExecutor(threads) as pool:
         assert sorted(pool.map(take, range(threads))) == list(range(1, threads + 1))
@@ -33,14 +33,15 @@ def test_starts_at_the_same_moment_get_different_numbers(store):
 
 def test_the_newest_claim_holds(store):
     claims.take(store)
-    claims.check(store, claims.take(store))
+    claims.take(store).check()
 
 
 def test_an_older_claim_is_superseded(store):
     older = claims.take(store)
     newer = claims.take(store)
-    with pytest.raises(claims.Superseded, match=rf"start {newer} .* start {older}") as raised:
-        claims.check(store, older)
+    with pytest.raises(Superseded, match=r"start 2 .* start 1") as raised:
+        older.check()
+    newer.check()
     assert store.url in str(raised.value)
     assert isinstance(raised.value, UserError)
 
@@ -49,10 +50,10 @@ def test_a_gap_in_the_claims_is_not_filled(store):
     claims.take(store)
     claims.take(store)
     store.delete("claims/1")
-    assert claims.take(store) == 3
+    assert claims.take(store).number == 3
 
 
 def test_other_objects_are_no_claims(store):
     store.write("config.json", b"{}")
     store.write("claimsheet/7", b"")
-    assert claims.take(store) == 1
+    assert claims.take(store).number == 1

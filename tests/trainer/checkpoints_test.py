@@ -6,15 +6,8 @@ import pytest
 import tensorflow as tf
 
 from storage import claims
-from storage.claims import Superseded
-from storage.errors import UserError
-from storage.store import open_store
+from storage.errors import Superseded, UserError
 from trainer.checkpoints import Checkpoints, Manifest, ranked, restore
-
-
-@pytest.fixture
-def store(tmp_path):
-    return open_store(str(tmp_path / "run"))
 
 
 def manifest(step, accuracy=None):
@@ -28,7 +21,8 @@ def save(store, *steps, accuracies=None, keep_last=9):
     for step in steps:
         variable.assign(np.full(100, step))
         checkpoint = tf.train.Checkpoint(variable=variable)
-        checkpoints.save(checkpoint, manifest(step, (accuracies or {}).get(step)))
+        checkpoints.save(checkpoint.write, manifest(step, (accuracies or {}).get(step)))
+        checkpoints.retire()
 
 
 def restored(store, which="last"):
@@ -38,9 +32,9 @@ def restored(store, which="last"):
     return found and (found.step, variable.numpy()[0])
 
 
-def data_file(store, tmp_path, step):
+def data_file(store, step):
     (name,) = (n for n in store.list(f"checkpoints/{step}/") if ".data" in n)
-    return tmp_path / "run" / name
+    return name
 
 
 def test_what_was_saved_is_restored(store):
@@ -69,35 +63,43 @@ def test_best_without_any_validation_is_the_last(store):
 
 def test_files_without_manifest_are_no_checkpoint(store):
     save(store, 1, 2)
-    store.delete("checkpoints/2/manifest.json")
+    store.delete("checkpoints/2/claim-1.manifest.json")
     assert restored(store) == (1, 1)
     save(store, 2, 3)
     assert restored(store, "2") == (2, 2)
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "gone", "manifest"])
-def test_walks_back_from_a_damaged_checkpoint_and_says_so(store, tmp_path, damage, caplog):
+def test_walks_back_from_a_damaged_checkpoint_and_says_so(store, damage, caplog):
     save(store, 1, 2)
-    path = data_file(store, tmp_path, 2)
-    data = bytearray(path.read_bytes())
+    name = data_file(store, 2)
+    data = bytearray(store.read(name))
     if damage == "flip":
         data[len(data) // 2] ^= 1
-        path.write_bytes(data)
+        store.write(name, bytes(data))
     elif damage == "cut":
-        path.write_bytes(data[:-1])
+        store.write(name, bytes(data[:-1]))
     elif damage == "gone":
-        path.unlink()
+        store.delete(name)
     else:
-        (path.parent / "manifest.json").write_text("{")
+        store.write("checkpoints/2/claim-1.manifest.json", b"{")
     assert restored(store) == (1, 1)
     assert "step 2" in caplog.text
     save(store, 2)
     assert restored(store) == (2, 2)
 
 
-def test_stops_when_no_checkpoint_verifies(store, tmp_path):
+def test_manifest_with_a_changed_number_is_damaged(store, caplog):
+    save(store, 1, 2)
+    name = "checkpoints/2/claim-1.manifest.json"
+    store.write(name, store.read(name).replace(b'"weight": 2', b'"weight": 3'))
+    assert restored(store) == (1, 1)
+    assert "another checksum" in caplog.text
+
+
+def test_stops_when_no_checkpoint_verifies(store):
     save(store, 1)
-    data_file(store, tmp_path, 1).unlink()
+    store.delete(data_file(store, 1))
     with pytest.raises(UserError, match=r"no checkpoint .* verifies"):
         restored(store)
 
@@ -110,29 +112,61 @@ def test_unknown_checkpoint_is_refused(store):
         restored(store, "newest")
 
 
+def test_what_a_newer_process_saved_comes_before_later_steps_of_an_older_one(store):
+    save(store, 1, 3)
+    save(store, 2)
+    assert restored(store) == (2, 2)
+    assert [(m.claim, m.step) for m in ranked(store, "last")] == [(2, 2), (1, 3), (1, 1)]
+
+
+def test_step_saved_twice_is_that_of_the_newer_process(store):
+    save(store, 1, 2)
+    save(store, 2)
+    assert [m.claim for m in ranked(store, "2")] == [2, 1]
+    save(store, 3, keep_last=2)
+    assert [(m.claim, m.step) for m in ranked(store, "last")] == [(3, 3), (2, 2)]
+
+
+def test_only_what_is_no_newer_is_deleted(store):
+    old = Checkpoints(store, claims.take(store), 1)
+    save(store, 1, 2)
+    names = store.list()
+    old.retire()
+    assert store.list() == names
+
+
+def test_leftovers_of_a_killed_save_are_deleted(store):
+    save(store, 1)
+    store.delete("checkpoints/1/claim-1.manifest.json")
+    save(store, 2)
+    assert store.list("checkpoints/1/") == []
+
+
 def test_superseded_process_writes_nothing(store):
     old = Checkpoints(store, claims.take(store), 9)
     save(store, 1)
     names = store.list()
     with pytest.raises(Superseded, match="start 2"):
-        old.save(tf.train.Checkpoint(variable=tf.Variable(0.0)), manifest(2))
+        old.save(tf.train.Checkpoint(variable=tf.Variable(0.0)).write, manifest(2))
     assert store.list() == names
 
 
 def test_manifest_names_every_file_and_the_claim(store):
     save(store, 1)
     save(store, 2)
-    content = json.loads(store.read("checkpoints/2/manifest.json"))
+    name = "checkpoints/2/claim-2.manifest.json"
+    content = json.loads(store.read(name))
     names = [file["name"] for file in content["files"]]
     assert content["claim"] == 2
     assert all("claim-2" in name for name in names)
-    assert sorted([*names, "checkpoints/2/manifest.json"]) == store.list("checkpoints/2/")
+    assert sorted([*names, name]) == store.list("checkpoints/2/")
 
 
 def test_manifest_that_names_no_files_is_damaged(store):
     save(store, 1, 2)
-    content = json.loads(store.read("checkpoints/2/manifest.json"))
-    store.write("checkpoints/2/manifest.json", json.dumps({**content, "files": []}).encode())
+    name = "checkpoints/2/claim-1.manifest.json"
+    content = json.loads(store.read(name))
+    store.write(name, json.dumps({**content, "files": []}).encode())
     assert restored(store) == (1, 1)
 
 

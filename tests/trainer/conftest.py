@@ -10,6 +10,7 @@ from storage.store import open_store
 from tests.conftest import small_config
 from trainer import train
 from trainer.hooks import Clock
+from trainer.preemption import StopRequests
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +28,7 @@ def run_config(reviews) -> ml_collections.ConfigDict:
 def finished(run_config, tmp_path_factory) -> Path:
     """The workdir of such a run, uninterrupted; not to be changed."""
     folder = tmp_path_factory.mktemp("runs") / "finished"
-    train.train_and_evaluate(run_config, open_store(str(folder)), Clock())
+    train.train_and_evaluate(run_config, open_store(str(folder)), Clock(), StopRequests())
     return folder
 
 

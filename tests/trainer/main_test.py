@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from configs import default, validate
+from tests.conftest import STORES
 from tests.trainer.train_test import numbers, tensors
 
 REPOSITORY = Path(__file__).parents[2]
@@ -34,20 +34,47 @@ def flags(run_config) -> list[str]:
     return ["--config=configs/default.py", *(f"--config.{k}={v}" for k, v in changed.items())]
 
 
-def test_killed_anywhere_the_run_ends_as_if_never_stopped(flags, finished, tmp_path):
-    workdir = tmp_path / "run"
+@pytest.fixture(params=STORES)
+def url(request, tmp_path, cloud):
+    """A workdir nobody has used yet, of either kind."""
+    return STORES[request.param](tmp_path)
+
+
+def test_killed_anywhere_the_run_ends_as_if_never_stopped(flags, finished, url):
     # One start after the other: before anything is written; in a step, at 21 of 82; between the
     # files of a checkpoint; right after a manifest; in the validation of an epoch.
     for place, number in (
-        ("start", 1), ("step", 7), ("save", 3), ("manifest", 1), ("evaluation", 1)
+        ("start", 1), ("step", 7), ("save", 2), ("manifest", 1), ("evaluation", 1)
     ):  # fmt: skip
-        killed = run(place, number, *flags, f"--workdir={workdir}", module=("tests.killed",))
+        arguments = ("SIGKILL", place, number, *flags, f"--workdir={url}")
+        killed = run(*arguments, module=("tests.killed",))
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-    done = run(*flags, f"--workdir={workdir}")
+    done = run(*flags, f"--workdir={url}")
     assert done.returncode == 0, done.stderr
     assert "Resuming" in done.stdout
-    assert numbers(workdir) == numbers(finished)
-    assert tensors(workdir) == tensors(finished)
+    assert numbers(url) == numbers(finished)
+    assert tensors(url) == tensors(finished)
+
+
+def test_asked_to_leave_anywhere_it_saves_and_the_run_ends_as_if_never_stopped(
+    flags, finished, url
+):
+    for name, place, number, message in (
+        ("SIGTERM", "start", 1, r"Stopped; the same command resumes\."),
+        ("SIGINT", "step", 7, r"Stopped at step 2\d; the same command resumes\."),
+        ("SIGTERM", "save", 1, r"Stopped at step 4\d; the same command resumes\."),
+        ("SIGTERM", "evaluation", 1, r"Stopped at step 82; the same command resumes\."),
+        ("SIGINT", "evaluation", 2, r"Stopped at step 82; the same command resumes\."),
+    ):
+        arguments = (name, place, number, *flags, f"--workdir={url}")
+        stopped = run(*arguments, module=("tests.killed",))
+        assert stopped.returncode == 75, stopped.stderr
+        assert re.fullmatch(message, stopped.stderr.splitlines()[-1])
+        assert "Traceback" not in stopped.stderr
+    done = run(*flags, f"--workdir={url}")
+    assert done.returncode == 0, done.stderr
+    assert numbers(url) == numbers(finished)
+    assert tensors(url) == tensors(finished)
 
 
 def test_predicts_from_standard_input(finished):
@@ -72,21 +99,6 @@ def test_reader_that_has_enough_is_no_error(finished):
     errors = process.stderr.read()
     assert process.wait() == 0
     assert errors == ""
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_request_to_stop_leaves_with_75_and_can_be_resumed(flags, workdir, number):
-    for step in (80, 82):
-        shutil.rmtree(workdir / "checkpoints" / str(step))
-    process = subprocess.Popen(
-        command(*flags, f"--workdir={workdir}"),
-        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert any(line.endswith("at step 60\n") for line in process.stdout)
-    process.send_signal(number)
-    _, errors = process.communicate()
-    assert process.returncode == 75
-    assert re.fullmatch(r"Stopped at step \d+; the same command resumes.\n", errors)
 
 
 def test_mistake_gives_one_line_and_code_1(flags, workdir):

@@ -4,56 +4,54 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from storage import claims
-from storage.claims import Superseded
 from storage.store import open_store
 from trainer.metric_writers import MetricWriter
 
 
 @pytest.fixture
-def writer(tmp_path):
-    writer = MetricWriter(open_store(str(tmp_path)), claim=1)
-    writer.rewind(to_step=0)
-    yield writer
-    writer.close()
+def store(tmp_path):
+    return open_store(str(tmp_path))
 
 
 def lines(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_each_line_is_there_as_soon_as_it_is_written(writer, tmp_path):
-    writer.write("train", 10, {"loss": 0.5})
+def test_each_line_is_there_as_soon_as_it_is_written(store, tmp_path):
+    MetricWriter(store, claims.take(store), b"").write("train", 10, {"loss": 0.5})
     assert lines(tmp_path) == [{"kind": "train", "step": 10, "loss": 0.5}]
 
 
-def test_what_json_has_no_number_for_is_null(writer, tmp_path):
+def test_what_json_has_no_number_for_is_null(store, tmp_path):
+    writer = MetricWriter(store, claims.take(store), b"")
     writer.write("train", 10, {"gradient_norm": float("inf"), "loss": 0.5})
     assert lines(tmp_path) == [{"kind": "train", "step": 10, "gradient_norm": None, "loss": 0.5}]
 
 
-def test_rewind_drops_later_lines_tests_and_a_line_cut_short(writer, tmp_path):
-    for kind, step in (("train", 10), ("validation", 10), ("train", 20), ("test", 10)):
-        writer.write(kind, step, {"loss": 0.5})
+def test_resumed_run_goes_on_from_the_lines_of_its_checkpoint(store, tmp_path):
+    first = MetricWriter(store, claims.take(store), b"")
+    first.write("train", 10, {"loss": 0.5})
+    saved = bytes(first.lines)
+    first.write("train", 20, {"loss": 9.0})
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"kind": "tra')
-    again = MetricWriter(open_store(str(tmp_path)), claim=1)
-    again.rewind(to_step=10)
-    assert [(line["kind"], line["step"]) for line in lines(tmp_path)] == [
-        ("train", 10),
-        ("validation", 10),
-    ]
+    again = MetricWriter(store, claims.take(store), saved)
+    assert [line["step"] for line in lines(tmp_path)] == [10]
     again.write("train", 20, {"loss": 0.25})
     again.close()
+    assert [line["loss"] for line in lines(tmp_path)] == [0.5, 0.25]
     board = EventAccumulator(str(tmp_path / "tensorboard"))
     board.Reload()
-    assert [event.step for event in board.Tensors("train/loss")] == [10, 20]
+    scalars = [(event.step, event.value) for event in board.Scalars("train/loss")]
+    assert scalars == [(10, 0.5), (20, 0.25)]
 
 
-def test_superseded_process_writes_no_line(tmp_path):
-    store = open_store(str(tmp_path))
-    writer = MetricWriter(store, claims.take(store))
-    writer.rewind(to_step=0)
-    claims.take(store)
-    with pytest.raises(Superseded):
-        writer.write("train", 10, {"loss": 0.5})
-    assert lines(tmp_path) == []
+def test_what_a_superseded_process_writes_goes_nowhere(store, tmp_path):
+    older = MetricWriter(store, claims.take(store), b"")
+    newer = MetricWriter(store, claims.take(store), b"")
+    older.write("train", 10, {"loss": 0.5})
+    newer.write("train", 5, {"loss": 0.25})
+    older.close()
+    newer.close()
+    assert [line["step"] for line in lines(tmp_path)] == [5]
+    assert len(store.list("tensorboard/")) == 1

@@ -1,0 +1,209 @@
+"""A store in a Cloud Storage bucket. See `storage.store` for the interface.
+
+    store = GcsStore("gs://bucket/runs/imdb", field="--workdir", retry_seconds=120.0)
+
+Whatever a repeated request can mend is retried with growing delays; what arrives is compared with
+the checksum it was sent with. STORAGE_EMULATOR_HOST sends it all to an emulator.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from google.api_core import exceptions
+from google.cloud.storage import Blob, Client
+from google.cloud.storage.exceptions import DataCorruption
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+from storage import checksum, scratch
+from storage.errors import Corrupt, UserError
+from storage.gcs_errors import explained, reason
+from storage.gcs_log import GcsLog
+
+# https://cloud.google.com/storage/docs/buckets#naming; what Google keeps for itself it refuses.
+_BUCKET = re.compile(r"(?=.{3,222}$)[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9_-]{1,63})*")
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f#*?\[\]]")  # nothing that tools expand
+_LONGEST_NAME = 900  # bytes; of the 1,024 that are allowed, the run's own names need the rest
+_CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
+_FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0  # seconds between two tries
+_TRIES = 3  # of a transfer whose bytes arrive changed
+
+
+class GcsStore:
+    """The objects of a bucket under a prefix."""
+
+    def __init__(self, url: str, field: str, retry_seconds: float):
+        self.url = url
+        self._field = field
+        self._retry_seconds = retry_seconds
+        bucket, self._prefix = self._parse(url)
+        retry = DEFAULT_RETRY.with_delay(initial=_FIRST_DELAY, maximum=_LONGEST_DELAY)
+        self._policy = {
+            "retry": retry.with_timeout(retry_seconds),
+            "timeout": (_CONNECT_SECONDS, min(_ANSWER_SECONDS, retry_seconds)),
+        }
+        with explained(f"{field}: {url}", bucket, retry_seconds):
+            self._client = Client(project=None)  # objects are asked for without one
+            self._bucket = self._client.bucket(bucket)
+            # Credentials, bucket and permission to read show now and not in the middle of a job.
+            next(iter(self._listing("", max_results=1)), None)
+
+    def list(self, prefix: str = "") -> list[str]:
+        with self._faults(prefix):
+            names = [blob.name.removeprefix(self._prefix) for blob in self._listing(prefix)]
+        return sorted(names)
+
+    def exists(self, name: str) -> bool:
+        with self._faults(name):
+            return self._blob(name).exists(**self._policy)
+
+    def read(self, name: str) -> bytes:
+        with self._faults(name):
+            return self._checked(
+                name, lambda blob: blob.download_as_bytes(checksum="crc32c", **self._policy)
+            )
+
+    def write(self, name: str, data: bytes, check: Callable[[], None] | None = None) -> None:
+        with self._faults(name):
+            if check:
+                self._fenced_put(name, data, check, None)
+            else:
+                self._put(name, data)
+
+    def create(self, name: str, data: bytes) -> None:
+        with self._faults(name):
+            try:
+                self._put(name, data, if_generation_match=0)
+            except exceptions.PreconditionFailed as error:
+                # If an answer is lost the client asks again, and meets its own object.
+                if self.read(name) != data:
+                    raise FileExistsError(f"{self.url}/{name}") from error
+
+    def upload(self, path: Path, name: str, crc32c: int) -> None:
+        with self._faults(name):
+            arrived = self._put(name, path).crc32c
+        if arrived not in (None, checksum.encoded(crc32c)):
+            raise Corrupt(f"{self._field}: {self.url}/{name}: {path} has changed on local disk")
+        path.unlink()
+
+    def download(self, name: str, path: Path) -> None:
+        with self._faults(name):
+            self._checked(
+                name,
+                lambda blob: blob.download_to_filename(
+                    str(path), checksum="crc32c", **self._policy
+                ),
+            )
+
+    def delete(self, name: str) -> None:
+        with self._faults(name), contextlib.suppress(exceptions.NotFound):
+            self._blob(name).delete(**self._policy)
+
+    def open_log(self, name: str, data: bytes, check: Callable[[], None]) -> GcsLog:
+        generation = None  # of what this log has left there
+
+        def put(data: bytes) -> None:
+            nonlocal generation
+            with self._faults(name):
+                generation = self._fenced_put(name, data, check, generation)
+
+        return GcsLog(put, data)
+
+    def scratch(self) -> contextlib.AbstractContextManager[Path]:
+        return scratch.folder()
+
+    def sweep(self) -> None:
+        scratch.sweep()
+
+    def _parse(self, url: str) -> tuple[str, str]:
+        bucket, _, name = url.removeprefix("gs://").partition("/")
+        name = name.removesuffix("/")
+        if not _BUCKET.fullmatch(bucket):
+            raise UserError(
+                f"{self._field}: got {url!r}, whose bucket {bucket!r} has no valid name; accepted "
+                "are 3 to 63 of a-z, 0-9, '-', '_' and '.', a letter or digit first and last"
+            )
+        nowhere = {"", ".", ".."} & set(name.split("/"))
+        if nowhere or _NOT_IN_NAMES.search(name) or len(name.encode()) > _LONGEST_NAME:
+            raise UserError(
+                f"{self._field}: got {url!r}; after the bucket give a name of up to "
+                f"{_LONGEST_NAME} bytes, such as gs://{bucket}/runs/imdb, without empty parts, "
+                "'.', '..', control characters or any of #*?[]"
+            )
+        return bucket, f"{name}/"
+
+    def _blob(self, name: str) -> Blob:
+        if name.startswith("/") or ".." in name.split("/"):
+            raise ValueError(f"name: got {name!r}, expected a relative name without '..'")
+        return self._bucket.blob(self._prefix + name)
+
+    def _listing(self, prefix: str, max_results: int | None = None) -> Iterator[Blob]:
+        return self._client.list_blobs(
+            self._bucket,
+            prefix=self._blob(prefix).name if prefix else self._prefix,
+            max_results=max_results,
+            fields="items(name),nextPageToken",
+            **self._policy,
+        )
+
+    def _fenced_put(
+        self, name: str, data: bytes, check: Callable[[], None], generation: int | None
+    ) -> int:
+        """Replaces what was there before the last `check`, and nothing newer.
+
+        `generation` is that of an object that is known to be one's own. Returns the new one.
+        """
+        while True:
+            if generation is None:
+                found = self._bucket.get_blob(self._prefix + name, **self._policy)
+                generation = found.generation if found else 0
+                check()
+            try:
+                return self._put(name, data, generation).generation
+            except exceptions.PreconditionFailed:
+                generation = None  # somebody else's, or one's own of which the answer was lost
+
+    def _put(self, name: str, source: bytes | Path, if_generation_match: int | None = None) -> Blob:
+        """Uploads bytes or a file's, with their checksum, which the server verifies."""
+        options = {
+            "content_type": "application/octet-stream",
+            "if_generation_match": if_generation_match,
+            "checksum": "crc32c",
+            **self._policy,
+        }
+
+        def put() -> Blob:
+            blob = self._blob(name)
+            if isinstance(source, bytes):
+                blob.upload_from_string(source, **options)
+            else:
+                blob.upload_from_filename(str(source), **options)
+            return blob
+
+        # A refused checksum is a bad request to the server.
+        return self._again(put, (exceptions.BadRequest, DataCorruption), name)
+
+    def _checked(self, name: str, download: Callable[[Blob], bytes | None]) -> bytes | None:
+        """What `download` returns, whose bytes the client compares with the server's checksum."""
+        try:
+            return self._again(lambda: download(self._blob(name)), (DataCorruption,), name)
+        except exceptions.NotFound as error:
+            raise FileNotFoundError(f"{self.url}/{name}") from error
+
+    def _again(self, transfer: Callable, damaged: tuple[type[Exception], ...], name: str):
+        """What `transfer` returns, in another try if the bytes arrive damaged."""
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(damaged):
+                return transfer()
+        try:
+            return transfer()
+        except damaged as error:
+            raise Corrupt(
+                f"{self._field}: {self.url}/{name}: not transferred intact in {_TRIES} tries "
+                f"({reason(error)}); run the same command again"
+            ) from error
+
+    def _faults(self, name: str) -> contextlib.AbstractContextManager:
+        place = f"{self._field}: {self.url}" + (f"/{name}" if name else "")
+        return explained(place, self._bucket.name, self._retry_seconds)
