@@ -20,11 +20,11 @@ _SECONDS_TO_STOP = 10
 
 @contextlib.contextmanager
 def training(
-    config: str, workdir: Path, log: Path, *overrides: str
+    config: str, workdir: Path | str, log: Path, *overrides: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     """`python -m trainer` at work, its output going to `log`; no longer at work at the end.
 
-    `overrides` are such as 'train.epochs=2'.
+    `workdir` is a folder or a gs:// URL, `overrides` are such as 'train.epochs=2'.
     """
     command = [sys.executable, "-m", "trainer", f"--config={config}", f"--workdir={workdir}"]
     command += [f"--config.{override}" for override in overrides]
@@ -58,12 +58,16 @@ def tail(log: Path, lines: int = 20) -> str:
 
 
 def metrics(workdir: Path) -> list[dict]:
-    """The lines of a run's metrics.jsonl so far, but for one that is being written."""
+    """The lines of the metrics.jsonl in a folder so far, none before it is there."""
     try:
-        whole = (workdir / "metrics.jsonl").read_text().rpartition("\n")[0]
+        return metric_lines((workdir / "metrics.jsonl").read_bytes())
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in whole.splitlines()]
+
+
+def metric_lines(data: bytes) -> list[dict]:
+    """The lines of a metrics.jsonl, but for one that is being written."""
+    return [json.loads(line) for line in data.rpartition(b"\n")[0].splitlines()]
 
 
 def machine() -> str:

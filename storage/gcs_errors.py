@@ -66,6 +66,8 @@ def _advice(error: Exception, bucket: str, seconds: float) -> str:
 
 def reason(error: BaseException | None) -> str:
     """The server's own words if it has given any, in one line."""
+    if isinstance(error, DataCorruption):
+        return "the bytes have another checksum"
     text = str(error)
     response = getattr(error, "response", None)
     if response is not None:

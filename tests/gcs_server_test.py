@@ -22,7 +22,8 @@ from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from tests.gcs_server import Fault, GcsServer
+from tests.gcs_faults import Fault
+from tests.gcs_server import GcsServer
 
 RETRY = DEFAULT_RETRY.with_delay(initial=0.01, maximum=0.1).with_timeout(10)
 BROKEN = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)

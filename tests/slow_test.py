@@ -8,8 +8,9 @@ import pytest
 
 
 @pytest.mark.slow
-def test_twenty_kills_in_a_row_change_nothing():
-    command = [sys.executable, "-m", "benchmarks.kills", "--kills=20"]
+@pytest.mark.parametrize(("kills", "store"), [(20, "local"), (10, "gs")])
+def test_kills_in_a_row_change_nothing(kills, store):
+    command = [sys.executable, "-m", "benchmarks.soak", f"--kills={kills}", f"--store={store}"]
     done = subprocess.run(
         command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False
     )

@@ -14,6 +14,7 @@ from absl import app, flags, logging
 
 from configs import command_line, validate
 from storage.errors import UserError
+from storage.store import open_store
 from trainer.preemption import StopRequests
 
 _STARTED = time.monotonic()
@@ -53,16 +54,15 @@ def _run_mode(config, stop: StopRequests) -> None:
         validate.check(config)
     elif _MODE.value == "train_and_evaluate":
         raise UserError("--config: missing; give a config such as configs/sample.py")
+    patience = {} if config is None else {"retry_seconds": config.checkpoint.retry_seconds}
+    store = open_store(_WORKDIR.value, **patience)
     # Imported now: a mistake in the flags shouldn't wait for TensorFlow.
     from trainer.quiet import quiet_start
 
     with quiet_start():
-        from storage.store import open_store
         from trainer import build, evaluate, hooks, predict, strategy, train
 
         strategy.devices()
-    patience = {} if config is None else {"retry_seconds": config.checkpoint.retry_seconds}
-    store = open_store(_WORKDIR.value, **patience)
     if _MODE.value == "train_and_evaluate":
         train.train_and_evaluate(config, store, hooks.Clock(started=_STARTED), stop)
         return

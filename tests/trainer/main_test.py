@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from configs import default, validate
+from storage.store import open_store
 from tests.conftest import STORES
-from tests.trainer.train_test import numbers, tensors
+from tests.gcs_faults import Fault
+from tests.trainer.train_test import lines, numbers, tensors
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -20,10 +22,11 @@ def command(*flags: str, module: tuple[str, ...] = ("trainer",)) -> list[str]:
     return [sys.executable, "-m", *module, *map(str, flags)]
 
 
-def run(*arguments, **options) -> subprocess.CompletedProcess:
+def run(*arguments, module=("trainer",), env=None) -> subprocess.CompletedProcess:
     return subprocess.run(
-        command(*arguments, **options), cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
+        command(*arguments, module=module),
+        cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +78,54 @@ def test_asked_to_leave_anywhere_it_saves_and_the_run_ends_as_if_never_stopped(
     assert done.returncode == 0, done.stderr
     assert numbers(url) == numbers(finished)
     assert tensors(url) == tensors(finished)
+
+
+def test_run_goes_on_with_other_replicas_and_the_same_losses(flags, finished, url):
+    replicas = "--config.strategy.virtual_devices=2"
+    for layout, number in (((), 7), ((replicas,), 4)):
+        arguments = ("SIGTERM", "step", number, *flags, *layout, f"--workdir={url}")
+        stopped = run(*arguments, module=("tests.killed",))
+        assert stopped.returncode == 75, stopped.stderr
+        assert f"{1 + len(layout)} replica(s)" in stopped.stdout
+    done = run(*flags, f"--workdir={url}")
+    assert done.returncode == 0, done.stderr
+    for one, other in zip(lines(url, "train"), lines(finished, "train"), strict=True):
+        assert one["step"] == other["step"]
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+
+
+def test_process_that_lost_its_run_leaves_with_1_and_names_the_newer(
+    flags, finished, cloud, tmp_path
+):
+    """It is held just before it commits its first checkpoint, until the newer one has ended."""
+    url = STORES["gs"](tmp_path)
+    pause = cloud.inject(Fault("pause", operation="insert", name=r"claim-1\.manifest"))
+    older = subprocess.Popen(
+        command(*flags, f"--workdir={url}"),
+        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert pause.reached.wait(60)
+    newer = run(*flags, f"--workdir={url}")
+    pause.release()
+    _, errors = older.communicate()
+    assert newer.returncode == 0, newer.stderr
+    assert older.returncode == 1
+    assert re.fullmatch(rf"error: --workdir: {url}: start 2 .* this one, start 1, .*\n", errors)
+    assert numbers(url) == numbers(finished)
+    assert tensors(url) == tensors(finished)
+
+
+def test_run_in_a_bucket_leaves_nothing_on_the_machine(flags, finished, cloud, tmp_path):
+    url, temporary = STORES["gs"](tmp_path), tmp_path / "tmp"
+    temporary.mkdir()
+    done = run(*flags, f"--workdir={url}", env={**os.environ, "TMPDIR": str(temporary)})
+    assert done.returncode == 0, done.stderr
+    assert list(temporary.glob("longhaul-*/*")) == []
+    assert numbers(url) == numbers(finished)
+    names = {name.partition("/")[0] for name in open_store(url).list()}
+    assert names == {
+        "config.json", "vocabulary.txt", "metrics.jsonl", "tensorboard", "checkpoints", "claims"
+    }  # fmt: skip
 
 
 def test_predicts_from_standard_input(finished):
