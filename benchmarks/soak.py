@@ -30,7 +30,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from benchmarks.common import metric_lines, tail, training, wait_until
+from benchmarks.common import metric_lines, tail, training
+from storage.errors import UserError
 from storage.store import Store, open_store
 from tests.gcs_faults import Fault
 from tests.gcs_server import GcsServer
@@ -51,6 +52,7 @@ _MOMENTS = {
 }
 _TERM_EVERY = 10  # signals
 _TERM_SECONDS = 25.0  # a machine is given up to 30
+_POLL_SECONDS = 0.002
 _START_SECONDS = 300.0  # a start that takes longer hangs
 _LAST_TARGET = 0.9  # share of the run: the last signal, too, comes before its end
 _STOPPED_FROM_OUTSIDE = 75
@@ -171,7 +173,7 @@ class Soak:
         self.slowest_term = 0.0  # seconds
 
     def strike(self, kill: Kill) -> None:
-        """Starts the run and sends it the signal; leaves when the run ends before."""
+        """Starts the run and sends it the signal; exits when the run ends before."""
         # A target that an earlier start has passed would be one of the work that is done again.
         kill = dataclasses.replace(kill, target=max(kill.target, self._reached + 1))
         self._watch.begin()
@@ -183,17 +185,13 @@ class Soak:
         }
         deadline = time.monotonic() + _START_SECONDS
         with training(*self._command) as process:
-            wait_until(
-                process,
-                self._log,
-                lambda: come[kill.moment]() or time.monotonic() > deadline,
-                poll=0.002,
-            )
-            if time.monotonic() > deadline:
-                sys.exit(f"error: kill {kill}: not reached in time\n{_stacks(process, self._log)}")
+            while not come[kill.moment]() and process.poll() is None:
+                if time.monotonic() > deadline:
+                    sys.exit(f"error: kill {kill}: it hangs\n{_stacks(process, self._log)}")
+                time.sleep(_POLL_SECONDS)
             time.sleep(kill.pause)
             if process.poll() is not None:
-                sys.exit(f"error: kill {kill}: the run had ended\n{tail(self._log)}")
+                sys.exit(f"error: the run ended before kill {kill}\n{tail(self._log)}")
             process.send_signal(kill.signal)
             self._await_end(process, kill)
         self._note(kill)
@@ -205,14 +203,18 @@ class Soak:
         try:
             code = process.wait(_TERM_SECONDS)
         except subprocess.TimeoutExpired:
-            self.problems.append(f"kill {kill}: no end\n{_stacks(process, self._log)}")
+            self._complain(f"kill {kill}: no end\n{_stacks(process, self._log)}")
             return
         if term:
             self.slowest_term = max(self.slowest_term, time.monotonic() - begin)
         if code == 0:
-            sys.exit(f"error: kill {kill}: the run was over by then")
+            sys.exit(f"error: the run ended before kill {kill}")
         if code != expected:
-            self.problems.append(f"kill {kill}: exit code {code}\n{tail(self._log)}")
+            self._complain(f"kill {kill}: exit code {code}\n{tail(self._log)}")
+
+    def _complain(self, problem: str) -> None:
+        print(problem, flush=True)  # at once: a later start may be the end of all
+        self.problems.append(problem)
 
     def _note(self, kill: Kill) -> None:
         """Prints what has come of a kill."""
@@ -289,6 +291,14 @@ def differences(alone: Store, killed: Store) -> list[str]:
     return found
 
 
+def verifies(store: Store, manifest: Manifest) -> bool:
+    """True when the checkpoint can be restored, and no other stands in for it."""
+    try:
+        return restore(store, str(manifest.step), lambda *_: None) == manifest
+    except UserError:
+        return False
+
+
 def remains(store: Store, scratch: list[Path]) -> list[str]:
     """Checkpoints that don't verify, and whatever a finished run should not leave, a line each."""
     names = store.list()
@@ -303,9 +313,8 @@ def remains(store: Store, scratch: list[Path]) -> list[str]:
     found += [f"not in the workdir: {name}" for name in sorted(wanted.difference(names))]
     if len(manifests) > 3:  # two that are the newest, and the best
         found.append(f"{len(manifests)} checkpoints where at most 3 are kept")
-    for manifest in manifests:
-        if restore(store, str(manifest.step), lambda *_: None) != manifest:
-            found.append(f"the checkpoint of step {manifest.step} does not verify")
+    broken = [manifest.name for manifest in manifests if not verifies(store, manifest)]
+    found += [f"does not verify: {name}" for name in broken]
     left = [path for folder in scratch for path in folder.glob("*")]
     found += [f"in the scratch folder: {path}" for path in left]
     print(f"verified {len(manifests)} checkpoints; {len(names)} objects, {len(claims)} claims")

@@ -46,6 +46,7 @@ def measure(config: str, workdir: Path, cache: Path) -> Start:
         # A run claims its workdir when everything is read and built.
         ready = wait_until(process, log, lambda: claimed() > before, poll=0.005)
         done = wait_until(process, log, lambda: bool(metrics(workdir)), poll=0.005)
+        process.kill()  # asked to leave, it would save, and the next start would resume
     return Start(ready - begin, done - ready)
 
 

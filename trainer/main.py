@@ -6,6 +6,7 @@
 Kept this short on purpose: whatever does work can be called without flags.
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -41,6 +42,8 @@ def main(argv: list[str]) -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as stopped:
         print(str(stopped) or "Stopped.", file=sys.stderr, flush=True)
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
         # At once: an upload may be under way, which an ordinary exit would wait for.
         os._exit(_STOPPED_FROM_OUTSIDE)
     except BrokenPipeError:  # whoever read the output has enough, as `head` does

@@ -65,7 +65,7 @@ class StopRequests:
     def check(self) -> None:
         """Raises Stopped when there was a request."""
         if self._requested_at is not None:
-            raise Stopped("Stopped; the same command resumes.")
+            raise Stopped("Stopped; run the same command again.")
 
     def seconds_left(self) -> float:
         """Of those a machine is given to put things in order, since the first request."""

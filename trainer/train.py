@@ -51,6 +51,10 @@ def train_and_evaluate(
         run.writer.close()
     except Stopped as request:
         raise Stopped(_leave(run, progress, stop)) from request
+    except UserError:
+        with contextlib.suppress(UserError):
+            run.saver.finish()  # a process must not end in the middle of one that it can end well
+        raise
 
 
 def _leave(run: Run, progress: Progress, stop: StopRequests) -> str:

@@ -330,5 +330,6 @@ def test_readers_see_an_object_whole(store):
 
 
 def test_probe_finds_a_store_usable_and_leaves_nothing(store):
+    store.write(".probe", b"left by a process that was killed")
     probe(store)
     assert store.list() == []

@@ -63,7 +63,7 @@ def test_asked_to_leave_anywhere_it_saves_and_the_run_ends_as_if_never_stopped(
     flags, finished, url
 ):
     for name, place, number, message in (
-        ("SIGTERM", "start", 1, r"Stopped; the same command resumes\."),
+        ("SIGTERM", "start", 1, r"Stopped; run the same command again\."),
         ("SIGINT", "step", 7, r"Stopped at step 2\d; the same command resumes\."),
         ("SIGTERM", "save", 1, r"Stopped at step 4\d; the same command resumes\."),
         ("SIGTERM", "evaluation", 1, r"Stopped at step 82; the same command resumes\."),
