@@ -48,6 +48,7 @@ ACCEPTED = {
     "strategy.virtual_devices": 8,
     "checkpoint.every_steps": 0,
     "checkpoint.keep_last": 1,
+    "checkpoint.retry_seconds": 1.0,
     "checkpoint.init_from": "runs/other",
     "evaluation.batch_size": 1,
 }
@@ -91,12 +92,14 @@ REFUSED = {
     "strategy.virtual_devices": (-1,),
     "checkpoint.every_steps": (-1,),
     "checkpoint.keep_last": (0,),
+    "checkpoint.retry_seconds": (0.5, 3601.0, "1", float("nan")),
     "checkpoint.init_from": (False,),
     "evaluation.batch_size": (0,),
 }
 FREE = {
     *("strategy.name", "strategy.virtual_devices", "evaluation.batch_size"),
     *("checkpoint.every_steps", "checkpoint.keep_last", "checkpoint.init_from"),
+    "checkpoint.retry_seconds",
     *("data.dir", "data.cache_dir", "data.test_split"),
     *("train.log_every_steps", "train.steps_per_call"),
 }
