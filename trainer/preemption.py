@@ -15,14 +15,17 @@ import signal
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
+from storage.errors import UserError
+
 # https://cloud.google.com/compute/docs/instances/spot#preemption-process: a machine is given up to
 # 30 seconds between the notice and its end.
-_SECONDS_GIVEN = 22.0
+SECONDS_GIVEN = 22.0
 _SECONDS_BETWEEN_POLLS = 1.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PREEMPTED = "computeMetadata/v1/instance/preempted"
 
 
@@ -37,20 +40,29 @@ class StopRequests:
         self._requested_at: float | None = None
         self._interrupts = 0
         self._deferred = False
+        self._raised = False
         self._before = {}
         self._over = threading.Event()
 
     def __enter__(self) -> "StopRequests":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
+        self._before = {number: signal.getsignal(number) for number in _SIGNALS}
+        self.listen()
         if host := _metadata_host():
             threading.Thread(target=self._poll, args=(host,), daemon=True).start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, _) -> None:
         self._over.set()
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._raised and isinstance(error, Exception) and not isinstance(error, UserError):
+            # It met TensorFlow on its way up, which makes an error of its own of it.
+            self.check()
+
+    def listen(self) -> None:
+        """Takes the signals back from a library that has put handlers of its own in between."""
+        for number in _SIGNALS:
+            signal.signal(number, self._note)
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
@@ -62,14 +74,15 @@ class StopRequests:
             self._deferred = False
         self.check()
 
-    def check(self) -> None:
-        """Raises Stopped when there was a request."""
-        if self._requested_at is not None:
+    def check(self, anywhere: Callable[[bool], bool] = bool) -> None:
+        """Raises Stopped when there was a request, or on another worker, as `anywhere` finds."""
+        if anywhere(self._requested_at is not None):
+            self._requested_at = self._requested_at or time.monotonic()
             raise Stopped("Stopped; run the same command again.")
 
     def seconds_left(self) -> float:
         """Of those a machine is given to put things in order, since the first request."""
-        return max(0.0, self._requested_at + _SECONDS_GIVEN - time.monotonic())
+        return max(0.0, self._requested_at + SECONDS_GIVEN - time.monotonic())
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._interrupts += number == signal.SIGINT
@@ -79,6 +92,7 @@ class StopRequests:
             self._requested_at = time.monotonic()
             # While steps run it is not raised from here: TensorFlow's callbacks may swallow it.
             if not self._deferred:
+                self._raised = True
                 self.check()
 
     def _poll(self, host: str) -> None:
