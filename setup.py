@@ -12,7 +12,7 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
-    packages=["configs", "input_pipeline", "storage", "trainer"],
+    packages=["configs", "deploy", "input_pipeline", "storage", "trainer"],
     install_requires=[
         "absl-py>=2.1,<3",
         # crc32c of checkpoint files; google-cloud-storage rests on it as well.

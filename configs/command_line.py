@@ -48,6 +48,11 @@ def parse(argv: list[str]) -> list[str]:
         _leave(f"--config: {file} can't be used ({type(error).__name__}: {_last_line(error)})")
 
 
+def config_arguments(argv: list[str]) -> list[str]:
+    """Those of a command line that make its config, to hand on to another process."""
+    return [argument for argument in _joined(argv) if re.match(r"--?config[.=]", argument)]
+
+
 def _joined(argv: list[str]) -> list[str]:
     """`--config FILE` as `--config=FILE`."""
     joined = []

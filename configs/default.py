@@ -88,7 +88,7 @@ def get_config() -> ml_collections.ConfigDict:
     optimizer.clip_norm = 1.0
 
     config.strategy = strategy = ml_collections.ConfigDict()
-    # 'auto', 'default', 'one_device' or 'mirrored'.
+    # 'auto', 'default', 'one_device', 'mirrored' or 'multi_worker'.
     strategy.name = "auto"
     # Splits the CPU into this many devices, to see replicas at work without GPUs; 0 is off.
     strategy.virtual_devices = 0

@@ -84,7 +84,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "optimizer.epsilon": _POSITIVE,
     "optimizer.weight_decay": _NOT_NEGATIVE,
     "optimizer.clip_norm": _NOT_NEGATIVE,
-    "strategy.name": _one_of("auto", "default", "one_device", "mirrored"),
+    "strategy.name": _one_of("auto", "default", "one_device", "mirrored", "multi_worker"),
     "strategy.virtual_devices": _from(0, 64),
     "checkpoint.every_steps": _from(0, _BILLION),
     "checkpoint.keep_last": _from(1, _MILLION),
@@ -134,11 +134,11 @@ def check(config: Mapping[str, Any]) -> None:
             f"config.train.micro_batches: got {flat['train.micro_batches']}, accepted is a divisor "
             f"of config.train.batch_size, {flat['train.batch_size']}"
         )
-    if flat["strategy.virtual_devices"] and flat["strategy.name"] in ("default", "one_device"):
+    if flat["strategy.virtual_devices"] and flat["strategy.name"] not in ("auto", "mirrored"):
         raise UserError(
             f"config.strategy.virtual_devices: got {flat['strategy.virtual_devices']} with "
-            f"config.strategy.name={flat['strategy.name']!r}, which uses one device; accepted is "
-            "0, or take 'mirrored'"
+            f"config.strategy.name={flat['strategy.name']!r}, which does not split the CPU; "
+            "accepted is 0, or take 'mirrored'"
         )
     if flat["optimizer.weight_decay"] and flat["optimizer.name"] != "adamw":
         raise UserError(

@@ -25,11 +25,21 @@ class Batch(NamedTuple):
 
 
 def batches(
-    examples: Examples, plan: BatchPlan, replicas: int, first_step: int = 0
+    examples: Examples,
+    plan: BatchPlan,
+    replicas: int,
+    first_step: int = 0,
+    here: range | None = None,
 ) -> tf.data.Dataset:
-    """Dataset of `Batch`: for each step from `first_step` on, a slice for each replica in turn."""
-    ids = plan.ids[first_step:].reshape(-1, plan.ids.shape[1] // replicas)
-    widths = plan.widths[first_step:].repeat(replicas)
+    """Dataset of `Batch`: for each step from `first_step` on, a slice for each replica in turn.
+
+    `here` are the replicas of this machine, by default all.
+    """
+    here = here or range(replicas)
+    size = plan.ids.shape[1] // replicas
+    slices = plan.ids[first_step:].reshape(-1, replicas, size)
+    ids = slices[:, here.start : here.stop].reshape(-1, size)
+    widths = plan.widths[first_step:].repeat(len(here))
     # Captured once as tensors, not copied into the graph.
     reviews, labels = examples.tokens, tf.constant(examples.labels, tf.float32)
 
@@ -47,7 +57,7 @@ def batches(
         )
 
     dataset = tf.data.Dataset.from_tensor_slices((ids, widths))
-    dataset = dataset.map(lookup).prefetch(_STEPS_AHEAD * replicas)
+    dataset = dataset.map(lookup).prefetch(_STEPS_AHEAD * len(here))
     # A batch takes half a millisecond, so there is nothing to tune; and the thread that tunes may
     # hold up the end of an epoch by tens of seconds before it hears that it is over.
     options = tf.data.Options()

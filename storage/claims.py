@@ -23,6 +23,11 @@ class Claim:
     store: Store
     number: int
 
+    @property
+    def name(self) -> str:
+        """Of its object, whose bytes nobody else's has."""
+        return f"{_PREFIX}{self.number}"
+
     def check(self) -> None:
         """Raises Superseded when somebody has taken a higher number."""
         latest = newest(self.store)
@@ -45,7 +50,7 @@ def take(store: Store) -> Claim:
     while True:
         claim = Claim(store, newest(store) + 1)
         try:
-            store.create(f"{_PREFIX}{claim.number}", mine)
+            store.create(claim.name, mine)
         except FileExistsError:
             continue
         return claim

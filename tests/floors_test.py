@@ -25,7 +25,7 @@ SOURCES = {module: path.read_text(encoding="utf-8") for module, path in FILES.it
 
 CONFIG_CODE = {"configs.validate", "configs.command_line"}
 CONFIG_FILES = [m for m in FILES if m.startswith("configs.") and m not in CONFIG_CODE]
-FLAG_USERS = {"trainer.main", "trainer.__main__", "configs.command_line"}
+FLAG_USERS = {"trainer.main", "trainer.__main__", "configs.command_line", "deploy.submit"}
 
 # What runs before TensorFlow is there.
 START = {"trainer.main", "trainer.preemption"}
@@ -33,7 +33,7 @@ START = {"trainer.main", "trainer.preemption"}
 # The floors of trainer, from the ground up; a module may import its own floor and those below.
 LEAVES = {
     *("model", "dropout", "train_state", "optimizers", "losses", "metrics", "schedule"),
-    *("strategy", "metric_writers", "hooks", "quiet", "preemption"),
+    *("strategy", "metric_writers", "hooks", "quiet", "preemption", "cluster", "workers"),
 }
 MOVING_PARTS = {"steps", "checkpoints", "saver", "scorer"}
 JOBS = {"train", "evaluate", "predict"}
@@ -174,6 +174,7 @@ def test_the_product_is_found():
         ("storage", {"storage"}),
         ("configs", {"configs", "storage"}),
         ("input_pipeline", {"input_pipeline", "storage"}),
+        ("deploy", {"deploy", "configs", "storage"}),
     ],
 )
 def test_package_imports_only_the_floors_below(package, accepted):
@@ -231,7 +232,7 @@ def test_package_init_imports_nothing(package):
 
 def test_flags_and_configs_do_not_wait_for_tensorflow():
     for module, source in SOURCES.items():
-        if packages_of([module]) <= {"configs", "storage"} or module in START:
+        if packages_of([module]) <= {"configs", "deploy", "storage"} or module in START:
             slow = {"tensorflow", "tensorflow_datasets", "keras", "trainer", "input_pipeline"}
             names = imports(source, top_level_only=True)
             # What waits for a signal has to do so from the start, and imports little itself.

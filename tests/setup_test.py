@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-PACKAGES = ("configs", "input_pipeline", "storage", "trainer")
+PACKAGES = ("configs", "deploy", "input_pipeline", "storage", "trainer")
 
 
 def test_archive_installs_elsewhere_and_runs(tmp_path, reviews):

@@ -56,6 +56,11 @@ class Manifest:
         """The manifest's own."""
         return f"{self.prefix}.{_MANIFEST}"
 
+    @property
+    def digest(self) -> int:
+        """CRC-32C over all of it."""
+        return _digest(dataclasses.asdict(self))
+
 
 class Checkpoints:
     """Writes the checkpoints of a run on behalf of the process that holds `claim`."""
@@ -143,13 +148,11 @@ def restore(store: Store, which: str, read: Callable[[str, Manifest], Any]) -> M
     """
     scratch.sweep()
     for manifest in ranked(store, which):
-        with scratch.folder() as folder:
-            try:
-                _fetch(store, manifest, folder)
-            except Damaged as error:
-                logging.warning("%s: %s; going back to the one before", store.url, error)
-                continue
-            read(str(folder / Path(manifest.prefix).name), manifest)
+        try:
+            load(store, manifest, read)
+        except Damaged as error:
+            logging.warning("%s: %s; going back to the one before", store.url, error)
+            continue
         return manifest
     matches = map(_NAME.fullmatch, store.list("checkpoints/"))
     steps = sorted({int(m["step"]) for m in matches if m and m["part"] == _MANIFEST})
@@ -163,6 +166,13 @@ def restore(store: Store, which: str, read: Callable[[str, Manifest], Any]) -> M
             "another --workdir"
         )
     return None
+
+
+def load(store: Store, manifest: Manifest, read: Callable[[str, Manifest], Any]) -> None:
+    """Hands one checkpoint to `read`; Damaged, before that, when it does not verify."""
+    with scratch.folder() as folder:
+        _fetch(store, manifest, folder)
+        read(str(folder / Path(manifest.prefix).name), manifest)
 
 
 def _describe(file: Path, step: int) -> dict[str, Any]:

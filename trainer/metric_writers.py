@@ -60,6 +60,18 @@ class MetricWriter:
         self._board.close(seconds)
 
 
+class Silent:
+    """The writer of a worker that is not the chief: the chief writes the same numbers."""
+
+    lines = b""
+
+    def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+        """Does nothing."""
+
+    def close(self, seconds: float | None = None) -> None:
+        """Does nothing."""
+
+
 def _scalars(line: Mapping) -> bytes:
     """A line's numbers as TensorBoard has them."""
     scalars = [

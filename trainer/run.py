@@ -1,6 +1,6 @@
 """A run as the training loop works with it: all that is made once a process.
 
-    run, progress = start(config, open_store("runs/imdb"), Clock(), stop.check)
+    run, progress = start(config, open_store("runs/imdb"), Clock(), stop)
     run.state.step, progress.epoch_sums
 
 What comes from where, in this order:
@@ -23,19 +23,21 @@ import tensorflow as tf
 from configs import validate
 from input_pipeline import batch_plan
 from input_pipeline.vocabulary import Vocabulary
-from storage import claims
+from storage import checksum, claims
 from storage.claims import Claim
 from storage.errors import UserError
 from storage.store import Store, probe
 from trainer import build, steps, train_state
-from trainer.checkpoints import Checkpoints, Manifest, ranked, restore
+from trainer.checkpoints import Checkpoints, Manifest, load, ranked, restore
 from trainer.hooks import Clock
-from trainer.metric_writers import MetricWriter
+from trainer.metric_writers import MetricWriter, Silent
 from trainer.metrics import Sums
-from trainer.saver import METRICS, Saver
+from trainer.preemption import StopRequests
+from trainer.saver import METRICS, Onlooker, Saver
 from trainer.scorer import Scorer
 from trainer.steps import StepMetrics
 from trainer.train_state import TrainState
+from trainer.workers import Workers
 
 
 @dataclasses.dataclass
@@ -63,22 +65,26 @@ class Run:
     state: TrainState
     train_steps: Callable[[Iterator, tf.Tensor], StepMetrics]
     scorer: Scorer
-    saver: Saver
-    writer: MetricWriter
+    saver: Saver | Onlooker
+    writer: MetricWriter | Silent
+    check: Callable[[], None]  # raises Stopped on all workers when one of them was asked to leave
+    workers: Workers
     clock: Clock
     steps_per_epoch: int
 
 
 def start(
-    config: ml_collections.ConfigDict, store: Store, clock: Clock, check: Callable[[], None]
+    config: ml_collections.ConfigDict, store: Store, clock: Clock, stop: StopRequests
 ) -> tuple[Run, Progress]:
     """Reads and builds everything first, and only then writes into the workdir.
 
-    `check` is called between the batches of an evaluation.
+    Of several workers the chief alone writes.
     """
     if store.exists(build.CONFIG_FILE):
         validate.refuse_changes(build.stored_config(store), config)
     strategy = build.make_strategy(config)
+    workers = Workers(strategy)
+    stop.listen()  # the strategy of several workers listens for SIGTERM, too, only to log it
     words = build.stored_vocabulary(store) or build.make_vocabulary(config)
     data = build.load_training_data(config.data, words)
     steps_per_epoch = batch_plan.steps_per_epoch(len(data.train), config.train.batch_size)
@@ -96,16 +102,21 @@ def start(
         fits(manifest)
     if config.checkpoint.init_from and not newest:
         _start_from(config, words, state)
-    claim = _take_over(config, store, words)
+    claim = _take_over(config, store, words, data, workers)
     print(
         f"{len(data.train):,} reviews to train on, {len(data.validation):,} to validate, "
         f"{len(words):,} words; {strategy.num_replicas_in_sync} replica(s)",
         flush=True,
     )
-    progress, lines = _resume(store, state, fits)
-    checkpoints = Checkpoints(store, claim, config.checkpoint.keep_last)
-    with tf.device("CPU:0"):
-        spare = train_state.create(config, len(words))
+    progress, lines = _resume(store, state, fits, workers)
+    saver, writer = Onlooker(progress.step), Silent()
+    if workers.is_chief:
+        with tf.device("CPU:0"):
+            spare = train_state.create(config, len(words))
+        checkpoints = Checkpoints(store, claim, config.checkpoint.keep_last)
+        saver = Saver(checkpoints, state, spare, saved_step=progress.step)
+        writer = MetricWriter(store, claim, lines)
+    check = partial(stop.check, workers.any)
     run = Run(
         config=config,
         store=store,
@@ -115,23 +126,78 @@ def start(
         state=state,
         train_steps=steps.make_train_steps(strategy, state, config, total_steps),
         scorer=Scorer(strategy, state.evaluated, config.evaluation.batch_size, check),
-        saver=Saver(checkpoints, state, spare, saved_step=progress.step),
-        writer=MetricWriter(store, claim, lines),
+        saver=saver,
+        writer=writer,
+        check=check,
+        workers=workers,
         clock=clock,
         steps_per_epoch=steps_per_epoch,
     )
     return run, progress
 
 
-def _take_over(config: ml_collections.ConfigDict, store: Store, words: Vocabulary) -> Claim:
-    """Claims the workdir and writes what a run is known by into it."""
+def _take_over(
+    config: ml_collections.ConfigDict,
+    store: Store,
+    words: Vocabulary,
+    data: build.TrainingData,
+    workers: Workers,
+) -> Claim:
+    """Claims the workdir for the job and writes what a run is known by into it.
+
+    Raises UserError on a worker whose command, data or workdir is another than the chief's.
+    """
+    same = f"{validate.decisive(config)} {words.digest} {data.train.digest}"
+    digest = checksum.of(same.encode())
+    if workers.from_chief([digest]) != [digest]:
+        raise UserError(
+            "--config: this worker's config, vocabulary or reviews are not the chief's; give all "
+            "workers the same command and the same data"
+        )
+    if not workers.is_chief:
+        number, content = workers.from_chief([0, 0])
+        claim = Claim(store, number)
+        _see(store, claim.name, content)
+        return claim
     store.sweep()
     probe(store)
     claim = claims.take(store)
     text = json.dumps(config.to_dict(), indent=1) + "\n"
     store.write(build.CONFIG_FILE, text.encode(), claim.check)
     store.write(build.VOCABULARY_FILE, words.to_bytes(), claim.check)
+    workers.from_chief([claim.number, checksum.of(store.read(claim.name))])
     return claim
+
+
+def _see(store: Store, name: str, content: int) -> None:
+    """Raises UserError unless a worker finds what the chief has written, by its checksum."""
+    if not store.exists(name) or checksum.of(store.read(name)) != content:
+        raise UserError(
+            f"--workdir: {store.url}/{name}: this worker does not see what the chief has written; "
+            "give a folder that all machines share, or gs://BUCKET/NAME"
+        )
+
+
+def restore_on_all(
+    workers: Workers, store: Store, which: str, read: Callable[[str, Manifest], None]
+) -> Manifest | None:
+    """`checkpoints.restore` by the chief; the others read the very checkpoint it has picked."""
+    if workers.is_chief:
+        manifest = restore(store, which, read)
+        picked = [manifest.claim, manifest.step, manifest.digest] if manifest else [0, 0, 0]
+        workers.from_chief(picked)
+        return manifest
+    claim, step, digest = workers.from_chief([0, 0, 0])
+    if not claim:
+        return None
+    for manifest in ranked(store, str(step)):
+        if (manifest.claim, manifest.digest) == (claim, digest):
+            load(store, manifest, read)
+            return manifest
+    raise UserError(
+        f"--workdir: {store.url}: this worker does not see the checkpoint of step {step} that the "
+        "chief has picked; run the same command again"
+    )
 
 
 def _check_fit(
@@ -175,7 +241,7 @@ def _start_from(config: ml_collections.ConfigDict, words: Vocabulary, state: Tra
 
 
 def _resume(
-    store: Store, state: TrainState, fits: Callable[[Manifest], None]
+    store: Store, state: TrainState, fits: Callable[[Manifest], None], workers: Workers
 ) -> tuple[Progress, bytes]:
     """Reads the newest checkpoint that verifies into `state`; leaves that when there is none.
 
@@ -191,6 +257,6 @@ def _resume(
         sums = {name: Sums(**values) for name, values in manifest.sums.items()}
         progress = Progress(step=manifest.step, **sums)
 
-    if restore(store, "last", read):
+    if restore_on_all(workers, store, "last", read):
         print(f"Resuming {store.url} at step {progress.step}", flush=True)
     return progress, lines

@@ -95,6 +95,26 @@ class Saver:
             logging.warning("Old checkpoints are kept for now: %s", error)
 
 
+class Onlooker:
+    """The saver of a worker that is not the chief: what it is told to save, the chief saves."""
+
+    def __init__(self, saved_step: int = 0):
+        self.saved_step = saved_step
+
+    def save(self, manifest: Manifest, metrics: bytes) -> None:
+        """Takes it for saved."""
+        self.saved_step = manifest.step
+
+    def settle(self, seconds: float | None = None) -> bool:
+        """There is nothing to wait for."""
+        return True
+
+    finish = settle
+
+    def check(self) -> None:
+        """The chief looks for a newer process."""
+
+
 def _write(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
     try:
         checkpoint.write(prefix)

@@ -15,6 +15,8 @@ from input_pipeline.batch_plan import BatchPlan
 from input_pipeline.examples import Examples
 from input_pipeline.pipeline import Batch
 from storage.errors import UserError
+from trainer import cluster
+from trainer.cluster import Cluster
 
 
 def devices(kind: str = "CPU") -> int:
@@ -22,33 +24,59 @@ def devices(kind: str = "CPU") -> int:
     return len(tf.config.list_physical_devices(kind))
 
 
-def choose(name: str, gpus: int, virtual_devices: int) -> str:
-    """The strategy meant by `name`, a pure function of what the machine has."""
-    if name == "auto":
-        return "mirrored" if gpus > 1 or virtual_devices > 1 else "default"
-    return name
+def choose(name: str, gpus: int, virtual_devices: int, workers: int) -> str:
+    """The strategy meant by `name`, a pure function of what the job has."""
+    if name != "auto":
+        return name
+    if workers > 1:
+        return "multi_worker"
+    return "mirrored" if gpus > 1 or virtual_devices > 1 else "default"
 
 
 def create(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
     """The strategy of a config's `strategy` part.
 
-    Raises UserError when virtual devices are asked for too late or beside GPUs.
+    Raises UserError when virtual devices are asked for too late or beside GPUs, and when TF_CONFIG
+    and the strategy don't go together.
     """
-    gpus = devices("GPU")
+    gpus, here = devices("GPU"), cluster.from_environment()
+    workers = len(here.addresses) if here else 1
+    name = choose(config.name, gpus, config.virtual_devices, workers)
+    if (name == "multi_worker") != (workers > 1):
+        raise UserError(
+            f"config.strategy.name: got {config.name!r}, but TF_CONFIG names {workers} worker(s); "
+            "accepted is 'multi_worker' for several and another for one, or 'auto'"
+        )
     if config.virtual_devices:
-        if gpus:
+        if gpus or workers > 1:
             raise UserError(
                 f"config.strategy.virtual_devices: got {config.virtual_devices}, but there are "
-                f"{gpus} GPUs, which need none; accepted is 0"
+                f"{gpus} GPUs and {workers} worker(s); accepted is 0 unless there are none and one"
             )
         _split_cpu(config.virtual_devices)
-    name = choose(config.name, gpus, config.virtual_devices)
+    if name == "multi_worker":
+        return _multi_worker(here, gpus)
     kind, count = ("GPU", gpus) if gpus else ("CPU", max(config.virtual_devices, 1))
     if name == "mirrored":
         return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
     if name == "one_device":
         return tf.distribute.OneDeviceStrategy(f"{kind}:0")
     return tf.distribute.get_strategy()
+
+
+def _multi_worker(here: Cluster, gpus: int) -> tf.distribute.Strategy:
+    """Waits until all workers are there."""
+    communication = tf.distribute.experimental.CommunicationImplementation
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({role: list(addresses) for role, addresses in here.roles}),
+        task_type=here.role,
+        task_id=here.index,
+        rpc_layer="grpc",
+    )
+    options = tf.distribute.experimental.CommunicationOptions(
+        implementation=communication.NCCL if gpus else communication.RING
+    )
+    return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
 
 
 def _split_cpu(devices: int) -> None:
@@ -70,8 +98,10 @@ def distribute(
 ) -> Iterator[Batch]:
     """An iterator over a plan's steps from `first_step` on, each replica with its slice."""
     replicas = strategy.num_replicas_in_sync
-    return iter(
-        strategy.distribute_datasets_from_function(
-            lambda _: pipeline.batches(reviews, plan, replicas, first_step)
-        )
-    )
+
+    def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        local = replicas // context.num_input_pipelines
+        first = context.input_pipeline_id * local
+        return pipeline.batches(reviews, plan, replicas, first_step, range(first, first + local))
+
+    return iter(strategy.distribute_datasets_from_function(dataset))

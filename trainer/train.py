@@ -9,7 +9,9 @@ Raises UserError for whatever a user can mend.
 import contextlib
 import dataclasses
 import math
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import ml_collections
 import numpy as np
@@ -19,15 +21,16 @@ from configs import validate
 from input_pipeline import batch_plan
 from storage.errors import Superseded, UserError
 from storage.store import Store
-from trainer import metrics, schedule, train_state
-from trainer.checkpoints import Manifest, restore
+from trainer import cluster, metrics, schedule, train_state
+from trainer.checkpoints import Manifest
 from trainer.evaluate import run_test
 from trainer.hooks import Clock, ProgressBar, Rate
 from trainer.metrics import Sums
-from trainer.preemption import Stopped, StopRequests
-from trainer.run import Progress, Run, start
+from trainer.preemption import SECONDS_GIVEN, Stopped, StopRequests
+from trainer.run import Progress, Run, restore_on_all, start
 from trainer.steps import StepMetrics
 from trainer.strategy import distribute
+from trainer.workers import LOST
 
 _SECONDS_BETWEEN_CHECKS = 0.2  # for a request to leave, while a save is waited for
 
@@ -37,13 +40,31 @@ def train_and_evaluate(
 ) -> None:
     """Trains to the last epoch, validates after each, and tests the best checkpoint.
 
-    Raises Stopped, having saved, when the process is asked to leave.
+    Raises Stopped, having saved, when the process or another worker is asked to leave, and when
+    another worker is lost.
     """
-    run, progress = start(config, store, clock, stop.check)
-    clock.end_start()
+    here = cluster.from_environment()
+    with contextlib.ExitStack() as stack:
+        if here and not here.is_chief:  # whose lines would be the chief's once more
+            silence = stack.enter_context(Path(os.devnull).open("w"))
+            stack.enter_context(contextlib.redirect_stdout(silence))
+        try:
+            run, progress = start(config, store, clock, stop)
+            clock.end_start()
+            _train(run, progress, stop)
+        except LOST as error:
+            raise Stopped(
+                f"Another worker is gone or stands still ({type(error).__name__}); "
+                "run the same command again."
+            ) from error
+
+
+def _train(run: Run, progress: Progress, stop: StopRequests) -> None:
+    """All epochs that are left, and the test."""
     try:
         with stop.deferred():
-            for epoch in range(progress.epoch(run.steps_per_epoch), config.train.epochs):
+            epochs = run.config.train.epochs
+            for epoch in range(progress.epoch(run.steps_per_epoch), epochs):
                 padding = _train_epoch(run, epoch, progress, stop)
                 _end_epoch(run, epoch, progress, padding, stop)
         run.saver.finish()
@@ -51,9 +72,9 @@ def train_and_evaluate(
         run.writer.close()
     except Stopped as request:
         raise Stopped(_leave(run, progress, stop)) from request
-    except UserError:
+    except (UserError, *LOST):
         with contextlib.suppress(UserError):
-            run.saver.finish()  # a process must not end in the middle of one that it can end well
+            run.saver.finish(SECONDS_GIVEN)  # rather than end in the middle of it
         raise
 
 
@@ -92,7 +113,7 @@ def _train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -
     bar = ProgressBar(epoch + 1, config.train.epochs, len(plan), progress.step - begin)
     with contextlib.closing(bar):
         while progress.step < end:
-            stop.check()
+            run.check()
             run.saver.check()
             count = min(
                 config.train.steps_per_call,
@@ -207,7 +228,8 @@ def _end_epoch(
 
 def _test_best(run: Run, progress: Progress, stop: StopRequests) -> None:
     """Tests the best checkpoint; its weights take the place of the last ones in memory."""
-    manifest = restore(
+    manifest = restore_on_all(
+        run.workers,
         run.store,
         "best",
         lambda path, _: train_state.load_weights(path, run.config, run.state.evaluated),

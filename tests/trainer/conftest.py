@@ -6,6 +6,7 @@ from pathlib import Path
 import ml_collections
 import pytest
 
+from configs import default, validate
 from storage.store import open_store
 from tests.conftest import small_config
 from trainer import train
@@ -30,6 +31,14 @@ def finished(run_config, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "finished"
     train.train_and_evaluate(run_config, open_store(str(folder)), Clock(), StopRequests())
     return folder
+
+
+@pytest.fixture(scope="session")
+def flags(run_config) -> list[str]:
+    """The command line of the run that `finished` is."""
+    usual = validate.flatten(default.get_config())
+    changed = {k: v for k, v in validate.flatten(run_config).items() if v != usual[k]}
+    return ["--config=configs/default.py", *(f"--config.{k}={v}" for k, v in changed.items())]
 
 
 @pytest.fixture

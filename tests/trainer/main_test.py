@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from configs import default, validate
 from storage.store import open_store
 from tests.conftest import STORES
 from tests.gcs_faults import Fault
@@ -27,14 +26,6 @@ def run(*arguments, module=("trainer",), env=None) -> subprocess.CompletedProces
         command(*arguments, module=module),
         cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False,
     )  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def flags(run_config) -> list[str]:
-    """The command line of the run that `finished` is."""
-    usual = validate.flatten(default.get_config())
-    changed = {k: v for k, v in validate.flatten(run_config).items() if v != usual[k]}
-    return ["--config=configs/default.py", *(f"--config.{k}={v}" for k, v in changed.items())]
 
 
 @pytest.fixture(params=STORES)

@@ -6,20 +6,21 @@ from trainer import build, strategy
 
 
 @pytest.mark.parametrize(
-    ("name", "gpus", "virtual_devices", "chosen"),
+    ("name", "gpus", "virtual_devices", "workers", "chosen"),
     [
-        ("auto", 0, 0, "default"),
-        ("auto", 1, 0, "default"),
-        ("auto", 2, 0, "mirrored"),
-        ("auto", 0, 1, "default"),
-        ("auto", 0, 4, "mirrored"),
-        ("default", 8, 0, "default"),
-        ("one_device", 8, 0, "one_device"),
-        ("mirrored", 0, 0, "mirrored"),
+        ("auto", 0, 0, 1, "default"),
+        ("auto", 1, 0, 1, "default"),
+        ("auto", 2, 0, 1, "mirrored"),
+        ("auto", 0, 1, 1, "default"),
+        ("auto", 0, 4, 1, "mirrored"),
+        ("auto", 8, 0, 2, "multi_worker"),
+        ("default", 8, 0, 1, "default"),
+        ("one_device", 8, 0, 1, "one_device"),
+        ("mirrored", 0, 0, 1, "mirrored"),
     ],
 )
-def test_choice_is_a_function_of_what_is_there(name, gpus, virtual_devices, chosen):
-    assert strategy.choose(name, gpus, virtual_devices) == chosen
+def test_choice_is_a_function_of_what_is_there(name, gpus, virtual_devices, workers, chosen):
+    assert strategy.choose(name, gpus, virtual_devices, workers) == chosen
 
 
 @pytest.mark.parametrize(
