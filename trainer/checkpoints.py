@@ -10,6 +10,7 @@ process in their names, so that no process can write over, or delete, what a new
 Readers look at manifests only, and verify what they name.
 """
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -86,9 +87,10 @@ class Checkpoints:
                 list(threads.map(self._upload, files, described))
         manifest = dataclasses.replace(manifest, files=described)
         self._claim.check()
-        # Nobody else writes under this claim: the store accepts it, or has it already from a try
-        # of which the answer was lost.
-        self._store.create(manifest.name, _encoded(manifest))
+        # Nobody else writes under this claim: if there is one, an earlier try of this process for
+        # this step has got through after all.
+        with contextlib.suppress(FileExistsError):
+            self._store.create(manifest.name, _encoded(manifest))
         self._withdraw_if_bereft(manifest)
 
     def retire(self) -> None:
@@ -123,6 +125,8 @@ class Checkpoints:
             if not all(self._store.exists(file["name"]) for file in manifest.files):
                 self._store.delete(manifest.name)
             raise
+        except UserError as error:
+            logging.warning("Step %d is saved, but: %s", manifest.step, error)
 
 
 def ranked(store: Store, which: str) -> list[Manifest]:

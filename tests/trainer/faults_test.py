@@ -51,13 +51,13 @@ def save(store, step, size=1000, keep_last=2):
     return checkpoints
 
 
-def save_step(checkpoints, step, size=1000):
+def save_step(checkpoints, step, size=1000, accuracy=None):
     def write(prefix):
         for ending in (".index", ".data-00000-of-00001"):
             with open(prefix + ending, "wb") as file:  # noqa: PTH123
                 file.write(bytes([step]) * (size if "data" in ending else 100))
 
-    checkpoints.save(write, Manifest(step, "{}", "v", "d", None, {}))
+    checkpoints.save(write, Manifest(step, "{}", "v", "d", accuracy, {}))
 
 
 def restored(store, which="last"):
@@ -141,6 +141,26 @@ def test_lasting_fault_fails_the_save_alone(cloud, store, point, kind):
     save_step(checkpoints, 3)
     assert restored(store) == 3
     assert_all_verify(store)
+
+
+def test_lost_answer_to_the_manifest_is_no_obstacle_to_saving_the_step_again(cloud, store):
+    """The first try fails for good, though the store has it; the second brings other words."""
+    checkpoints = save(store, 1)
+    struck(cloud, "drop", SAVE["manifest"], times=math.inf)
+    with pytest.raises(UserError):
+        save_step(checkpoints, 2)
+    cloud.clear()
+    save_step(checkpoints, 2, accuracy=0.5)
+    assert restored(store) == 2
+    assert_all_verify(store)
+
+
+def test_outage_right_after_the_commit_is_no_failure(cloud, store):
+    checkpoints = save(store, 1)
+    struck(cloud, "503", SAVE["claims, before the upload"], skip=2, times=math.inf)
+    save_step(checkpoints, 2)
+    cloud.clear()
+    assert restored(store) == 2
 
 
 @pytest.mark.parametrize("point", ["index file", "data file", "manifest"])
