@@ -55,6 +55,9 @@ def get_config() -> ml_collections.ConfigDict:
     # Arithmetic of the layers: 'float32', 'bfloat16' or 'float16' (with loss scaling). Weights
     # are float32 always.
     model.precision = "float32"
+    # How the recurrence is computed: 'keras' by Keras's layers (cuDNN on GPUs), 'xla' in the form
+    # that suits TPUs, 'auto' by what the strategy runs on. The weights are the same.
+    model.kernel = "auto"
 
     config.train = train = ml_collections.ConfigDict()
     train.epochs = 10
@@ -88,10 +91,12 @@ def get_config() -> ml_collections.ConfigDict:
     optimizer.clip_norm = 1.0
 
     config.strategy = strategy = ml_collections.ConfigDict()
-    # 'auto', 'default', 'one_device', 'mirrored' or 'multi_worker'.
+    # 'auto', 'default', 'one_device', 'mirrored', 'multi_worker' or 'tpu'.
     strategy.name = "auto"
     # Splits the CPU into this many devices, to see replicas at work without GPUs; 0 is off.
     strategy.virtual_devices = 0
+    # For 'tpu': 'local' on a TPU VM, else the TPU's name or grpc:// address.
+    strategy.tpu = "local"
 
     config.checkpoint = checkpoint = ml_collections.ConfigDict()
     # Steps between checkpoints within an epoch (each epoch's end has one); 0 is off.

@@ -8,12 +8,14 @@ exactly one gets each number.
 """
 
 import dataclasses
+import re
 import uuid
 
 from storage.errors import Superseded
 from storage.store import Store
 
 _PREFIX = "claims/"
+_USED = re.compile(r"(?:^claims/|/claim-)(\d+)(?:\.|$)")  # in a name, by whatever was written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +31,14 @@ class Claim:
         return f"{_PREFIX}{self.number}"
 
     def check(self) -> None:
-        """Raises Superseded when somebody has taken a higher number."""
-        latest = newest(self.store)
+        """Raises Superseded when somebody has taken a higher number, or this one is gone."""
+        numbers = _taken(self.store)
+        if self.number not in numbers:
+            raise Superseded(
+                f"--workdir: {self.store.url}/{self.name} is gone, so the folder was emptied under "
+                "this process, which writes nothing more; run the same command again"
+            )
+        latest = max(numbers)
         if latest > self.number:
             raise Superseded(
                 f"--workdir: {self.store.url}: start {latest} of this run has superseded this one, "
@@ -40,17 +48,23 @@ class Claim:
 
 def newest(store: Store) -> int:
     """The highest number taken so far, 0 when there is none."""
-    taken = (name.removeprefix(_PREFIX) for name in store.list(_PREFIX))
-    return max((int(number) for number in taken if number.isdecimal()), default=0)
+    return max(_taken(store), default=0)
 
 
 def take(store: Store) -> Claim:
     """Takes the next number."""
     mine = uuid.uuid4().hex.encode()  # tells it from the claim of a process that was faster
     while True:
-        claim = Claim(store, newest(store) + 1)
+        # Not one either that is in a name already: its object may have been deleted.
+        used = (int(match[1]) for match in map(_USED.search, store.list()) if match)
+        claim = Claim(store, max(used, default=0) + 1)
         try:
             store.create(claim.name, mine)
         except FileExistsError:
             continue
         return claim
+
+
+def _taken(store: Store) -> set[int]:
+    names = (name.removeprefix(_PREFIX) for name in store.list(_PREFIX))
+    return {int(name) for name in names if name.isdecimal()}

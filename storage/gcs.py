@@ -7,10 +7,13 @@ the checksum it was sent with. STORAGE_EMULATOR_HOST sends it all to an emulator
 """
 
 import contextlib
+import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from absl import logging
 from google.api_core import exceptions
 from google.cloud.storage import Blob, Client
 from google.cloud.storage.exceptions import DataCorruption
@@ -27,6 +30,7 @@ _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f#*?\[\]]")  # nothing that tools expa
 _LONGEST_NAME = 900  # bytes; of the 1,024 that are allowed, the run's own names need the rest
 _CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0  # seconds between two tries
+_SECONDS_TO_NOTICE = 5.0
 _TRIES = 3  # of a transfer whose bytes arrive changed
 
 
@@ -38,6 +42,7 @@ class GcsStore:
         self._field = field
         self._retry_seconds = retry_seconds
         bucket, self._prefix = self._parse(url)
+        _check_emulator()
         retry = DEFAULT_RETRY.with_delay(initial=_FIRST_DELAY, maximum=_LONGEST_DELAY)
         self._policy = {
             "retry": retry.with_timeout(retry_seconds),
@@ -47,7 +52,8 @@ class GcsStore:
             self._client = Client(project=None)  # objects are asked for without one
             self._bucket = self._client.bucket(bucket)
             # Credentials, bucket and permission to read show now and not in the middle of a job.
-            next(iter(self._listing("", max_results=1)), None)
+            with _notice(f"{url} does not answer; trying for {retry_seconds:g} s"):
+                next(iter(self._listing("", max_results=1)), None)
 
     def list(self, prefix: str = "") -> list[str]:
         with self._faults(prefix):
@@ -207,3 +213,23 @@ class GcsStore:
     def _faults(self, name: str) -> contextlib.AbstractContextManager:
         place = f"{self._field}: {self.url}" + (f"/{name}" if name else "")
         return explained(place, self._bucket.name, self._retry_seconds)
+
+
+def _check_emulator() -> None:
+    host = os.environ.get("STORAGE_EMULATOR_HOST")
+    if host and not re.match("https?://", host):
+        raise UserError(
+            f"STORAGE_EMULATOR_HOST: got {host!r}, accepted is http://HOST:PORT; set it to that"
+        )
+
+
+@contextlib.contextmanager
+def _notice(text: str) -> Iterator[None]:
+    """Says so when what is inside takes long."""
+    timer = threading.Timer(_SECONDS_TO_NOTICE, logging.warning, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

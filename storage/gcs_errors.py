@@ -7,6 +7,8 @@ A failed precondition and a missing local file pass as they are: those are answe
 """
 
 import contextlib
+import logging
+import os
 from collections.abc import Iterator
 
 import requests
@@ -15,6 +17,9 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
 from storage.errors import UserError
+
+# What it warns of before it gives up is said in our line.
+logging.getLogger("google.auth").setLevel(logging.ERROR)
 
 _ANSWERS = (exceptions.PreconditionFailed, FileNotFoundError, FileExistsError)
 _OTHERS = (
@@ -37,6 +42,8 @@ def explained(place: str, bucket: str, seconds: float) -> Iterator[None]:
 def _advice(error: Exception, bucket: str, seconds: float) -> str:
     """What is wrong and what to do, in one line."""
     if isinstance(error, DefaultCredentialsError):
+        if os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
+            return f"the file in GOOGLE_APPLICATION_CREDENTIALS can't be used ({reason(error)})"
         return (
             "no credentials for Google Cloud; run `gcloud auth application-default login`, or set "
             "GOOGLE_APPLICATION_CREDENTIALS to the file of a service account"
@@ -58,8 +65,8 @@ def _advice(error: Exception, bucket: str, seconds: float) -> str:
         )
     if isinstance(error, exceptions.RetryError):
         return (
-            f"no good answer for {seconds:g} s ({reason(error.cause)}); what was saved is intact: "
-            "run the same command again when the store answers"
+            f"no good answer for {seconds:g} s ({reason(error.cause)}); run the same command again "
+            "when the store answers"
         )
     return f"failed ({reason(error)}); mend that and run the same command again"
 
@@ -68,9 +75,25 @@ def reason(error: BaseException | None) -> str:
     """The server's own words if it has given any, in one line."""
     if isinstance(error, DataCorruption):
         return "the bytes have another checksum"
+    if isinstance(error, requests.ConnectionError):
+        return _system_reason(error)
     text = str(error)
     response = getattr(error, "response", None)
     if response is not None:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             text = response.json()["error"]["message"]
     return " ".join(text.split())[:300]
+
+
+def _system_reason(error: BaseException) -> str:
+    """What the system said of a connection, which libraries have wrapped several times."""
+    seen = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+        inner = getattr(error, "reason", None) or next(
+            (part for part in error.args if isinstance(part, BaseException)), None
+        )
+        error = inner or error.__cause__ or error.__context__
+    return "the connection broke"

@@ -8,6 +8,7 @@ Names are relative, with `/` between their parts. A reader sees an object whole 
 """
 
 import contextlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -90,10 +91,9 @@ def open_store(url: str, field: str = "--workdir", retry_seconds: float = RETRY_
         from storage.gcs import GcsStore
 
         return GcsStore(url, field, retry_seconds)
-    if "://" in url:
-        scheme = url.split("://", 1)[0]
+    if scheme := re.match(r"\w+:/", url):  # with one slash, too: nobody means such a folder
         raise UserError(
-            f"{field}: got {url!r}, but no store is known for {scheme}://; "
+            f"{field}: got {url!r}, but no store is known for {scheme[0]}; "
             "give a local folder or gs://BUCKET/NAME"
         )
     from storage.local import LocalStore

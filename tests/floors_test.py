@@ -32,7 +32,8 @@ START = {"trainer.main", "trainer.preemption"}
 
 # The floors of trainer, from the ground up; a module may import its own floor and those below.
 LEAVES = {
-    *("model", "dropout", "train_state", "optimizers", "losses", "metrics", "schedule"),
+    *("model", "recurrent", "dropout", "train_state", "optimizers", "losses", "metrics"),
+    "schedule",
     *("strategy", "metric_writers", "hooks", "quiet", "preemption", "cluster", "workers"),
 }
 MOVING_PARTS = {"steps", "checkpoints", "saver", "scorer"}

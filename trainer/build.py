@@ -29,6 +29,7 @@ from trainer.scorer import Scorer
 
 CONFIG_FILE = "config.json"
 VOCABULARY_FILE = "vocabulary.txt"
+_MOST_WIDTHS = 8
 
 
 class TrainingData(NamedTuple):
@@ -59,6 +60,22 @@ def make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
     return strategy
 
 
+def static_widths(
+    config: ml_collections.ConfigDict, strategy: tf.distribute.Strategy
+) -> tuple[int, ...]:
+    """All widths of a config's `data` part where the strategy needs to know them, else none."""
+    if not strategies.needs_static_shapes(strategy):
+        return ()
+    step = config.width_step
+    widths = tuple(range(step, config.max_tokens + step, step))
+    if len(widths) > _MOST_WIDTHS:
+        raise UserError(
+            f"config.data.width_step: got {config.width_step}, which makes {len(widths)} widths; a "
+            f"TPU compiles a program for each, so accepted are steps that make up to {_MOST_WIDTHS}"
+        )
+    return widths
+
+
 def stored_config(store: Store) -> ml_collections.ConfigDict:
     """The config of the run in a workdir; UserError when there is none."""
     try:
@@ -68,11 +85,13 @@ def stored_config(store: Store) -> ml_collections.ConfigDict:
         config = ml_collections.ConfigDict(content)
     except FileNotFoundError as error:
         raise UserError(
-            f"--workdir: {store.url} holds no run ({CONFIG_FILE} is missing); train one there first"
+            f"--workdir: {store.url} holds no run ({CONFIG_FILE} is missing); give the training "
+            "command, which begins one or brings the file back"
         ) from error
     except ValueError as error:
         raise UserError(
-            f"--workdir: {store.url}/{CONFIG_FILE} can't be read ({error}); bring it back"
+            f"--workdir: {store.url}/{CONFIG_FILE} can't be read ({error}); delete it and give the "
+            "training command, which writes it anew"
         ) from error
     validate.check(config)
     return config
@@ -165,7 +184,10 @@ def load_scorer(
     """What evaluates or predicts with a run's checkpoint, and which checkpoint that is."""
     words = stored_vocabulary(store)
     if words is None:
-        raise UserError(f"--workdir: {store.url}/{VOCABULARY_FILE} is missing; bring back the file")
+        raise UserError(
+            f"--workdir: {store.url}/{VOCABULARY_FILE} is missing; give the training command, "
+            "which brings it back"
+        )
     strategy = make_strategy(config)
     with strategy.scope():
         model = StackedLSTM(config.model, len(words), config.seed)

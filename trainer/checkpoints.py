@@ -155,7 +155,7 @@ def restore(store: Store, which: str, read: Callable[[str, Manifest], Any]) -> M
         try:
             load(store, manifest, read)
         except Damaged as error:
-            logging.warning("%s: %s; going back to the one before", store.url, error)
+            logging.warning("%s: %s; looking for an earlier one", store.url, error)
             continue
         return manifest
     matches = map(_NAME.fullmatch, store.list("checkpoints/"))
@@ -166,8 +166,8 @@ def restore(store: Store, which: str, read: Callable[[str, Manifest], Any]) -> M
     if steps:
         raise UserError(
             f"--workdir: {store.url}: no checkpoint of those asked for verifies (there are "
-            f"{known}); bring back the files, choose another --checkpoint, or begin anew in "
-            "another --workdir"
+            f"{known}); bring back the files, ask for another one, or begin anew in another "
+            "--workdir"
         )
     return None
 

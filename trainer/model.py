@@ -13,7 +13,9 @@ import ml_collections
 import numpy as np
 import tensorflow as tf
 
+from trainer import recurrent
 from trainer.dropout import DropoutKey, mask
+from trainer.strategy import needs_static_shapes
 
 
 class StackedLSTM(tf.Module):
@@ -23,6 +25,8 @@ class StackedLSTM(tf.Module):
         """`config` is the `model` part of a config; `seed` decides the initial weights."""
         super().__init__()
         self._dropout = config.dropout
+        on_tpu = needs_static_shapes(tf.distribute.get_strategy())
+        self._kernel = ("xla" if on_tpu else "keras") if config.kernel == "auto" else config.kernel
         self._pooling = config.pooling
         # A seed for each matrix; NumPy promises never to change them.
         matrices = 2 + 4 * len(config.layer_sizes)
@@ -54,10 +58,11 @@ class StackedLSTM(tf.Module):
         """Logits <float32>[batch] of ids <int32>[batch, time] with <int32>[batch] words each."""
         states = self._drop(self.embedding(tokens), 0, dropout)
         for layer, forward in enumerate(self.forward):
-            outputs = forward(states)
+            outputs = self._recur(forward, states)
             ends = [_at(outputs, lengths - 1)]
             if self.backward:
-                reverse = self.backward[layer](tf.reverse_sequence(states, lengths, seq_axis=1))
+                reverse = tf.reverse_sequence(states, lengths, seq_axis=1)
+                reverse = self._recur(self.backward[layer], reverse)
                 ends.append(_at(reverse, lengths - 1))
                 reverse = tf.reverse_sequence(reverse, lengths, seq_axis=1)
                 outputs = tf.concat([outputs, reverse], axis=-1)
@@ -70,6 +75,14 @@ class StackedLSTM(tf.Module):
         """All variables, as TensorFlow's own, which know their replicas."""
         layers = (self.embedding, *self.forward, *self.backward, self.head)
         return [variable.value for layer in layers for variable in layer.trainable_variables]
+
+    def _recur(self, layer: keras.layers.LSTM, states: tf.Tensor) -> tf.Tensor:
+        """A layer's states <dtype>[batch, time, units]."""
+        if self._kernel == "keras":
+            return layer(states)
+        cell = layer.cell
+        weights = (cell.kernel, cell.recurrent_kernel, cell.bias)
+        return recurrent.lstm(states, *(weight.value for weight in weights))
 
     def _drop(self, values: tf.Tensor, layer: int, key: DropoutKey | None) -> tf.Tensor:
         """Dropout on <dtype>[batch, ..., units], one mask for all words of a review."""

@@ -124,7 +124,9 @@ def start(
         data=data,
         strategy=strategy,
         state=state,
-        train_steps=steps.make_train_steps(strategy, state, config, total_steps),
+        train_steps=steps.make_train_steps(
+            strategy, state, config, total_steps, build.static_widths(config.data, strategy)
+        ),
         scorer=Scorer(strategy, state.evaluated, config.evaluation.batch_size, check),
         saver=saver,
         writer=writer,

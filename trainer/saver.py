@@ -55,7 +55,7 @@ class Saver:
         except Superseded:
             raise
         except UserError as error:
-            logging.warning("A checkpoint was not saved: %s", error)
+            logging.warning("%s", error)
             return True
 
     def finish(self, seconds: float | None = None) -> bool:
@@ -84,6 +84,13 @@ class Saver:
             self._checkpoints.save(write, manifest)
             self.saved_step = manifest.step
             self._retire()
+        except Superseded as error:
+            self._error = error
+        except UserError as error:
+            self._error = UserError(
+                f"The checkpoint of step {manifest.step} was not saved, the last one is of step "
+                f"{self.saved_step}: {error}"
+            )
         # Whatever it is, it belongs to the thread that waits for this one.
         except BaseException as error:
             self._error = error
@@ -119,7 +126,8 @@ def _write(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
     try:
         checkpoint.write(prefix)
     except (tf.errors.ResourceExhaustedError, tf.errors.OutOfRangeError) as error:
+        reason = error.message.rpartition("; ")[2].partition(" [")[0]
         raise UserError(
-            f"--workdir: {Path(prefix).parent}: no room for a checkpoint ({error.message}); the "
-            "last one is intact: free some space and run the same command again"
+            f"{Path(prefix).parent}: no room for a checkpoint ({reason}); free some space there "
+            "and run the same command again (for a bucket, TMPDIR says where that is)"
         ) from error

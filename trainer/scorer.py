@@ -13,7 +13,7 @@ from input_pipeline import batch_plan
 from input_pipeline.examples import Examples
 from trainer import steps
 from trainer.model import StackedLSTM
-from trainer.strategy import distribute
+from trainer.strategy import distribute, needs_static_shapes
 
 
 class Scorer:
@@ -30,7 +30,7 @@ class Scorer:
         self._check = check
         self._strategy = strategy
         self._batch_size = batch_size
-        self._logits = steps.make_logits(strategy, model)
+        self._logits = steps.make_logits(strategy, model, needs_static_shapes(strategy))
 
     def __call__(self, reviews: Examples, width_step: int) -> np.ndarray:
         """Logits <float32>[reviews], of reviews that are shortened already; each is seen once."""

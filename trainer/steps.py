@@ -5,7 +5,8 @@ history = train(iterator, tf.constant(8))       # StepMetrics of <float32>[8]
 logits = make_logits(strategy, state.evaluated)(next(iterator))
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import ml_collections
@@ -39,23 +40,50 @@ def make_train_steps(
     state: TrainState,
     config: ml_collections.ConfigDict,
     total_steps: int,
+    widths: Sequence[int] = (),
 ) -> Callable[[Iterator[Batch], tf.Tensor], StepMetrics]:
-    """A function (iterator, count <int32>[]) that does `count` steps in the graph."""
+    """A function (iterator, count <int32>[]) that does `count` steps in the graph.
 
-    @tf.autograph.experimental.do_not_convert  # plain TensorFlow, and traced faster as such
+    With `widths` it has a form of the step for each of these, of static shape, as TPUs need it, and
+    takes batches of no other width.
+    """
+
     def replica_step(batch: Batch) -> tf.Tensor:
         return train_step(state, batch, config, total_steps)
 
-    @tf.function
+    def step(batch: Batch) -> tf.Tensor:
+        return strategy.experimental_local_results(strategy.run(replica_step, (batch,)))[0]
+
+    def step_of_any_width(batch: Batch) -> tf.Tensor:
+        if not widths:
+            return step(batch)
+        tokens = strategy.experimental_local_results(batch.tokens)[0]
+        branch = tf.argmax(tf.equal(tf.shape(tokens)[1], widths), output_type=tf.int32)
+        return tf.switch_case(branch, [partial(step_of, batch, width) for width in widths])
+
+    def step_of(batch: Batch, width: int) -> tf.Tensor:
+        return step(
+            tf.nest.map_structure(
+                # Of a batch's tensors only the tokens have two dimensions.
+                lambda part: tf.ensure_shape(part, [*part.shape[:1], width][: part.shape.rank]),
+                batch,
+                expand_composites=True,
+            )
+        )
+
+    # Plain TensorFlow, traced faster as such; and autograph would leave files in TMPDIR.
+    @tf.function(autograph=False)
     def train_steps(iterator: Iterator[Batch], count: tf.Tensor) -> StepMetrics:
-        history = tf.TensorArray(tf.float32, count, element_shape=[len(StepMetrics._fields)])
-        for i in tf.range(count):
+        def step_of_history(i: tf.Tensor, history: tf.TensorArray) -> tuple:
             asked = tf.timestamp()
             batch = next(iterator)
             with tf.control_dependencies(strategy.experimental_local_results(batch.weights)):
                 wait = tf.cast(tf.timestamp() - asked, tf.float32)
-            metrics = strategy.experimental_local_results(strategy.run(replica_step, (batch,)))[0]
-            history = history.write(i, tf.concat([metrics, [wait]], axis=0))
+            metrics = step_of_any_width(batch)
+            return i + 1, history.write(i, tf.concat([metrics, [wait]], axis=0))
+
+        history = tf.TensorArray(tf.float32, count, element_shape=[len(StepMetrics._fields)])
+        _, history = tf.while_loop(lambda i, _: i < count, step_of_history, (0, history))
         return StepMetrics(*tf.unstack(history.stack(), axis=1))
 
     return train_steps
@@ -162,12 +190,15 @@ def _adapt_loss_scale(state: TrainState, finite: tf.Tensor) -> None:
 
 
 def make_logits(
-    strategy: tf.distribute.Strategy, model: StackedLSTM
+    strategy: tf.distribute.Strategy, model: StackedLSTM, static: bool = False
 ) -> Callable[[Batch], tf.Tensor]:
-    """A function from a distributed batch to the logits <float32>[global batch] of its rows."""
+    """A function from a distributed batch to the logits <float32>[global batch] of its rows.
+
+    `static` has it traced for each width by itself, as TPUs need it.
+    """
 
     # One batch is as wide as it is; the second width makes the trace one for all.
-    @tf.function(reduce_retracing=True, autograph=False)
+    @tf.function(reduce_retracing=not static, autograph=False)
     def logits(batch: Batch) -> tf.Tensor:
         mine = strategy.run(lambda b: model(b.tokens, b.lengths), (batch,))
         return strategy.gather(mine, axis=0)

@@ -24,10 +24,12 @@ def devices(kind: str = "CPU") -> int:
     return len(tf.config.list_physical_devices(kind))
 
 
-def choose(name: str, gpus: int, virtual_devices: int, workers: int) -> str:
+def choose(name: str, gpus: int, virtual_devices: int, workers: int, tpus: int = 0) -> str:
     """The strategy meant by `name`, a pure function of what the job has."""
     if name != "auto":
         return name
+    if tpus:
+        return "tpu"
     if workers > 1:
         return "multi_worker"
     return "mirrored" if gpus > 1 or virtual_devices > 1 else "default"
@@ -41,7 +43,7 @@ def create(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
     """
     gpus, here = devices("GPU"), cluster.from_environment()
     workers = len(here.addresses) if here else 1
-    name = choose(config.name, gpus, config.virtual_devices, workers)
+    name = choose(config.name, gpus, config.virtual_devices, workers, devices("TPU"))
     if (name == "multi_worker") != (workers > 1):
         raise UserError(
             f"config.strategy.name: got {config.name!r}, but TF_CONFIG names {workers} worker(s); "
@@ -56,6 +58,8 @@ def create(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
         _split_cpu(config.virtual_devices)
     if name == "multi_worker":
         return _multi_worker(here, gpus)
+    if name == "tpu":
+        return _tpu(config.tpu)
     kind, count = ("GPU", gpus) if gpus else ("CPU", max(config.virtual_devices, 1))
     if name == "mirrored":
         return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
@@ -77,6 +81,26 @@ def _multi_worker(here: Cluster, gpus: int) -> tf.distribute.Strategy:
         implementation=communication.NCCL if gpus else communication.RING
     )
     return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
+
+
+def _tpu(address: str) -> tf.distribute.Strategy:
+    """Not run on hardware."""
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=address)
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (tf.errors.OpError, ValueError, OSError) as error:
+        raise UserError(
+            f"config.strategy.tpu: got {address!r}, but no TPU is there "
+            f"({str(error).splitlines()[0][:200]}); give 'local' on a TPU VM, or a TPU's name or "
+            "grpc:// address"
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def needs_static_shapes(strategy: tf.distribute.Strategy) -> bool:
+    """True where XLA compiles the steps."""
+    return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
 def _split_cpu(devices: int) -> None:

@@ -47,7 +47,7 @@ class Workers:
 def _make_sum(strategy: tf.distribute.Strategy):
     """A function from each worker's integers to their sums over the workers."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)], autograph=False)
     def total(numbers: tf.Tensor) -> tf.Tensor:
         def replica(numbers: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()

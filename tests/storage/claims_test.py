@@ -53,6 +53,18 @@ def test_a_gap_in_the_claims_is_not_filled(store):
     assert claims.take(store).number == 3
 
 
+def test_number_in_the_name_of_a_file_is_not_taken_again(store):
+    store.write("checkpoints/20/claim-4.index", b"")
+    assert claims.take(store).number == 5
+
+
+def test_process_whose_claim_is_gone_writes_nothing_more(store):
+    claim = claims.take(store)
+    store.delete("claims/1")
+    with pytest.raises(Superseded, match="claims/1 is gone"):
+        claim.check()
+
+
 def test_other_objects_are_no_claims(store):
     store.write("config.json", b"{}")
     store.write("claimsheet/7", b"")

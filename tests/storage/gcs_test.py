@@ -78,7 +78,8 @@ def test_missing_or_broken_credentials_are_a_user_error(tmp_path, monkeypatch, f
         if file == "{}":
             path.write_text(file)
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
-    with pytest.raises(UserError, match=r"no credentials for Google Cloud.*gcloud auth") as error:
+    message = r"file in GOOGLE_\w+ can't be used" if file else r"no credentials .*gcloud auth"
+    with pytest.raises(UserError, match=message) as error:
         open_store("gs://bucket/run")
     assert one_line(error)
 
@@ -130,9 +131,9 @@ def test_refused_key_of_a_service_account_is_a_user_error(tmp_path, monkeypatch)
         ("401", "no credentials for Google Cloud"),  # an emulator is asked without any
         ("403", r"not permitted \(.*\); grant the account the role roles/storage.objectUser"),
         ("404", "there is no bucket bucket"),
-        ("429", r"no good answer for 1 s \(.*\); what was saved is intact"),
-        ("503", r"no good answer for 1 s \(.*\); what was saved is intact"),
-        ("reset", r"no good answer for 1 s \(.*\); what was saved is intact"),
+        ("429", r"no good answer for 1 s \([^()]*\); run the same command again"),
+        ("503", r"no good answer for 1 s \([^()]*\); run the same command again"),
+        ("reset", r"no good answer for 1 s \([^()]*\); run the same command again"),
     ],
 )
 def test_store_that_can_not_be_read_or_written_is_one_line(cloud, url, kind, message):
@@ -151,6 +152,18 @@ def test_probe_finds_what_is_not_permitted(cloud, url, operation):
     cloud.inject(Fault("403", operation=operation, times=math.inf))
     with pytest.raises(UserError, match="objectUser"):
         probe(store)
+
+
+def test_address_where_nobody_answers_is_said_in_the_systems_words(monkeypatch):
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match=r"no good answer for 1 s \(Connection refused\)"):
+        open_store("gs://bucket/run", retry_seconds=1.0)
+
+
+def test_emulator_without_a_scheme_is_refused(monkeypatch):
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "127.0.0.1:9023")
+    with pytest.raises(UserError, match=r"STORAGE_EMULATOR_HOST: got '127.0.0.1:9023'"):
+        open_store("gs://bucket/run")
 
 
 def test_list_goes_over_pages(monkeypatch):

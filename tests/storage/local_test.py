@@ -13,9 +13,10 @@ def test_url_is_what_the_user_gave(tmp_path):
     assert open_store(str(tmp_path / "run")).url == str(tmp_path / "run")
 
 
-def test_unknown_kind_of_url_is_refused():
-    with pytest.raises(UserError, match=r"--workdir: got 's3://bucket'.*local folder or gs://"):
-        open_store("s3://bucket")
+@pytest.mark.parametrize("url", ["s3://bucket", "gs:/bucket/run", "GS://bucket/run"])
+def test_unknown_kind_of_url_is_refused(url):
+    with pytest.raises(UserError, match=rf"--workdir: got '{url}'.*local folder or gs://"):
+        open_store(url)
 
 
 def test_opening_a_folder_creates_nothing(tmp_path):

@@ -130,7 +130,7 @@ def test_failed_save_is_told_of_at_the_next_which_succeeds(states, checkpoints, 
     scratch, store.scratch = store.scratch, full
     saver.save(manifest(1), b"")
     saver.settle()
-    assert "A checkpoint was not saved: the disk is full" in caplog.text
+    assert "step 1 was not saved, the last one is of step 0: the disk is full" in caplog.text
     store.scratch = scratch
     saver.save(manifest(2), b"")
     assert saver.finish()

@@ -35,7 +35,7 @@ def strategy_of(replicas: int) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)], reduction)
 
 
-def train(config, replicas=1, per_call=1, count=STEPS, change=lambda state: None):
+def train(config, replicas=1, per_call=1, count=STEPS, change=lambda state: None, widths=()):
     """History StepMetrics of [count] and the state after `count` steps of one epoch."""
     strategy = strategy_of(replicas)
     # The last of the steps is not full, so some replicas get rows of weight 0 only.
@@ -44,7 +44,7 @@ def train(config, replicas=1, per_call=1, count=STEPS, change=lambda state: None
     with strategy.scope():
         state = train_state.create(config, VOCABULARY)
     change(state)
-    train_steps = steps.make_train_steps(strategy, state, config, total_steps=count)
+    train_steps = steps.make_train_steps(strategy, state, config, count, widths)
     iterator = distribute(strategy, reviews, plan)
     calls = [per_call] * (count // per_call) + [1] * (count % per_call)
     histories = [train_steps(iterator, tf.constant(n)) for n in calls]
@@ -221,3 +221,21 @@ def test_logits_come_in_the_order_of_the_plan(config):
         rows = [logits(batch).numpy() for batch in distribute(strategy, reviews, plan)]
         expected = rows if expected is None else expected
         np.testing.assert_allclose(rows, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_forms_of_static_shape_do_the_same_steps(config, replicas):
+    config.train.batch_size = 16
+    free, _ = train(config, replicas, count=20)
+    fixed, state = train(config, replicas, count=20, widths=(8, 16, 24, 32, 40))
+    np.testing.assert_allclose(fixed.loss_sum, free.loss_sum, rtol=1e-6)
+    assert state.step.numpy() == 20
+
+
+def test_kernels_do_the_same_steps(config):
+    config.train.batch_size = 16
+    config.model.kernel = "keras"
+    keras, _ = train(config, count=20)
+    config.model.kernel = "xla"
+    xla, _ = train(config, count=20)
+    np.testing.assert_allclose(xla.loss_sum, keras.loss_sum, rtol=1e-4)

@@ -59,3 +59,14 @@ def test_batch_that_the_replicas_do_not_divide_is_refused(config, section, size,
         UserError, match=rf"{section}.batch_size: got {size}.*multiple of {4 * parts}"
     ):
         build.make_strategy(config)
+
+
+def test_machine_without_a_tpu_is_told_so_in_one_line(config):
+    config.strategy.name = "tpu"
+    with pytest.raises(UserError, match=r"config\.strategy\.tpu: got 'local', but no TPU") as error:
+        strategy.create(config.strategy)
+    assert "\n" not in str(error.value)
+
+
+def test_tpu_comes_first():
+    assert strategy.choose("auto", 0, 0, 1, tpus=8) == "tpu"
