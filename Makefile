@@ -5,7 +5,7 @@ TF ?=
 PYTHON := $(VENV)/bin/python
 INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: train test test-slow benchmark clean
+.PHONY: train test test-slow tpu-check benchmark clean
 
 train: $(VENV)/base$(TF)
 	$(PYTHON) -m trainer --config=configs/sample.py --workdir=runs/sample
@@ -21,6 +21,9 @@ test: $(VENV)/test$(TF)
 test-slow: $(VENV)/test$(TF)
 	$(PYTHON) -m pytest -m slow
 
+tpu-check: $(VENV)/tpu-check
+	$(PYTHON) -m trainer.tpu_check --config=configs/imdb_tpu.py --topology=v5e:2x2
+
 benchmark: $(VENV)/test$(TF)
 	$(PYTHON) -m benchmarks.keras_fit
 
@@ -30,6 +33,11 @@ clean:
 $(VENV)/base$(TF): setup.py
 	python3 -m venv $(VENV)
 	$(INSTALL) --editable . $(if $(TF),tensorflow==$(TF))
+	touch $@
+
+$(VENV)/tpu-check: setup.py
+	python3 -m venv $(VENV)
+	$(INSTALL) --editable '.[tpu-check]'
 	touch $@
 
 $(VENV)/test$(TF): setup.py

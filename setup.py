@@ -32,6 +32,9 @@ setup(
         "tqdm>=4.66,<5",
     ],
     extras_require={
+        # The TPU's own compiler, to check a step where there is no TPU. Pinned: what it prints is
+        # read, which is no interface; needs Python 3.11.
+        "tpu-check": ["jax==0.10.2", "jaxlib==0.10.2", "libtpu==0.0.52"],
         "test": [
             "build>=1,<2",
             "pytest>=8,<10",

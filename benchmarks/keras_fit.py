@@ -70,7 +70,7 @@ def load_task(source: str) -> Task:
     if (model.pooling, model.bidirectional, model.precision) != ("concat", False, "float32"):
         sys.exit("error: the contestants are written for concat, one direction, float32")
     words = build.make_vocabulary(config)
-    reviews = build.load_training_data(config.data, words).train
+    reviews = build.load_training_data(config.data, words).train.examples
     return Task(config, len(words), reviews, reviews.lengths)
 
 

@@ -16,7 +16,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.seed = 0
 
     config.data = data = ml_collections.ConfigDict()
-    # 'sample'; 'tfds:NAME'; 'files:PATH', a folder or file of reviews (see README).
+    # 'sample'; 'tfds:NAME'; 'files:PATH', a folder or file of reviews (see README);
+    # 'shards:URL', a folder or gs:// URL that --mode=prepare has filled from one of these.
     data.source = "sample"
     # For 'tfds:': the folder TFDS keeps its data sets in; '' is TFDS's default ($TFDS_DATA_DIR).
     # For 'files:': the folder that a relative PATH is in; '' is the working folder.
@@ -39,6 +40,11 @@ def get_config() -> ml_collections.ConfigDict:
     data.on_bad_text = "fail"
     # Where tokenised reviews are kept from run to run, and may be deleted; '' keeps none.
     data.cache_dir = "~/.cache/longhaul"
+    # Bytes of shards from a bucket that are kept there at most.
+    data.cache_bytes = 20 * 10**9
+    # For --mode=prepare: reviews of a shard at most. Batches are of one shard each, so it should
+    # be thousands of them; two shards of words are in memory at a time.
+    data.shard_reviews = 65_536
 
     config.model = model = ml_collections.ConfigDict()
     # Numbers per word.

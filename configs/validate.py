@@ -46,8 +46,8 @@ _FLAG = ("True or False", lambda value: isinstance(value, bool))
 RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "seed": _from(0, 2**31 - 1),
     "data.source": (
-        "'sample', 'tfds:NAME' or 'files:PATH'",
-        lambda v: isinstance(v, str) and re.fullmatch(r"sample|(tfds|files):.+", v),
+        "'sample', 'tfds:NAME', 'files:PATH' or 'shards:URL'",
+        lambda v: isinstance(v, str) and re.fullmatch(r"sample|(tfds|files|shards):.+", v),
     ),
     "data.dir": _TEXT,
     "data.train_split": ("the name of a split", lambda v: isinstance(v, str) and v),
@@ -59,6 +59,8 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "data.width_step": _from(1, _MILLION),
     "data.on_bad_text": _one_of("fail", "skip"),
     "data.cache_dir": _TEXT,
+    "data.cache_bytes": _from(0, 10**18),
+    "data.shard_reviews": _from(1, _BILLION),
     "model.embedding_size": _from(1, _MILLION),
     "model.layer_sizes": (
         "one positive integer or more, such as 128,64",
@@ -104,6 +106,8 @@ FREE = (
     "data.dir",
     "data.test_split",
     "data.cache_dir",
+    "data.cache_bytes",
+    "data.shard_reviews",
     "model.kernel",
     "train.log_every_steps",
     "train.steps_per_call",

@@ -5,13 +5,21 @@
 
 A pure function of its arguments, so the position in an epoch is a step number, every review is
 seen exactly once, and every replica, wherever it runs, knows the shape of each step.
+
+Of more reviews than memory holds, the plan has two levels: the order of the blocks they are kept
+in, which takes their counts alone, and the table of each block.
+
+    blocks = block_plan([65_536, 65_536, 9_000], batch_size=64, seed=0, epoch=3)
+    place, row = blocks.locate(1500)       # the step is a row of block blocks.order[place]
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 NO_REVIEW = -1
+_SEEDS = _EPOCHS = 2**32  # more than there are of either
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,21 +35,47 @@ class BatchPlan:
         return len(self.ids)
 
 
+@dataclasses.dataclass(frozen=True)
+class BlockPlan:
+    """The blocks of one epoch, in their order; each has a `training_plan` of its own."""
+
+    order: np.ndarray  # <int64>[blocks]: the block at each place
+    first_steps: np.ndarray  # <int64>[blocks + 1]: of each place, and last the number of steps
+
+    def __len__(self) -> int:
+        return int(self.first_steps[-1])
+
+    def locate(self, step: int) -> tuple[int, int]:
+        """The place of a step's block, and the step's row there; at the end, one place beyond."""
+        place = int(np.searchsorted(self.first_steps, step, side="right")) - 1
+        return place, step - int(self.first_steps[place])
+
+
 def steps_per_epoch(reviews: int, batch_size: int) -> int:
     """Rows in the plan of that many reviews."""
     return -(-reviews // batch_size)
 
 
+def block_plan(reviews: Sequence[int], batch_size: int, seed: int, epoch: int) -> BlockPlan:
+    """Blocks of so many reviews each in random order; no batch has reviews of two blocks."""
+    # No training plan's key: those have seeds below 2**32.
+    bits = np.random.Philox(key=[seed + _SEEDS, epoch])
+    order = np.argsort(bits.random_raw(len(reviews)), kind="stable")
+    steps = [steps_per_epoch(reviews[block], batch_size) for block in order]
+    return BlockPlan(order, np.cumsum([0, *steps], dtype=np.int64))
+
+
 def training_plan(
-    lengths: np.ndarray, batch_size: int, width_step: int, seed: int, epoch: int
+    lengths: np.ndarray, batch_size: int, width_step: int, seed: int, epoch: int, block: int = 0
 ) -> BatchPlan:
     """Batches of random reviews of one width, in random order.
 
     What doesn't fill the batches of a width begins the first batch of the next, so only one batch
-    of an epoch is not full. `lengths` is <int>[reviews], in words.
+    of an epoch is not full. `lengths` is <int>[reviews], in words. `block` is which one of a
+    larger set these reviews are.
     """
     # NumPy may change its generators' shuffles between versions, but never the bits of Philox.
-    bits = np.random.Philox(key=[seed, epoch])
+    bits = np.random.Philox(key=[seed, epoch + _EPOCHS * block])
     order = np.argsort(bits.random_raw(len(lengths)), kind="stable")
     widths = _round_up(lengths, width_step)
     plan = _cut(order[np.argsort(widths[order], kind="stable")], widths, batch_size)

@@ -6,13 +6,14 @@ for batch in dataset: ...      # the first half of row 0, its second half, the f
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from input_pipeline.batch_plan import BatchPlan
 from input_pipeline.examples import Examples
 from input_pipeline.vocabulary import PADDING
 
-_STEPS_AHEAD = 8
+STEPS_AHEAD = 8
 
 
 class Batch(NamedTuple):
@@ -36,30 +37,37 @@ def batches(
     `here` are the replicas of this machine, by default all.
     """
     here = here or range(replicas)
-    size = plan.ids.shape[1] // replicas
-    slices = plan.ids[first_step:].reshape(-1, replicas, size)
-    ids = slices[:, here.start : here.stop].reshape(-1, size)
-    widths = plan.widths[first_step:].repeat(len(here))
     # Captured once as tensors, not copied into the graph.
     reviews, labels = examples.tokens, tf.constant(examples.labels, tf.float32)
-
-    def lookup(ids: tf.Tensor, width: tf.Tensor) -> Batch:
-        present = ids >= 0
-        ids = tf.maximum(ids, 0)
-        rows = tf.gather(reviews, ids)
-        tokens = rows.to_tensor(PADDING, shape=tf.stack([ids.shape[0], width]))
-        tokens = tf.ensure_shape(tokens, [ids.shape[0], None])
-        return Batch(
-            tokens=tf.where(present[:, None], tokens, PADDING),
-            lengths=tf.where(present, tf.cast(rows.row_lengths(), tf.int32), 1),
-            labels=tf.gather(labels, ids),
-            weights=tf.cast(present, tf.float32),
-        )
-
-    dataset = tf.data.Dataset.from_tensor_slices((ids, widths))
-    dataset = dataset.map(lookup).prefetch(_STEPS_AHEAD * len(here))
+    dataset = tf.data.Dataset.from_tensor_slices(slices(plan, replicas, first_step, here))
+    dataset = dataset.map(lambda ids, width: lookup(reviews, labels, ids, width))
+    dataset = dataset.prefetch(STEPS_AHEAD * len(here))
     # A batch takes half a millisecond, so there is nothing to tune; and the thread that tunes may
     # hold up the end of an epoch by tens of seconds before it hears that it is over.
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
+
+
+def slices(
+    plan: BatchPlan, replicas: int, first_step: int, here: range
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ids <int32>[slices, batch] and widths <int32>[slices] of the replicas `here`."""
+    size = plan.ids.shape[1] // replicas
+    ids = plan.ids[first_step:].reshape(-1, replicas, size)[:, here.start : here.stop]
+    return ids.reshape(-1, size), plan.widths[first_step:].repeat(len(here))
+
+
+def lookup(reviews: tf.RaggedTensor, labels: tf.Tensor, ids: tf.Tensor, width: tf.Tensor) -> Batch:
+    """The batch of a slice <int32>[batch] of reviews <integer>[reviews, (words)]."""
+    present = ids >= 0
+    ids = tf.maximum(ids, 0)
+    rows = tf.gather(reviews, ids)
+    tokens = rows.to_tensor(PADDING, shape=tf.stack([ids.shape[0], width]))
+    tokens = tf.ensure_shape(tf.cast(tokens, tf.int32), [ids.shape[0], None])
+    return Batch(
+        tokens=tf.where(present[:, None], tokens, PADDING),
+        lengths=tf.where(present, tf.cast(rows.row_lengths(), tf.int32), 1),
+        labels=tf.gather(labels, ids),
+        weights=tf.cast(present, tf.float32),
+    )

@@ -25,7 +25,8 @@ SOURCES = {module: path.read_text(encoding="utf-8") for module, path in FILES.it
 
 CONFIG_CODE = {"configs.validate", "configs.command_line"}
 CONFIG_FILES = [m for m in FILES if m.startswith("configs.") and m not in CONFIG_CODE]
-FLAG_USERS = {"trainer.main", "trainer.__main__", "configs.command_line", "deploy.submit"}
+FLAG_USERS = {"trainer.main", "trainer.__main__", "configs.command_line"}
+FLAG_USERS |= {"deploy.submit", "trainer.tpu_check"}
 
 # What runs before TensorFlow is there.
 START = {"trainer.main", "trainer.preemption"}
@@ -35,10 +36,19 @@ LEAVES = {
     *("model", "recurrent", "dropout", "train_state", "optimizers", "losses", "metrics"),
     "schedule",
     *("strategy", "metric_writers", "hooks", "quiet", "preemption", "cluster", "workers"),
+    *("tpu_hlo", "tpu_costs", "tpu_bundles", "tpu_compiler"),
 }
 MOVING_PARTS = {"steps", "checkpoints", "saver", "scorer"}
-JOBS = {"train", "evaluate", "predict"}
-TRAINER_FLOORS = (LEAVES, MOVING_PARTS, {"build"}, {"run"}, JOBS, {"main"}, {"__main__"})
+JOBS = {"prepare", "tpu_compile", "train", "evaluate", "predict"}
+TRAINER_FLOORS = (
+    LEAVES,
+    MOVING_PARTS,
+    {"build"},
+    {"run"},
+    JOBS,
+    {"main", "tpu_check"},
+    {"__main__"},
+)
 
 
 def imports(source, top_level_only=False):

@@ -9,6 +9,7 @@ Nothing here writes.
 """
 
 import json
+from pathlib import Path
 from typing import NamedTuple
 
 import ml_collections
@@ -16,8 +17,11 @@ import numpy as np
 import tensorflow as tf
 
 from configs import validate
-from input_pipeline import batch_plan, examples, sources, vocabulary
+from input_pipeline import batch_plan, examples, shards, sources, vocabulary
 from input_pipeline.examples import Examples
+from input_pipeline.shard_cache import ShardCache
+from input_pipeline.shards import ShardSet
+from input_pipeline.training_set import InMemory, Sharded, TrainingSet
 from input_pipeline.vocabulary import Vocabulary
 from storage.errors import UserError
 from storage.store import Store, open_store
@@ -29,13 +33,14 @@ from trainer.scorer import Scorer
 
 CONFIG_FILE = "config.json"
 VOCABULARY_FILE = "vocabulary.txt"
+_SHARDS = "shards:"
 _MOST_WIDTHS = 8
 
 
 class TrainingData(NamedTuple):
     """The training split, cut in two and shortened to what the model reads, and the test split."""
 
-    train: Examples
+    train: TrainingSet
     validation: Examples
     test: Examples  # in full length
 
@@ -103,7 +108,7 @@ def scoring_config(
     """The config of the run in a workdir, but where the reviews lie and what to run on as given."""
     config = stored_config(store)
     if given is not None:
-        for field in ("source", "dir", "test_split", "on_bad_text", "cache_dir"):
+        for field in ("source", "dir", "test_split", "on_bad_text", "cache_dir", "cache_bytes"):
             config.data[field] = given.data[field]
         config.strategy.update(given.strategy)
         config.evaluation.update(given.evaluation)
@@ -127,6 +132,32 @@ def open_source(config: ml_collections.ConfigDict) -> sources.Source:
     return sources.open_source(config.source, config.dir, config.on_bad_text)
 
 
+def open_prepared(config: ml_collections.ConfigDict) -> Store | None:
+    """The store of the prepared sets that a config's `data` part names, None for another source."""
+    if not config.source.startswith(_SHARDS):
+        return None
+    url = config.source.removeprefix(_SHARDS)
+    return open_store(url if "://" in url else str(Path(config.dir, url)), "config.data.source")
+
+
+def open_shards(
+    config: ml_collections.ConfigDict, store: Store, split: str, words: Vocabulary
+) -> ShardSet:
+    """The prepared set of a split; UserError when its ids stand for other words."""
+    cache = None
+    # What lies in a folder needs no copy in another.
+    if config.cache_dir and store.url.startswith("gs://"):
+        cache = ShardCache(Path(config.cache_dir, "shards").expanduser(), config.cache_bytes)
+    opened = shards.open_set(store, split, cache)
+    if opened.index.vocabulary != words.digest:
+        raise UserError(
+            f"config.data.source: {store.url}/{split} was prepared with another vocabulary than "
+            "the run's; begin in another --workdir, or prepare it with config.checkpoint.init_from "
+            "of this run"
+        )
+    return opened
+
+
 def make_vocabulary(config: ml_collections.ConfigDict) -> Vocabulary:
     """The vocabulary of a fresh run: that of the run it starts from, or of its training reviews."""
     if config.checkpoint.init_from:
@@ -138,6 +169,14 @@ def make_vocabulary(config: ml_collections.ConfigDict) -> Vocabulary:
             )
         return words
     data = config.data
+    if prepared := open_prepared(data):
+        words = stored_vocabulary(prepared)
+        if words is None:
+            raise UserError(
+                f"config.data.source: {prepared.url}/{VOCABULARY_FILE} is missing; make the set "
+                f"with --mode=prepare --workdir={prepared.url}"
+            )
+        return words
     return examples.build_vocabulary(
         open_source(data),
         data.train_split,
@@ -149,6 +188,8 @@ def make_vocabulary(config: ml_collections.ConfigDict) -> Vocabulary:
 
 def load_split(config: ml_collections.ConfigDict, split: str, words: Vocabulary) -> Examples:
     """All reviews of a split in full length; `config` is the `data` part."""
+    if prepared := open_prepared(config):
+        return open_shards(config, prepared, split, words).examples()
     return examples.load(open_source(config), split, words, config.cache_dir)
 
 
@@ -157,6 +198,16 @@ def load_training_data(config: ml_collections.ConfigDict, words: Vocabulary) -> 
 
     Raises UserError when one of the three has none, or all of training are of one label.
     """
+    if prepared := open_prepared(config):
+        # Prepared as three sets, which has been checked then.
+        train, validation = (
+            open_shards(config, prepared, split, words) for split in ("train", "validation")
+        )
+        return TrainingData(
+            Sharded(train, config.max_tokens, config.keep),
+            validation.examples().shortened(config.max_tokens, config.keep),
+            load_split(config, config.test_split, words),
+        )
     reviews = load_split(config, config.train_split, words)
     reviews = reviews.shortened(config.max_tokens, config.keep)
     held_out = batch_plan.held_out(len(reviews), config.validation_share)
@@ -171,7 +222,7 @@ def load_training_data(config: ml_collections.ConfigDict, words: Vocabulary) -> 
             f"{reviews.labels[0]}; both 0 and 1 are needed"
         )
     return TrainingData(
-        reviews.take(np.flatnonzero(~held_out)),
+        InMemory(reviews.take(np.flatnonzero(~held_out))),
         reviews.take(np.flatnonzero(held_out)),
         # Read now, so that a mistake in it doesn't wait for the end of the training.
         load_split(config, config.test_split, words),

@@ -23,9 +23,8 @@ _STOPPED_FROM_OUTSIDE = 75  # the exit code that says: run me again
 
 _CONFIG = command_line.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder or gs:// URL; the same resumes.")
-_MODE = flags.DEFINE_enum(
-    "mode", "train_and_evaluate", ["train_and_evaluate", "evaluate", "predict"], "What to do."
-)
+_MODES = ["train_and_evaluate", "evaluate", "predict", "prepare"]
+_MODE = flags.DEFINE_enum("mode", "train_and_evaluate", _MODES, "What to do.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "For evaluate, predict: best, last, STEP.")
 _TEXT = flags.DEFINE_multi_string("text", [], "For predict: a review; else standard input's lines.")
 
@@ -55,7 +54,7 @@ def _run_mode(config, stop: StopRequests) -> None:
         raise UserError("--workdir: missing; give the folder of the run, such as runs/sample")
     if config is not None:
         validate.check(config)
-    elif _MODE.value == "train_and_evaluate":
+    elif _MODE.value in ("train_and_evaluate", "prepare"):
         raise UserError("--config: missing; give a config such as configs/sample.py")
     patience = {} if config is None else {"retry_seconds": config.checkpoint.retry_seconds}
     store = open_store(_WORKDIR.value, **patience)
@@ -63,11 +62,14 @@ def _run_mode(config, stop: StopRequests) -> None:
     from trainer.quiet import quiet_start
 
     with quiet_start():
-        from trainer import build, evaluate, hooks, predict, strategy, train
+        from trainer import build, evaluate, hooks, predict, prepare, strategy, train
 
         strategy.devices()
     if _MODE.value == "train_and_evaluate":
         train.train_and_evaluate(config, store, hooks.Clock(started=_STARTED), stop)
+        return
+    if _MODE.value == "prepare":
+        prepare.prepare(config, store)
         return
     config = build.scoring_config(store, config)
     if _MODE.value == "evaluate":

@@ -24,12 +24,18 @@ class Sums:
     loss_sum: float = 0.0
     weight: float = 0.0
     correct: float = 0.0
+    words: float = 0.0
+    places: float = 0.0  # for words, with padding
 
-    def add(self, loss_sum: float, weight: float, correct: float) -> None:
+    def add(
+        self, loss_sum: float, weight: float, correct: float, words: int = 0, places: int = 0
+    ) -> None:
         """Adds a step's."""
         self.loss_sum += float(loss_sum)
         self.weight += float(weight)
         self.correct += float(correct)
+        self.words += float(words)
+        self.places += float(places)
 
     @property
     def loss(self) -> float:
@@ -40,6 +46,11 @@ class Sums:
     def accuracy(self) -> float:
         """Share of the reviews on the right side of one half."""
         return self.correct / self.weight
+
+    @property
+    def padding(self) -> float:
+        """Share of the places for words that no word has taken."""
+        return 1.0 - self.words / self.places
 
 
 class Evaluation(NamedTuple):

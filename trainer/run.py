@@ -21,7 +21,6 @@ import ml_collections
 import tensorflow as tf
 
 from configs import validate
-from input_pipeline import batch_plan
 from input_pipeline.vocabulary import Vocabulary
 from storage import checksum, claims
 from storage.claims import Claim
@@ -87,7 +86,7 @@ def start(
     stop.listen()  # the strategy of several workers listens for SIGTERM, too, only to log it
     words = build.stored_vocabulary(store) or build.make_vocabulary(config)
     data = build.load_training_data(config.data, words)
-    steps_per_epoch = batch_plan.steps_per_epoch(len(data.train), config.train.batch_size)
+    steps_per_epoch = data.train.steps_per_epoch(config.train.batch_size)
     total_steps = config.train.epochs * steps_per_epoch
     if config.optimizer.warmup_steps >= total_steps:
         raise UserError(

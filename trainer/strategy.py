@@ -5,7 +5,8 @@ with strategy.scope(): ...
 for batch in distribute(strategy, examples, plan): ...
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import ml_collections
 import tensorflow as tf
@@ -121,11 +122,20 @@ def distribute(
     strategy: tf.distribute.Strategy, reviews: Examples, plan: BatchPlan, first_step: int = 0
 ) -> Iterator[Batch]:
     """An iterator over a plan's steps from `first_step` on, each replica with its slice."""
+    return distribute_batches(strategy, partial(pipeline.batches, reviews, plan), first_step)
+
+
+def distribute_batches(
+    strategy: tf.distribute.Strategy,
+    batches: Callable[[int, int, range], tf.data.Dataset],
+    first_step: int = 0,
+) -> Iterator[Batch]:
+    """The same for what `batches` makes of (replicas, first step, replicas of this machine)."""
     replicas = strategy.num_replicas_in_sync
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         local = replicas // context.num_input_pipelines
         first = context.input_pipeline_id * local
-        return pipeline.batches(reviews, plan, replicas, first_step, range(first, first + local))
+        return batches(replicas, first_step, range(first, first + local))
 
     return iter(strategy.distribute_datasets_from_function(dataset))

@@ -14,11 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import ml_collections
-import numpy as np
 import tensorflow as tf
 
 from configs import validate
-from input_pipeline import batch_plan
 from storage.errors import Superseded, UserError
 from storage.store import Store
 from trainer import cluster, metrics, schedule, train_state
@@ -29,7 +27,7 @@ from trainer.metrics import Sums
 from trainer.preemption import SECONDS_GIVEN, Stopped, StopRequests
 from trainer.run import Progress, Run, restore_on_all, start
 from trainer.steps import StepMetrics
-from trainer.strategy import distribute
+from trainer.strategy import distribute_batches
 from trainer.workers import LOST
 
 _SECONDS_BETWEEN_CHECKS = 0.2  # for a request to leave, while a save is waited for
@@ -65,8 +63,8 @@ def _train(run: Run, progress: Progress, stop: StopRequests) -> None:
         with stop.deferred():
             epochs = run.config.train.epochs
             for epoch in range(progress.epoch(run.steps_per_epoch), epochs):
-                padding = _train_epoch(run, epoch, progress, stop)
-                _end_epoch(run, epoch, progress, padding, stop)
+                _train_epoch(run, epoch, progress, stop)
+                _end_epoch(run, epoch, progress, stop)
         run.saver.finish()
         _test_best(run, progress, stop)
         run.writer.close()
@@ -100,18 +98,16 @@ def _leave(run: Run, progress: Progress, stop: StopRequests) -> str:
     return f"Stopped at step {progress.step}; the same command resumes."
 
 
-def _train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -> float:
-    """The rest of an epoch, from the step it stands at; returns the whole epoch's padding share."""
+def _train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -> None:
+    """The rest of an epoch, from the step it stands at."""
     config, begin = run.config, epoch * run.steps_per_epoch
     end = begin + run.steps_per_epoch
-    lengths, batch_size = run.data.train.lengths, config.train.batch_size
-    plan = batch_plan.training_plan(lengths, batch_size, config.data.width_step, config.seed, epoch)
-    present = plan.ids != batch_plan.NO_REVIEW
-    tokens = np.where(present, lengths[plan.ids], 0).sum(axis=1)  # of each step, without padding
-    iterator = distribute(run.strategy, run.data.train, plan, progress.step - begin)
+    batch_size, width_step = config.train.batch_size, config.data.width_step
+    plan = run.data.train.epoch(batch_size, width_step, config.seed, epoch)
+    iterator = distribute_batches(run.strategy, plan.batches, progress.step - begin)
     rate = Rate()
     bar = ProgressBar(epoch + 1, config.train.epochs, len(plan), progress.step - begin)
-    with contextlib.closing(bar):
+    with contextlib.closing(bar), plan.faults():
         while progress.step < end:
             run.check()
             run.saver.check()
@@ -121,14 +117,13 @@ def _train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -
                 schedule.steps_until(progress.step, config.checkpoint.every_steps),
             )
             for done in _call(run, iterator, count):
-                real_tokens = tokens[progress.step - begin]
-                rate.add(done.weight, real_tokens)
+                words, places = plan.sizes(progress.step - begin)
+                rate.add(done.weight, words)
                 progress.step += 1
-                _account(run, progress, done, rate)
-                bar.advance(done.weight, real_tokens, progress.epoch_sums.loss)
+                _account(run, progress, done, (words, places), rate)
+                bar.advance(done.weight, words, progress.epoch_sums.loss)
             if progress.step < end and schedule.due(progress.step, config.checkpoint.every_steps):
                 _save(run, progress, None, stop)
-    return float(1.0 - tokens.sum() / (plan.widths.sum() * batch_size))
 
 
 def _call(run: Run, iterator: Iterator, count: int) -> list[StepMetrics]:
@@ -142,7 +137,9 @@ def _call(run: Run, iterator: Iterator, count: int) -> list[StepMetrics]:
     return [StepMetrics(*step) for step in zip(*history, strict=True)]
 
 
-def _account(run: Run, progress: Progress, done: StepMetrics, rate: Rate) -> None:
+def _account(
+    run: Run, progress: Progress, done: StepMetrics, sizes: tuple[int, int], rate: Rate
+) -> None:
     """Adds a finished step to the sums and writes a line when one is due."""
     overflow_is_handled = run.config.model.precision == "float16"
     if not math.isfinite(done.loss_sum) or not (
@@ -154,7 +151,7 @@ def _account(run: Run, progress: Progress, done: StepMetrics, rate: Rate) -> Non
             f"({run.config.optimizer.learning_rate}) and begin in another --workdir"
         )
     for sums in (progress.epoch_sums, progress.line_sums):
-        sums.add(done.loss_sum, done.weight, done.correct)
+        sums.add(done.loss_sum, done.weight, done.correct, *sizes)
     if schedule.due(progress.step, run.config.train.log_every_steps):
         line = {
             "loss": progress.line_sums.loss,
@@ -188,9 +185,7 @@ def _save(
         run.saver.save(manifest, bytes(run.writer.lines))
 
 
-def _end_epoch(
-    run: Run, epoch: int, progress: Progress, padding: float, stop: StopRequests
-) -> None:
+def _end_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -> None:
     """Validates, reports and saves."""
     validation = run.data.validation
     with run.clock.timed("evaluation"):
@@ -209,7 +204,7 @@ def _end_epoch(
         {
             "loss": sums.loss,
             "accuracy": sums.accuracy,
-            "padding": padding,
+            "padding": sums.padding,
             "goodput": shares["training"],
             "time": shares,
         },
@@ -221,7 +216,7 @@ def _end_epoch(
         f"Val Accuracy: {result.accuracy:.3f}"
     )
     spent = ", ".join(f"{cause} {share:.1%}" for cause, share in shares.items())
-    print(f"  Padding: {padding:.1%}. Time: {spent}", flush=True)
+    print(f"  Padding: {sums.padding:.1%}. Time: {spent}", flush=True)
     progress.epoch_sums = Sums()
     _save(run, progress, result.accuracy, stop)
 

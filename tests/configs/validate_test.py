@@ -22,6 +22,8 @@ ACCEPTED = {
     "data.width_step": 1,
     "data.on_bad_text": "skip",
     "data.cache_dir": "",
+    "data.cache_bytes": 0,
+    "data.shard_reviews": 1,
     "model.embedding_size": 1,
     "model.layer_sizes": (1,),
     "model.bidirectional": True,
@@ -57,7 +59,7 @@ ACCEPTED = {
 # Field -> values that are not accepted, of the right type or nearly so.
 REFUSED = {
     "seed": (-1, 2**31, 0.0, True),
-    "data.source": ("", "imdb", "samples", "sample:", "tfds", "tfds:", "files:", "http://a/b"),
+    "data.source": ("", "imdb", "samples", "sample:", "tfds", "tfds:", "files:", "shards:"),
     "data.dir": (False,),
     "data.train_split": ("",),
     "data.test_split": ("",),
@@ -68,6 +70,8 @@ REFUSED = {
     "data.width_step": (0, -16),
     "data.on_bad_text": ("", "ignore", True),
     "data.cache_dir": (False,),
+    "data.cache_bytes": (-1, 1.5),
+    "data.shard_reviews": (0, -1),
     "model.embedding_size": (0, -1),
     "model.layer_sizes": ((), (128, 0), (128, -64), (128, 64.0), (128, "64"), ("64;import",), 128),
     "model.bidirectional": (1, "yes"),
@@ -105,7 +109,7 @@ FREE = {
     "model.kernel",
     *("checkpoint.every_steps", "checkpoint.keep_last", "checkpoint.init_from"),
     "checkpoint.retry_seconds",
-    *("data.dir", "data.cache_dir", "data.test_split"),
+    *("data.dir", "data.cache_dir", "data.cache_bytes", "data.shard_reviews", "data.test_split"),
     *("train.log_every_steps", "train.steps_per_call"),
 }
 FIELDS = list(validate.flatten(default.get_config()))

@@ -150,3 +150,63 @@ def test_held_out_reviews_have_not_changed():
 def test_a_larger_share_holds_the_smaller():
     small, large = batch_plan.held_out(1000, 0.08), batch_plan.held_out(1000, 0.1)
     assert (large | small).sum() == large.sum()
+
+
+# Reviews of each block, and batch sizes.
+BLOCKS = [([500], 32), ([64, 64, 7], 8), ([1, 1, 1, 100], 64), (list(range(1, 40)), 4)]
+
+
+def block_plan(reviews=BLOCKS[3][0], batch=4, seed=0, epoch=0):
+    return batch_plan.block_plan(reviews, batch, seed, epoch)
+
+
+@pytest.mark.parametrize(("reviews", "batch"), BLOCKS)
+def test_every_block_has_a_place(reviews, batch):
+    plan = block_plan(reviews, batch)
+    assert sorted(plan.order) == list(range(len(reviews)))
+    assert len(plan) == sum(batch_plan.steps_per_epoch(count, batch) for count in reviews)
+
+
+@pytest.mark.parametrize(("reviews", "batch"), BLOCKS)
+def test_every_step_is_a_row_of_its_block(reviews, batch):
+    plan = block_plan(reviews, batch)
+    expected = [
+        (place, row)
+        for place, block in enumerate(plan.order)
+        for row in range(batch_plan.steps_per_epoch(reviews[block], batch))
+    ]
+    assert [plan.locate(step) for step in range(len(plan))] == expected
+    assert plan.locate(len(plan)) == (len(reviews), 0)
+
+
+def test_blocks_have_an_order_for_every_epoch_and_seed():
+    plans = [block_plan(seed=seed, epoch=epoch) for seed in range(3) for epoch in range(3)]
+    assert len({tuple(plan.order) for plan in plans}) == 9
+
+
+def test_block_plan_is_a_function_of_its_arguments_alone():
+    assert block_plan(seed=7).order.tolist() == block_plan(seed=7).order.tolist()
+
+
+def test_first_block_has_the_plan_of_a_set_of_one_block():
+    plan = batch_plan.training_plan(LENGTHS, 32, WIDTH_STEP, 3, 2, block=0)
+    assert digest(plan) == digest(training_plan(seed=3, epoch=2))
+
+
+def test_no_block_has_the_order_of_another_or_of_another_epoch():
+    plans = {
+        digest(batch_plan.training_plan(LENGTHS, 32, WIDTH_STEP, 0, epoch, block))
+        for epoch in range(3)
+        for block in range(3)
+    }
+    assert len(plans) == 9
+
+
+def test_order_of_blocks_has_not_changed():
+    plan = block_plan(list(range(1, 13)), seed=3, epoch=2)
+    assert plan.order.tolist() == [1, 6, 10, 7, 2, 11, 8, 9, 5, 0, 4, 3]
+
+
+def test_a_billion_reviews_are_planned_in_a_moment():
+    blocks = batch_plan.block_plan([65_536] * 15_259, 64, seed=2**31 - 1, epoch=10**9 - 1)
+    assert blocks.locate(len(blocks) - 1) == (15_258, 1023)

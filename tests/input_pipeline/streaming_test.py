@@ -1,0 +1,64 @@
+"""Run with `python -m pytest tests/input_pipeline/streaming_test.py`."""
+
+import copy
+import itertools
+import threading
+
+import numpy as np
+import pytest
+
+from input_pipeline import batch_plan, examples, streaming
+from input_pipeline.sources import open_source
+from storage.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def source(reviews):
+    return open_source(f"files:{reviews}", "", "fail")
+
+
+def test_labels_are_those_of_the_source(source):
+    counted = []
+    labels = streaming.read_labels(source, "train", counted.append)
+    expected = np.concatenate([labels for _, labels in source.batches("train")])
+    assert labels.tolist() == expected.tolist()
+    assert (labels.dtype, sum(counted)) == (np.uint8, 700)
+
+
+def test_batches_are_numbered_by_their_first_review(source):
+    starts = [start for start, _, _ in streaming.numbered(source, "train", 700)]
+    sizes = [len(labels) for _, labels in source.batches("train")]
+    assert starts == np.cumsum([0, *sizes])[:-1].tolist()
+
+
+@pytest.mark.parametrize("before", [0, 699, 701])
+def test_another_count_is_refused(source, before):
+    with pytest.raises(UserError, match=f"had {before} reviews and has 700 now"):
+        list(streaming.numbered(source, "train", before))
+
+
+@pytest.mark.parametrize("size", [10, 200, 10**6])
+def test_vocabulary_is_that_of_a_source_in_memory(source, size):
+    training, counted = ~batch_plan.held_out(700, 0.08), []
+    words = streaming.stream_vocabulary(source, "train", training, size, counted.append)
+    assert words == examples.build_vocabulary(source, "train", 0.08, size, cache_dir="")
+    assert sum(counted) == 700
+
+
+def test_results_keep_the_order_of_their_items():
+    assert list(streaming.in_threads(lambda item: item * 2, range(1000))) == [*range(0, 2000, 2)]
+
+
+def test_items_are_asked_for_a_few_ahead(monkeypatch):
+    monkeypatch.setattr(streaming.os, "cpu_count", lambda: 2)
+    asked = itertools.count()
+    items = (next(asked) for _ in range(1000))
+    for done, _ in enumerate(streaming.in_threads(lambda item: item, items), 1):
+        assert next(copy.copy(asked)) <= done + 2 * streaming._AHEAD
+
+
+def test_failure_ends_it_and_its_threads():
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError):
+        list(streaming.in_threads(lambda item: 1 / item, [2, 1, 0, 1]))
+    assert threading.active_count() == before
