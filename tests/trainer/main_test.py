@@ -51,8 +51,9 @@ def test_killed_anywhere_the_run_ends_as_if_never_stopped(flags, finished, url):
 
 
 def test_asked_to_leave_anywhere_it_saves_and_the_run_ends_as_if_never_stopped(
-    flags, finished, url
+    flags, finished, cloud, tmp_path
 ):
+    url = STORES["gs"](tmp_path)
     for name, place, number, message in (
         ("SIGTERM", "start", 1, r"Stopped; run the same command again\."),
         ("SIGINT", "step", 7, r"Stopped at step 2\d; the same command resumes\."),
@@ -71,7 +72,8 @@ def test_asked_to_leave_anywhere_it_saves_and_the_run_ends_as_if_never_stopped(
     assert tensors(url) == tensors(finished)
 
 
-def test_run_goes_on_with_other_replicas_and_the_same_losses(flags, finished, url):
+def test_run_goes_on_with_other_replicas_and_the_same_losses(flags, finished, tmp_path):
+    url = tmp_path / "run"
     replicas = "--config.strategy.virtual_devices=2"
     for layout, number in (((), 7), ((replicas,), 4)):
         arguments = ("SIGTERM", "step", number, *flags, *layout, f"--workdir={url}")
