@@ -28,7 +28,7 @@ from storage.gcs_log import GcsLog
 _BUCKET = re.compile(r"(?=.{3,222}$)[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9_-]{1,63})*")
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f#*?\[\]]")  # nothing that tools expand
 _LONGEST_NAME = 900  # bytes; of the 1,024 that are allowed, the run's own names need the rest
-_CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
+_CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 30.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0  # seconds between two tries
 _SECONDS_TO_NOTICE = 5.0
 _TRIES = 3  # of a transfer whose bytes arrive changed
@@ -46,7 +46,7 @@ class GcsStore:
         retry = DEFAULT_RETRY.with_delay(initial=_FIRST_DELAY, maximum=_LONGEST_DELAY)
         self._policy = {
             "retry": retry.with_timeout(retry_seconds),
-            "timeout": (_CONNECT_SECONDS, min(_ANSWER_SECONDS, retry_seconds)),
+            "timeout": (_CONNECT_SECONDS, _ANSWER_SECONDS),
         }
         with explained(f"{field}: {url}", bucket, retry_seconds):
             self._client = Client(project=None)  # objects are asked for without one

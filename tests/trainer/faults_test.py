@@ -41,8 +41,14 @@ RESTORE = {
 
 @pytest.fixture
 def store(cloud, tmp_path):
-    yield open_store(f"gs://bucket/{tmp_path.name}/run", retry_seconds=1.0)
+    yield open_store(f"gs://bucket/{tmp_path.name}/run", retry_seconds=20.0)
     cloud.clear()
+
+
+@pytest.fixture
+def impatient(store):
+    """The same store, for faults that stay."""
+    return open_store(store.url, retry_seconds=0.3)
 
 
 def save(store, step, size=1000, keep_last=2):
@@ -129,38 +135,38 @@ def test_passing_fault_in_a_restore_changes_nothing(cloud, store, point, kind):
 
 @pytest.mark.parametrize("kind", LASTING)
 @pytest.mark.parametrize("point", SAVE)
-def test_lasting_fault_fails_the_save_alone(cloud, store, point, kind):
-    checkpoints = save(store, 1)
+def test_lasting_fault_fails_the_save_alone(cloud, impatient, point, kind):
+    checkpoints = save(impatient, 1)
     struck(cloud, kind, SAVE[point], times=math.inf)
     with pytest.raises(UserError, match=r"^--workdir: gs://bucket/.*/run/"):
         save_step(checkpoints, 2)
     cloud.clear()
-    assert restored(store) in ((1, 2) if (kind, point) == ("drop", "manifest") else (1,))
-    assert_all_verify(store)
+    assert restored(impatient) in ((1, 2) if (kind, point) == ("drop", "manifest") else (1,))
+    assert_all_verify(impatient)
     save_step(checkpoints, 2)
     save_step(checkpoints, 3)
-    assert restored(store) == 3
-    assert_all_verify(store)
+    assert restored(impatient) == 3
+    assert_all_verify(impatient)
 
 
-def test_lost_answer_to_the_manifest_is_no_obstacle_to_saving_the_step_again(cloud, store):
+def test_lost_answer_to_the_manifest_is_no_obstacle_to_saving_the_step_again(cloud, impatient):
     """The first try fails for good, though the store has it; the second brings other words."""
-    checkpoints = save(store, 1)
+    checkpoints = save(impatient, 1)
     struck(cloud, "drop", SAVE["manifest"], times=math.inf)
     with pytest.raises(UserError):
         save_step(checkpoints, 2)
     cloud.clear()
     save_step(checkpoints, 2, accuracy=0.5)
-    assert restored(store) == 2
-    assert_all_verify(store)
+    assert restored(impatient) == 2
+    assert_all_verify(impatient)
 
 
-def test_outage_right_after_the_commit_is_no_failure(cloud, store):
-    checkpoints = save(store, 1)
+def test_outage_right_after_the_commit_is_no_failure(cloud, impatient):
+    checkpoints = save(impatient, 1)
     struck(cloud, "503", SAVE["claims, before the upload"], skip=2, times=math.inf)
     save_step(checkpoints, 2)
     cloud.clear()
-    assert restored(store) == 2
+    assert restored(impatient) == 2
 
 
 @pytest.mark.parametrize("point", ["index file", "data file", "manifest"])
@@ -175,30 +181,30 @@ def test_bytes_that_always_arrive_changed_are_no_checkpoint(cloud, store, point)
 
 @pytest.mark.parametrize("kind", LASTING)
 @pytest.mark.parametrize("point", RETIRE)
-def test_lasting_fault_in_a_clean_up_leaves_what_verifies(cloud, store, point, kind):
-    checkpoints = save(store, 1, keep_last=1)
+def test_lasting_fault_in_a_clean_up_leaves_what_verifies(cloud, impatient, point, kind):
+    checkpoints = save(impatient, 1, keep_last=1)
     save_step(checkpoints, 2)
     struck(cloud, kind, RETIRE[point], times=math.inf)
     if (kind, point) != ("404", "deletion") and (kind, point) != ("404", "manifests read"):
         with pytest.raises(UserError):
             checkpoints.retire()
     cloud.clear()
-    assert restored(store) == 2
-    assert_all_verify(store)
+    assert restored(impatient) == 2
+    assert_all_verify(impatient)
     checkpoints.retire()
-    assert [manifest.step for manifest in ranked(store, "last")] == [2]
+    assert [manifest.step for manifest in ranked(impatient, "last")] == [2]
 
 
 @pytest.mark.parametrize("kind", ["401", "403", "503", "reset", "drop"])
 @pytest.mark.parametrize("point", RESTORE)
-def test_lasting_fault_stops_a_restore_and_harms_nothing(cloud, store, point, kind):
-    checkpoints = save(store, 1)
+def test_lasting_fault_stops_a_restore_and_harms_nothing(cloud, impatient, point, kind):
+    checkpoints = save(impatient, 1)
     save_step(checkpoints, 2)
     struck(cloud, kind, RESTORE[point], times=math.inf)
     with pytest.raises(UserError, match=r"^--workdir: gs://bucket/"):
-        restored(store)
+        restored(impatient)
     cloud.clear()
-    assert restored(store) == 2
+    assert restored(impatient) == 2
 
 
 @pytest.mark.parametrize("point", ["manifest", "index file", "data file"])
