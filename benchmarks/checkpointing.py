@@ -29,6 +29,7 @@ from trainer.checkpoints import Manifest, ranked
 
 _EVERY_STEPS = 200
 _LOG_STEPS = 25
+_STEPS_PER_CALL = 5
 _URL = "gs://bucket/run"
 _STOPPED_FROM_OUTSIDE = 75
 
@@ -48,7 +49,12 @@ def bucket() -> Iterator[None]:
 
 def train(config: str, log: Path) -> None:
     """The whole run."""
-    overrides = (f"checkpoint.every_steps={_EVERY_STEPS}", f"train.log_every_steps={_LOG_STEPS}")
+    overrides = (
+        f"checkpoint.every_steps={_EVERY_STEPS}",
+        f"train.log_every_steps={_LOG_STEPS}",
+        # So that a line's time is that of its own steps: it is written when its call returns.
+        f"train.steps_per_call={_STEPS_PER_CALL}",
+    )
     with training(config, _URL, log, *overrides) as process:
         if process.wait():
             sys.exit(f"error: the trainer ended with code {process.returncode}:\n{tail(log)}")
