@@ -110,10 +110,7 @@ def start(
     progress, lines = _resume(store, state, fits, workers)
     saver, writer = Onlooker(progress.step), Silent()
     if workers.is_chief:
-        with tf.device("CPU:0"):
-            spare = train_state.create(config, len(words))
-        checkpoints = Checkpoints(store, claim, config.checkpoint.keep_last)
-        saver = Saver(checkpoints, state, spare, saved_step=progress.step)
+        saver = _make_saver(config, state, len(words), claim, progress)
         writer = MetricWriter(store, claim, lines)
     check = partial(stop.check, workers.any)
     run = Run(
@@ -135,6 +132,19 @@ def start(
         steps_per_epoch=steps_per_epoch,
     )
     return run, progress
+
+
+def _make_saver(
+    config: ml_collections.ConfigDict,
+    state: TrainState,
+    vocabulary_size: int,
+    claim: Claim,
+    progress: Progress,
+) -> Saver:
+    with tf.device("CPU:0"):
+        spare = train_state.create(config, vocabulary_size)
+    checkpoints = Checkpoints(claim.store, claim, config.checkpoint.keep_last)
+    return Saver(checkpoints, state, spare, saved_step=progress.step)
 
 
 def _take_over(
