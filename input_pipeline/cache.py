@@ -5,14 +5,15 @@
 A file's name holds a digest of all that decides its content, so it never goes stale.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from absl import logging
@@ -56,18 +57,24 @@ def _read(path: Path, fields: Sequence[str]) -> list[np.ndarray] | None:
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Appears whole or not at all, whatever else writes the same cache."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                np.savez(file, **arrays)
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        with written_whole(path) as file:
+            np.savez(file, **arrays)
     except OSError as error:
         raise UserError(
             f"config.data.cache_dir: {path.parent}: {error.strerror}; free or grant what is "
             "missing, give another folder, or '' to keep no cache"
         ) from error
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears at its place whole or not at all, whatever else writes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -7,12 +7,9 @@
 Both are kept on disk, so that a restart doesn't tokenise again.
 """
 
-import collections
 import dataclasses
 import functools
 import hashlib
-import os
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +18,7 @@ from input_pipeline import text, vocabulary
 from input_pipeline.batch_plan import held_out
 from input_pipeline.cache import cached
 from input_pipeline.sources import Source
+from input_pipeline.streaming import count_words, in_threads
 from input_pipeline.vocabulary import Vocabulary
 
 _TOKENISE_BATCH = 1024
@@ -66,27 +64,14 @@ def build_vocabulary(
     def make() -> list[np.ndarray]:
         texts = tf.concat([texts for texts, _ in source.batches(split)], axis=0)
         texts = tf.boolean_mask(texts, ~held_out(len(texts), held_out_share))
-        file = vocabulary.build(_count_words(texts), size).to_bytes()
+        starts = range(0, len(texts), _TOKENISE_BATCH)
+        counts = count_words(texts[start : start + _TOKENISE_BATCH] for start in starts)
+        file = vocabulary.build(counts, size).to_bytes()
         return [np.frombuffer(file, np.uint8)]
 
     key = [source.fingerprint(split), text.RULES, held_out_share, size]
     (file,) = cached(cache_dir, "vocabulary", key, ["words"], make)
     return vocabulary.from_bytes(file.tobytes(), "the cached vocabulary")
-
-
-def _count_words(texts: tf.Tensor) -> collections.Counter[str]:
-    def count(start: int) -> tuple[np.ndarray, np.ndarray]:
-        words = text.tokenize(texts[start : start + _TOKENISE_BATCH])
-        unique, _, numbers = tf.unique_with_counts(words.flat_values)
-        return unique.numpy(), numbers.numpy()
-
-    counts = collections.Counter()
-    # Threads, since TensorFlow's string ops run on one each and let the others work.
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for unique, numbers in threads.map(count, range(0, len(texts), _TOKENISE_BATCH)):
-            for word, number in zip(unique.tolist(), numbers.tolist(), strict=True):
-                counts[word.decode()] += number
-    return counts
 
 
 def load(source: Source, split: str, words: Vocabulary, cache_dir: str) -> Examples:
@@ -97,8 +82,7 @@ def load(source: Source, split: str, words: Vocabulary, cache_dir: str) -> Examp
         return words.lookup(text.tokenize(texts)), labels
 
     def make() -> list[np.ndarray]:
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            ids, labels = zip(*threads.map(encode, source.batches(split)), strict=True)
+        ids, labels = zip(*in_threads(encode, source.batches(split)), strict=True)
         ids = tf.concat(ids, axis=0)
         return [ids.flat_values.numpy(), ids.row_lengths().numpy(), np.concatenate(labels)]
 

@@ -10,12 +10,13 @@ folder may pass its limit by what the others are writing at that moment.
 
 import contextlib
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from absl import logging
+
+from input_pipeline.cache import written_whole
 
 
 class ShardCache:
@@ -51,18 +52,12 @@ class ShardCache:
     def _keep(self, path: Path, data: bytes) -> None:
         if len(data) > self._limit:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)  # a damaged one
         self._make_room(len(data))
-        descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=".writing-")
-        written = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            _mark_used(written)
-            written.replace(path)
-        finally:
-            written.unlink(missing_ok=True)
+        with written_whole(path) as file:
+            file.write(data)
+        with contextlib.suppress(FileNotFoundError):  # removed by another process
+            _mark_used(path)
 
     def _make_room(self, size: int) -> None:
         """Removes files until `size` more bytes fit; those of killed processes are among them."""
@@ -76,7 +71,7 @@ class ShardCache:
 
     def _files(self) -> Iterator[tuple[int, int, Path]]:
         """(last use in ns, bytes, path) of each file."""
-        for path in self._folder.iterdir():
+        for path in self._folder.glob("*"):  # no matter whether the folder is there
             with contextlib.suppress(FileNotFoundError):  # removed by another process
                 stat = path.stat()
                 yield stat.st_mtime_ns, stat.st_size, path

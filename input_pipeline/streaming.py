@@ -1,8 +1,9 @@
 """A source read from its beginning to its end, without all of it in memory.
 
 labels = read_labels(source, "train", advance=bar.update)
-words = stream_vocabulary(source, "train", training=mask, size=20_000, advance=bar.update)
+for start, texts, labels in numbered(source, "train", reviews=25_000): ...
 for rows in in_threads(encode, source.batches("train")): ...
+counts = count_words(texts for texts, labels in source.batches("train"))
 """
 
 import collections
@@ -14,9 +15,8 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
-from input_pipeline import text, vocabulary
+from input_pipeline import text
 from input_pipeline.sources import Source
-from input_pipeline.vocabulary import Vocabulary
 from storage.errors import UserError
 
 _AHEAD = 4  # items in work or done, for each thread
@@ -63,24 +63,15 @@ def numbered(
         )
 
 
-def stream_vocabulary(
-    source: Source, split: str, training: np.ndarray, size: int, advance: Callable[[int], object]
-) -> Vocabulary:
-    """As `examples.build_vocabulary`, of the reviews where `training` <bool>[reviews] is True.
+def count_words(batches: Iterable[tf.Tensor]) -> collections.Counter[str]:
+    """How often each word occurs in batches of texts <string>[reviews]; what stays in memory."""
 
-    What stays in memory is a count for each word that occurs.
-    """
-
-    def count(item: tuple[int, tf.Tensor, np.ndarray]) -> tuple[int, np.ndarray, np.ndarray]:
-        start, texts, _ = item
-        chosen = training[start : start + len(texts)]
-        words = text.tokenize(tf.boolean_mask(texts, chosen))
-        unique, _, numbers = tf.unique_with_counts(words.flat_values)
-        return len(texts), unique.numpy(), numbers.numpy()
+    def count(texts: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        unique, _, numbers = tf.unique_with_counts(text.tokenize(texts).flat_values)
+        return unique.numpy(), numbers.numpy()
 
     counts = collections.Counter()
-    for reviews, unique, numbers in in_threads(count, numbered(source, split, len(training))):
+    for unique, numbers in in_threads(count, batches):
         for word, number in zip(unique.tolist(), numbers.tolist(), strict=True):
             counts[word.decode()] += number
-        advance(reviews)
-    return vocabulary.build(counts, size)
+    return counts

@@ -46,11 +46,6 @@ class Claim:
             )
 
 
-def newest(store: Store) -> int:
-    """The highest number taken so far, 0 when there is none."""
-    return max(_taken(store), default=0)
-
-
 def take(store: Store) -> Claim:
     """Takes the next number."""
     mine = uuid.uuid4().hex.encode()  # tells it from the claim of a process that was faster

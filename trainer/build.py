@@ -210,23 +210,34 @@ def load_training_data(config: ml_collections.ConfigDict, words: Vocabulary) -> 
         )
     reviews = load_split(config, config.train_split, words)
     reviews = reviews.shortened(config.max_tokens, config.keep)
-    held_out = batch_plan.held_out(len(reviews), config.validation_share)
-    if held_out.all() or not held_out.any():
-        raise UserError(
-            f"config.data.validation_share: got {config.validation_share} of {len(reviews)} "
-            "reviews, which leaves none on one side; accepted is a share that leaves some on both"
-        )
-    if len(set(reviews.labels[~held_out].tolist())) == 1:
-        raise UserError(
-            f"config.data.source: all reviews of the split {config.train_split!r} have the label "
-            f"{reviews.labels[0]}; both 0 and 1 are needed"
-        )
+    held_out = hold_out(config, reviews.labels)
     return TrainingData(
         InMemory(reviews.take(np.flatnonzero(~held_out))),
         reviews.take(np.flatnonzero(held_out)),
         # Read now, so that a mistake in it doesn't wait for the end of the training.
         load_split(config, config.test_split, words),
     )
+
+
+def hold_out(config: ml_collections.ConfigDict, labels: np.ndarray) -> np.ndarray:
+    """Which reviews of the training split validate <bool>[reviews]; `config` is the `data` part.
+
+    Raises UserError when that leaves none to train on or to validate, or all of training are of
+    one of the labels <int>[reviews].
+    """
+    held_out = batch_plan.held_out(len(labels), config.validation_share)
+    if held_out.all() or not held_out.any():
+        raise UserError(
+            f"config.data.validation_share: got {config.validation_share} of {len(labels)} "
+            "reviews, which leaves none on one side; accepted is a share that leaves some on both"
+        )
+    left = np.unique(labels[~held_out])
+    if len(left) == 1:
+        raise UserError(
+            f"config.data.source: all reviews of the split {config.train_split!r} have the label "
+            f"{left[0]}; both 0 and 1 are needed"
+        )
+    return held_out
 
 
 def load_scorer(

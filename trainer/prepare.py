@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator
 
 import ml_collections
 import numpy as np
+import tensorflow as tf
 from tqdm import tqdm
 
-from input_pipeline import batch_plan, shards, streaming, text
+from input_pipeline import batch_plan, shards, streaming, text, vocabulary
 from input_pipeline.shard_writer import ShardWriter
 from input_pipeline.shards import Index, Reviews
 from input_pipeline.sources import Source
@@ -128,18 +129,7 @@ def _count(source: Source, data: ml_collections.ConfigDict) -> dict[str, int]:
             labels = streaming.read_labels(source, split, advance)
         sizes[split] = len(labels)
         if split == data.train_split:
-            held_out = batch_plan.held_out(len(labels), data.validation_share)
-            if held_out.all() or not held_out.any():
-                raise UserError(
-                    f"config.data.validation_share: got {data.validation_share} of {len(labels)} "
-                    "reviews, which leaves none on one side; accepted is a share that leaves some "
-                    "on both"
-                )
-            if len(np.unique(labels[~held_out])) == 1:
-                raise UserError(
-                    f"config.data.source: all reviews of the split {split!r} have the label "
-                    f"{labels[0]}; both 0 and 1 are needed"
-                )
+            build.hold_out(data, labels)
     return sizes
 
 
@@ -150,9 +140,13 @@ def _vocabulary(
         return build.make_vocabulary(config)
     data = config.data
     with _bar("Counting words", len(training)) as advance:
-        return streaming.stream_vocabulary(
-            source, data.train_split, training, data.vocabulary_size, advance
-        )
+
+        def chosen() -> Iterator[tf.Tensor]:
+            for start, texts, _ in streaming.numbered(source, data.train_split, len(training)):
+                yield tf.boolean_mask(texts, training[start : start + len(texts)])
+                advance(len(texts))
+
+        return vocabulary.build(streaming.count_words(chosen()), data.vocabulary_size)
 
 
 def _make(

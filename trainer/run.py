@@ -11,6 +11,7 @@ What comes from where, in this order:
 5. state, progress and metrics: those of the newest checkpoint that verifies.
 """
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
@@ -182,7 +183,10 @@ def _take_over(
 
 def _see(store: Store, name: str, content: int) -> None:
     """Raises UserError unless a worker finds what the chief has written, by its checksum."""
-    if not store.exists(name) or checksum.of(store.read(name)) != content:
+    seen = None
+    with contextlib.suppress(FileNotFoundError):
+        seen = checksum.of(store.read(name))
+    if seen != content:
         raise UserError(
             f"--workdir: {store.url}/{name}: this worker does not see what the chief has written; "
             "give a folder that all machines share, or gs://BUCKET/NAME"

@@ -1,14 +1,17 @@
 """Run with `python -m pytest tests/input_pipeline/streaming_test.py`."""
 
+import collections
 import copy
 import itertools
 import threading
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from input_pipeline import batch_plan, examples, streaming
+from input_pipeline import streaming
 from input_pipeline.sources import open_source
+from input_pipeline.text import tokenize
 from storage.errors import UserError
 
 
@@ -37,12 +40,11 @@ def test_another_count_is_refused(source, before):
         list(streaming.numbered(source, "train", before))
 
 
-@pytest.mark.parametrize("size", [10, 200, 10**6])
-def test_vocabulary_is_that_of_a_source_in_memory(source, size):
-    training, counted = ~batch_plan.held_out(700, 0.08), []
-    words = streaming.stream_vocabulary(source, "train", training, size, counted.append)
-    assert words == examples.build_vocabulary(source, "train", 0.08, size, cache_dir="")
-    assert sum(counted) == 700
+def test_words_are_counted_over_all_batches(source):
+    counts = streaming.count_words(texts for texts, _ in source.batches("train"))
+    texts = [text for texts, _ in source.batches("train") for text in texts.numpy()]
+    words = tokenize(tf.constant(texts)).flat_values.numpy().tolist()
+    assert counts == collections.Counter(word.decode() for word in words)
 
 
 def test_results_keep_the_order_of_their_items():

@@ -9,14 +9,9 @@ from storage import claims
 from storage.errors import Superseded, UserError
 
 
-def test_nobody_has_a_claim_on_a_fresh_store(store):
-    assert claims.newest(store) == 0
-
-
 def test_claims_count_up(store):
     # Past 9, where the order of names is not that of numbers.
     assert [claims.take(store).number for _ in range(11)] == list(range(1, 12))
-    assert claims.newest(store) == 11
 
 
 def test_starts_at_the_same_moment_get_different_numbers(store):

@@ -245,14 +245,14 @@ def test_one_label_is_refused(config, tmp_path):
 def test_source_that_grows_meanwhile_is_noticed(config, reviews, tmp_path, monkeypatch):
     folder = shutil.copytree(reviews, tmp_path / "reviews")
     config.data.source = f"files:{folder}"
-    read = prepare.streaming.stream_vocabulary
+    read = prepare.streaming.count_words
 
     def growing(*args):
         with (folder / "train.jsonl").open("a") as file:
             file.write('{"text": "one more", "label": 1}\n')
         return read(*args)
 
-    monkeypatch.setattr(prepare.streaming, "stream_vocabulary", growing)
+    monkeypatch.setattr(prepare.streaming, "count_words", growing)
     with pytest.raises(UserError, match="had 700 reviews and has 701 now"):
         prepare.prepare(config, open_store(str(tmp_path / "set")))
 
