@@ -7,8 +7,8 @@
 `--kills` runs two workers, kills one of them at a random moment again and again, and compares the
 end with a pair nobody has touched: the same bits. `--layouts` resumes one run in turn on 1, 2 and 4
 replicas and on 2 workers, and compares the loss of each step with that of a single process.
-`--rate` compares the words per second of two workers of one thread each with a process of two. Exit
-code 1 when anything differs.
+`--rate` compares the words per second of two replicas of one thread each, in one process and in
+two, with those of a process of two threads. Exit code 1 when anything differs.
 """
 
 import argparse
@@ -36,6 +36,23 @@ _LAYOUTS = {
     "2 workers": (2, ()),
     "4 replicas": (1, ("--config.strategy.virtual_devices=4",)),
 }
+# What --rate compares: name -> workers, threads of each device, flags.
+_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+_RATES = {
+    "1 process of 2 threads": (1, dict(zip(_THREADS, "22", strict=True)), ()),
+    # Its two devices share the threads that run operations, each of which has one.
+    "2 replicas of 1 thread in 1 process": (
+        1,
+        dict(zip(_THREADS, "12", strict=True)),
+        ("--config.strategy.virtual_devices=2",),
+    ),
+    "2 workers of 1 thread": (2, dict(zip(_THREADS, "11", strict=True)), ()),
+}
+_SHORT = (
+    "--config.data.train_split=train[:40%]",
+    "--config.train.epochs=1",
+    "--config.train.log_every_steps=20",
+)
 _CLOSE = 1e-4  # relative difference of losses that rounding may make
 
 
@@ -128,22 +145,21 @@ def _train_lines(workdir: Path) -> list[dict]:
     return [line for line in lines if line["kind"] == "train"]
 
 
-def rate(folder: Path, config: str) -> None:
-    """Prints words per second of two workers of one thread each and of one process of two."""
-    rows = [("", "words/s")]
-    means = []
-    for name, workers, threads in (("1 process, 2 threads", 1, 2), ("2 workers, 1 thread", 2, 1)):
-        os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
-        workdir = folder / f"{workers}"
-        flags = ("--config.train.epochs=1", "--config.train.log_every_steps=20")
-        job = launch(workdir, workers, *flags, config=config)
-        finish(job)
-        rates = [line["tokens_per_second"] for line in _train_lines(workdir)][1:]
-        means.append(statistics.median(rates))
-        rows.append((name, f"{means[-1]:,.0f}"))
-    print(f"{machine()}; {config}, median of 20 steps each")
-    print_table(rows)
-    print(f"ratio {means[1] / means[0]:.2f}")
+def rate(folder: Path, config: str, rounds: int) -> None:
+    """Prints words per second of one process with two threads, and of two that have one each."""
+    found = {name: [] for name in _RATES}
+    for number in range(rounds):
+        # One after the other in each round, since a machine's speed drifts.
+        for name, (workers, environment, flags) in _RATES.items():
+            os.environ |= environment
+            workdir = folder / f"{number}" / name.replace(" ", "-")
+            finish(launch(workdir, workers, *flags, *_SHORT, config=config))
+            found[name] += [line["tokens_per_second"] for line in _train_lines(workdir)][1:]
+    print(f"{machine()}; {config}, median of 20 steps each, {rounds} rounds")
+    medians = {name: statistics.median(rates) for name, rates in found.items()}
+    first = next(iter(medians.values()))
+    rows = [(name, f"{value:,.0f}", f"{value / first:.2f}") for name, value in medians.items()]
+    print_table([("", "words/s", "of the first"), *rows])
 
 
 def main() -> None:
@@ -153,6 +169,7 @@ def main() -> None:
     parser.add_argument("--layouts", action="store_true")
     parser.add_argument("--rate", action="store_true")
     parser.add_argument("--config", default="configs/imdb.py", help="for --rate")
+    parser.add_argument("--rounds", type=int, default=3, help="of --rate")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     found = []
@@ -163,7 +180,7 @@ def main() -> None:
         if args.layouts:
             found += layouts(folder / "layouts")
         if args.rate:
-            rate(folder / "rate", args.config)
+            rate(folder / "rate", args.config, args.rounds)
     for difference in found:
         print(difference)
     if args.kills or args.layouts:

@@ -69,7 +69,7 @@ def _attempt(arguments: Sequence[str], workers: int, requests: _Forwarded) -> li
     left: queue.Queue[int] = queue.Queue()
     with ExitStack() as stack:
         processes = requests.processes = []
-        for environment in _environments(workers):
+        for environment in environments(workers):
             processes.append(stack.enter_context(_start(arguments, environment)))
         if requests.count:  # one that came before the processes were there
             _signal_all(processes, signal.SIGTERM)
@@ -98,14 +98,19 @@ def _start(arguments: Sequence[str], environment: dict[str, str]) -> subprocess.
     )
 
 
-def _environments(workers: int) -> list[dict[str, str]]:
-    """For each worker this process's environment, with where the others are."""
+def environments(workers: int) -> list[dict[str, str]]:
+    """For each worker this process's environment, with where the others are.
+
+    Each has its share of the cores, unless the environment says how many threads TensorFlow takes.
+    """
     if workers == 1:
         return [{name: value for name, value in os.environ.items() if name != "TF_CONFIG"}]
+    threads = str(max(1, os.cpu_count() // workers))
+    shared = {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads}
     cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(workers)]}
     tasks = ({"type": "worker", "index": index} for index in range(workers))
     return [
-        {**os.environ, "TF_CONFIG": json.dumps({"cluster": cluster, "task": task})}
+        {**shared, **os.environ, "TF_CONFIG": json.dumps({"cluster": cluster, "task": task})}
         for task in tasks
     ]
 

@@ -33,7 +33,8 @@ def main(argv: list[str]) -> None:
     """Runs the mode; exit code 1 and one line for a UserError, 75 when interrupted."""
     if argv[1:]:
         sys.exit(f"error: {argv[1]!r}: no flag; quote a value that has spaces")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
+    # Read when TensorFlow is imported. Of a worker that is lost it would print an error at length.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if os.environ.get("TF_CONFIG") else "2")
     try:
         with StopRequests() as stop:
             _run_mode(_CONFIG.value, stop)

@@ -116,14 +116,17 @@ def _per_token(plan, programs: dict, chip) -> str:
         total = sum(value(program) * plan.steps[width] for width, program in programs.items())
         return total * plan.cores / tokens
 
-    wait = mean(lambda program: program.costs.wait_bytes)
-    time = f", {wait / chip.hbm_bytes_per_second * 1e9:.1f} ns" if chip else ""
+    def moved(value) -> str:
+        size = mean(value)
+        time = f", {size / chip.hbm_bytes_per_second * 1e9:.1f} ns" if chip else ""
+        return f"{size:,.0f} bytes{time}"
+
     unknown = sum(program.unknown_loops for program in programs.values())
     return f"""
 Per real token of an epoch, {tokens:,} of {padded:,} with padding, on its core:
   {mean(lambda program: program.bundles):,.1f} bundles
-  {wait:,.0f} bytes in copies that loops wait for{time}
-  {mean(lambda program: program.costs.hbm_bytes):,.0f} bytes of HBM moved
+  {moved(lambda program: program.costs.wait_bytes)} in copies that loops wait for
+  {moved(lambda program: program.costs.hbm_bytes)} in all that HBM moves
   {mean(lambda program: program.costs.flops):,.0f} operations in matrices
   {mean(lambda program: program.costs.estimated_cycles):,.1f} cycles by the compiler's guess
 {unknown} small loops count once: the text doesn't say how often they run."""

@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from storage.store import open_store
 from tests.conftest import STORES
 from tests.trainer.train_test import lines, numbers, tensors
+from trainer import prepare, train
+from trainer.hooks import Clock
+from trainer.preemption import StopRequests
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -108,6 +112,27 @@ def test_request_to_one_worker_stops_all_at_the_same_step(flags, finished, tmp_p
     assert f"at step {step}\n" in done.stdout
     for one, other in zip(lines(tmp_path / "run", "train"), lines(finished, "train"), strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+
+
+def test_two_workers_train_from_shards_of_a_bucket_as_one_process(
+    flags, run_config, tmp_path, cloud
+):
+    sets = f"gs://bucket/{tmp_path.name}/sets"
+    config = run_config.copy_and_resolve_references()
+    config.data.shard_reviews = 200
+    config.train.epochs = 1
+    prepare.prepare(config, open_store(sets))
+    config.data.source = f"shards:{sets}"
+    one, two = tmp_path / "one", tmp_path / "two"
+    train.train_and_evaluate(config, open_store(str(one)), Clock(), StopRequests())
+    given = [f"--config.data.source={config.data.source}", "--config.train.epochs=1"]
+    # A cache for both of them, with room for two shards.
+    given += [f"--config.data.cache_dir={tmp_path / 'cache'}", "--config.data.cache_bytes=40000"]
+    code, output, errors = finish(launcher([*flags, *given], two))
+    assert code == 0, output + errors
+    assert list((tmp_path / "cache" / "shards").iterdir())
+    for ours, theirs in zip(lines(two, "train"), lines(one, "train"), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
 
 
 @pytest.mark.slow
