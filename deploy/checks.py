@@ -1,0 +1,32 @@
+"""What a flag may hold: values go into requests and scripts, so each is looked at as a whole.
+
+matching("zone", "us-west4-a", ZONE, "a zone such as us-west4-a")
+"""
+
+import re
+
+from storage.errors import UserError
+
+_SHOWN = 60  # characters of a value that an error repeats
+
+
+def matching(flag: str, value: str, pattern: str, accepted: str) -> str:
+    """The value of --`flag`; UserError unless the whole of it matches."""
+    if not re.fullmatch(pattern, value, re.ASCII):
+        raise refused(flag, value, accepted)
+    return value
+
+
+def between(flag: str, value: float, low: float, high: float, unit: str = "") -> float:
+    """The same for a number."""
+    if not low <= value <= high:
+        raise refused(flag, value, f"a number from {low} to {high} {unit}".rstrip())
+    return value
+
+
+def refused(flag: str, value: object, accepted: str) -> UserError:
+    """The error of a flag, in one line whatever the value."""
+    shown = ascii(value)
+    if len(shown) > _SHOWN:
+        shown = f"{shown[:_SHOWN]}... ({len(shown)} characters)"
+    return UserError(f"--{flag}: got {shown}, accepted is {accepted}")
