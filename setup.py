@@ -6,7 +6,7 @@ from setuptools import setup
 
 _DEPLOY = [
     "build>=1,<2",
-    "google-cloud-aiplatform>=1.100,<2",
+    "google-cloud-aiplatform>=1.100,<3",
     "google-cloud-tpu>=1.23,<2",
     "PyYAML>=6,<7",
 ]

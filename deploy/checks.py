@@ -10,18 +10,16 @@ from storage.errors import UserError
 _SHOWN = 60  # characters of a value that an error repeats
 
 
-def matching(flag: str, value: str, pattern: str, accepted: str) -> str:
-    """The value of --`flag`; UserError unless the whole of it matches."""
+def matching(flag: str, value: str, pattern: str, accepted: str) -> None:
+    """UserError unless the whole value of --`flag` matches."""
     if not re.fullmatch(pattern, value, re.ASCII):
         raise refused(flag, value, accepted)
-    return value
 
 
-def between(flag: str, value: float, low: float, high: float, unit: str = "") -> float:
-    """The same for a number."""
+def between(flag: str, value: float, low: float, high: float, unit: str = "") -> None:
+    """UserError unless the number of --`flag` is in between."""
     if not low <= value <= high:
         raise refused(flag, value, f"a number from {low} to {high} {unit}".rstrip())
-    return value
 
 
 def refused(flag: str, value: object, accepted: str) -> UserError:

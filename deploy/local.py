@@ -6,9 +6,11 @@ Each worker is a process with a TF_CONFIG of its own. When one is lost the other
 themselves, and all are started again, as a cloud's scheduler would.
 """
 
+import dataclasses
 import json
 import os
 import queue
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,8 +20,36 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from deploy.checks import between
+
+NEEDS = ()
 STOPPED_FROM_OUTSIDE = 75  # the exit code that says: run me again
+_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 _SECONDS_TO_LEAVE = 45.0  # of the others when a worker is gone; they take up to 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The flags of this target."""
+
+    workers: int = 1
+    max_restarts: int = 3
+
+    def __post_init__(self):
+        between("workers", self.workers, 1, 64)
+        between("max_restarts", self.max_restarts, 0, 10_000)
+
+
+def describe(arguments: Sequence[str], options: Options) -> str:
+    """What `run` does, as a shell would take it."""
+    command = shlex.join(["python", "-m", "trainer", *arguments])
+    names = ("TF_CONFIG", *_THREADS)
+    lines = [
+        " ".join([*(f"{n}={shlex.quote(e[n])}" for n in names if n in e), command])
+        for e in environments(options.workers)
+    ]
+    again = f"# all of them again when one is lost, {options.max_restarts} times at most"
+    return "\n".join([*lines, again])
 
 
 def run(arguments: Sequence[str], workers: int, max_restarts: int) -> int:
@@ -106,7 +136,7 @@ def environments(workers: int) -> list[dict[str, str]]:
     if workers == 1:
         return [{name: value for name, value in os.environ.items() if name != "TF_CONFIG"}]
     threads = str(max(1, os.cpu_count() // workers))
-    shared = {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads}
+    shared = dict.fromkeys(_THREADS, threads)
     cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(workers)]}
     tasks = ({"type": "worker", "index": index} for index in range(workers))
     return [

@@ -1,14 +1,18 @@
 """Calls to Google's services, with bounded retries, and their errors in one line.
 
-response = call("vertex", "create the job", client.create_custom_job, request=request)
+response = call("create the job", client.create_custom_job, request=request)
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
+import google.auth
 from google.api_core import exceptions, retry
+from google.auth.credentials import Credentials
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 
+from deploy.checks import matching
 from storage.errors import UserError
 
 _TRANSIENT = retry.if_exception_type(
@@ -19,6 +23,31 @@ _TRANSIENT = retry.if_exception_type(
 )
 _TIMEOUT = 30.0  # seconds of one try
 _PATIENCE = 120.0  # seconds of all tries
+_PROJECT = r"[a-z][a-z0-9-]{4,28}[a-z0-9]"
+_NO_CREDENTIALS = "no credentials for Google Cloud; run `gcloud auth application-default login`"
+
+
+def project(given: str) -> str:
+    """The project that `given` or the environment of gcloud's users names; asks no service.
+
+    Raises UserError when none does.
+    """
+    found = given or os.environ.get("GOOGLE_CLOUD_PROJECT", "") or _project_of_credentials()
+    if not found:
+        raise UserError(
+            "--project: not given, and neither GOOGLE_CLOUD_PROJECT nor the credentials name one; "
+            "give it"
+        )
+    matching("project", found, _PROJECT, "a project's ID, such as my-project-1")
+    return found
+
+
+def credentials() -> Credentials:
+    """Those of the environment; UserError when there are none."""
+    try:
+        return google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])[0]
+    except DefaultCredentialsError as error:
+        raise UserError(_NO_CREDENTIALS) from error
 
 
 def call(what: str, method: Callable, *, patience: float = _PATIENCE, **arguments: Any) -> Any:
@@ -35,14 +64,21 @@ def call(what: str, method: Callable, *, patience: float = _PATIENCE, **argument
     except (exceptions.NotFound, exceptions.AlreadyExists):
         raise
     except DefaultCredentialsError as error:
-        raise UserError(
-            f"{what}: no credentials for Google Cloud; run `gcloud auth application-default login`"
-        ) from error
+        raise UserError(f"{what}: {_NO_CREDENTIALS}") from error
     except (exceptions.GoogleAPIError, GoogleAuthError) as error:
         raise UserError(f"{what}: {_advice(error)}") from error
 
 
+def _project_of_credentials() -> str:
+    try:
+        return google.auth.default()[1] or ""
+    except DefaultCredentialsError:
+        return ""
+
+
 def _advice(error: Exception) -> str:
+    if isinstance(error, exceptions.RetryError):
+        error = error.cause or error  # the last one's, after a long time
     reason = " ".join(str(getattr(error, "message", error)).split())[:300]
     if isinstance(error, exceptions.Unauthenticated | exceptions.Unauthorized | GoogleAuthError):
         return (

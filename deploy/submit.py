@@ -1,8 +1,11 @@
 """Runs a job somewhere: the same flags as `python -m trainer`, and where.
 
+    python -m deploy.submit --dry_run --target=vertex --region=us-central1 \
+        --config=configs/imdb_gpu.py --workdir=gs://BUCKET/runs/imdb
     python -m deploy.submit --target=local --workers=2 --config=configs/imdb.py --workdir=runs/imdb
+    python -m deploy.submit wait NAME --target=vertex --region=us-central1
 
-`local` is this machine, several processes as the workers of one job.
+Kept this short on purpose: flags, and one call.
 """
 
 import sys
@@ -10,30 +13,95 @@ import sys
 from absl import app, flags
 
 from configs import command_line, validate
-from deploy import local
+from deploy import local, submission
 from storage.errors import UserError
 
 _CONFIG = command_line.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder or gs:// URL of the run.")
-_TARGET = flags.DEFINE_enum("target", "local", ["local"], "Where the job runs.")
-_WORKERS = flags.DEFINE_integer("workers", 1, "Processes of the job.", lower_bound=1)
-_MAX_RESTARTS = flags.DEFINE_integer(
-    "max_restarts", 3, "How often all are started again when one is lost.", lower_bound=0
-)
+_TARGET = flags.DEFINE_enum("target", "local", ["local", *submission.TARGETS], "Where.")
+_NAME = flags.DEFINE_string("name", "", "Of the job; by default made of the command.")
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Check and show everything, send nothing.")
+_WAIT = flags.DEFINE_bool("wait", False, "Stay until the job is over.")
+_WORKERS = flags.DEFINE_integer("workers", None, "Machines, or processes of --target=local.")
+_MAX_RESTARTS = flags.DEFINE_integer("max_restarts", None, "Starts anew when a worker is lost.")
+
+# Those of the targets, whose Options say what each accepts and its default.
+_STRINGS = {
+    "project": "Google Cloud project; by default GOOGLE_CLOUD_PROJECT or that of the credentials.",
+    "region": "For vertex, such as us-central1.",
+    "zone": "For tpu_vm, such as us-west4-a.",
+    "machine": "For vertex: machine type.",
+    "accelerator": "GPU of vertex or gke; '' is none.",
+    "accelerator_type": "For tpu_vm, such as v5litepod-4.",
+    "runtime_version": "For tpu_vm: image of the TPU VM.",
+    "provisioning": "For vertex: standard, spot or flex_start.",
+    "image": "Container image with the dependencies, made from deploy/Dockerfile.",
+    "network": "VPC network.",
+    "service_account": "Account that the job runs as.",
+    "tensorboard": "For vertex: full name of a TensorBoard resource.",
+    "namespace": "For gke.",
+    "queue": "For gke: Kueue's queue.",
+    "tpu_accelerator": "For gke: such as tpu-v5-lite-podslice.",
+    "tpu_topology": "For gke: such as 2x2.",
+    "cpu": "For gke: cores of a pod.",
+    "memory": "For gke: memory of a pod, such as 32Gi.",
+}
+_NUMBERS = {
+    "accelerators": "GPUs of each machine.",
+    "boot_disk_gb": "For vertex.",
+    "max_run_hours": "The job is ended after so long.",
+}
+for _name, _help in _STRINGS.items():
+    flags.DEFINE_string(_name, None, _help)
+for _name, _help in _NUMBERS.items():
+    flags.DEFINE_integer(_name, None, _help)
+flags.DEFINE_bool("spot", None, "For tpu_vm, gke: machines that may be taken away, for less.")
+_OF_TARGETS = (*_STRINGS, *_NUMBERS, "spot", "workers", "max_restarts")
 
 
 def main(argv: list[str]) -> None:
-    """Submits; exit code 1 and one line for a UserError, else the job's."""
-    if argv[1:]:
-        sys.exit(f"error: {argv[1]!r}: no flag; quote a value that has spaces")
+    """Submits, or looks after a job; exit code 1 and one line for a UserError."""
     try:
-        if _CONFIG.value is None or not _WORKDIR.value:
-            raise UserError("--config and --workdir: give both, as for `python -m trainer`")
-        validate.check(_CONFIG.value)
+        sys.exit(_run(argv[1:]))
     except UserError as error:
         sys.exit(f"error: {error}")
-    arguments = [*command_line.config_arguments(sys.argv[1:]), f"--workdir={_WORKDIR.value}"]
-    sys.exit(local.run(arguments, _WORKERS.value, _MAX_RESTARTS.value))
+
+
+def _run(words: list[str]) -> int:
+    given = {name: flags.FLAGS[name].value for name in _OF_TARGETS}
+    given = {name: value for name, value in given.items() if value is not None}
+    if words:
+        return _follow(words, given)
+    config, workdir, target = _CONFIG.value, _WORKDIR.value, _TARGET.value
+    if config is None or not workdir:
+        raise UserError("--config and --workdir: give both, as for `python -m trainer`")
+    validate.check(config)
+    options = submission.make_options(target, given)
+    arguments = command_line.config_arguments(sys.argv[1:])
+    if target == "local":
+        arguments.append(f"--workdir={workdir}")
+        if _DRY_RUN.value:
+            print(local.describe(arguments, options))
+            return 0
+        return local.run(arguments, options.workers, options.max_restarts)
+    plan = submission.prepare(target, options, _NAME.value, arguments, config, workdir)
+    if _DRY_RUN.value:
+        print(submission.describe(plan), end="")
+        return 0
+    return submission.submit(plan, _WAIT.value)
+
+
+def _follow(words: list[str], given: dict) -> int:
+    verb, *names = words
+    if verb not in submission.VERBS or len(names) != 1:
+        raise UserError(
+            f"{' '.join(words)!r}: accepted is {' or '.join(submission.VERBS)} and the name of one "
+            "job; quote a value that has spaces"
+        )
+    if _TARGET.value == "local":
+        raise UserError(f"{verb}: --target={'|'.join(submission.TARGETS)} is missing")
+    options = submission.make_options(_TARGET.value, given)
+    return submission.follow(verb, _TARGET.value, options, names[0], _WORKDIR.value)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,36 @@
+"""The network of configs/imdb.py on four machines with a GPU each: not run on hardware.
+
+    python -m deploy.submit --dry_run --target=gke --workers=4 \\
+        --config=configs/imdb_multiworker.py --config.data.source=shards:gs://BUCKET/imdb \\
+        --workdir=gs://BUCKET/runs/imdb-four
+
+The shards are made once, on any machine:
+
+    python -m trainer --mode=prepare --config=configs/imdb_multiworker.py --workdir=gs://BUCKET/imdb
+
+Time, accuracy and how well it learns with so large a batch are not measured.
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = default.get_config()
+    # Here so that it can be tried without a bucket; the command above reads prepared shards.
+    config.data.source = "tfds:imdb_reviews"
+    # A machine that finds itself alone stops and says so, and does not train on its own.
+    config.strategy.name = "multi_worker"
+    config.model.pooling = "concat"
+    config.model.dropout = 0.3
+    # Newer GPUs multiply it as TF32 in their tensor cores.
+    config.model.precision = "float32"
+    # 128 reviews a machine: with fewer, more of a step is the exchange of gradients. Batch, epochs
+    # and learning rate are those of configs/imdb_tpu.py.
+    config.train.batch_size = 512
+    config.train.epochs = 6
+    config.optimizer.learning_rate = 4e-3
+    config.optimizer.warmup_steps = 20
+    config.optimizer.schedule = "cosine"
+    return config

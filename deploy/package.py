@@ -1,0 +1,189 @@
+"""The code as it is in the working tree, as a source distribution that is uploaded once.
+
+    archive = build(root, extra_config=None)
+    url = address(archive, "gs://bucket/packages")      # where it will be, without a request
+    url = upload(archive, "gs://bucket/packages")       # the same, and it is there
+
+It is built from a copy of the packages and of what setup.py reads, committed or not: the tree stays
+as it is, and nothing else can come along. Git isn't asked.
+"""
+
+import atexit
+import contextlib
+import fnmatch
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from deploy.bootstrap import content_digest
+from storage.errors import UserError
+from storage.store import open_store
+
+_OURS = re.compile(rb"""\bname\s*=\s*["']longhaul["']""")
+_BUILD_FILES = ("setup.py", "pyproject.toml", "README.md")
+_NOT_PACKAGED = ("tests", "benchmarks")
+_CONFIG = r"[a-z_][a-z0-9_]*\.py"
+
+# Folders of tools, which hold certificates of their own and nothing that is packaged.
+_TOOLS = (".git", "__pycache__", "*_cache")
+_SECRET_NAMES = (
+    *("*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keytab"),
+    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*"),
+    *("*.env", ".env.*", ".netrc", ".pypirc", ".git-credentials"),
+    *("*credentials*.json", "service[-_]account*.json", "client_secret*.json"),
+)
+_SECRET_JSON = re.compile(
+    rb'"(?:private_key|refresh_token)"\s*:|"type"\s*:\s*"service_account"', re.ASCII
+)
+_SECRET_TEXT = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----", re.ASCII)
+_LOOKED_AT = 1 << 16  # bytes from a file's start; keys are short
+
+
+class Archive(NamedTuple):
+    """A source distribution on this machine, gone when the process ends."""
+
+    path: Path
+    digest: str  # of its content, as deploy.bootstrap computes it
+    name: str  # in the bucket
+
+
+def build(root: Path, extra_config: Path | None = None) -> Archive:
+    """Builds what the tree at `root` holds now, and `extra_config` as one more of its configs.
+
+    Raises UserError when it isn't longhaul's tree, holds what looks like a credential, or can't be
+    built, and when the config has a name that is taken or can't be imported.
+    """
+    _refuse_others(root)
+    _refuse_secrets(root)
+    folder = Path(tempfile.mkdtemp(prefix="longhaul-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    source = folder / "source"
+    _copy(root, source)
+    if extra_config is not None:
+        _add_config(extra_config, source / "configs")
+    path = _sdist(source, folder / "sdist")
+    digest = content_digest(path)
+    version = path.name.removeprefix("longhaul-").removesuffix(".tar.gz")
+    return Archive(path, digest, f"longhaul-{version}-{digest[:16]}.tar.gz")
+
+
+def address(archive: Archive, url: str) -> str:
+    """The URL that `upload` puts it at."""
+    return f"{url.rstrip('/')}/{archive.name}"
+
+
+def upload(archive: Archive, url: str, field: str = "--workdir") -> str:
+    """Puts the archive under gs://BUCKET/PREFIX unless it is there; its URL.
+
+    Raises UserError, which names `field`, when the bucket can't be read or written.
+    """
+    if not url.startswith("gs://"):
+        raise UserError(f"{field}: got {url!r}, accepted is gs://BUCKET/PATH; jobs read from there")
+    store = open_store(url, field)
+    if not store.exists(archive.name):
+        # Another build of the same tree differs in its bytes. The name has the digest, so which of
+        # them is there makes no difference, and the job looks at it again.
+        with contextlib.suppress(FileExistsError):
+            store.create(archive.name, archive.path.read_bytes())
+    return address(archive, url)
+
+
+def _refuse_others(root: Path) -> None:
+    there = all((root / name).is_file() for name in _BUILD_FILES)
+    if not there or not _OURS.search((root / "setup.py").read_bytes()):
+        raise UserError(
+            f"{root}: not a checkout of longhaul, with {', '.join(_BUILD_FILES)}; submit from one, "
+            "since its code is what the job runs"
+        )
+
+
+def _refuse_secrets(root: Path) -> None:
+    for path in _files(root):
+        if reason := _secret(path):
+            raise UserError(
+                f"{str(path.relative_to(root))!a}: {reason}; move it out of the tree, no "
+                "credential may travel with the code"
+            )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every file below, those of tools and virtual environments left out."""
+    for place, folders, names in os.walk(folder):
+        here = Path(place)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not _matches(name, _TOOLS) and not (here / name / "pyvenv.cfg").exists()
+        )
+        yield from (here / name for name in sorted(names) if (here / name).is_file())
+
+
+def _secret(path: Path) -> str:
+    """Why it looks like a credential; "" when it doesn't."""
+    if _matches(path.name, _SECRET_NAMES):
+        return "its name is that of a credential"
+    try:
+        with path.open("rb") as file:
+            start = file.read(_LOOKED_AT)
+    except OSError as error:
+        return f"can't be looked at ({error.strerror})"
+    if _SECRET_TEXT.search(start):
+        return "holds a private key"
+    if path.suffix.lower() == ".json" and _SECRET_JSON.search(start):
+        return "holds a credential"
+    return ""
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in patterns)
+
+
+def _copy(root: Path, source: Path) -> None:
+    """Copies the packages, whole, and what setup.py reads."""
+    source.mkdir()
+    for name in _BUILD_FILES:
+        shutil.copyfile(root / name, source / name)
+    for package in sorted(file.parent for file in root.glob("*/__init__.py")):
+        if package.name in _NOT_PACKAGED:
+            continue
+        for path in _files(package):
+            copy = source / path.relative_to(root)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+
+
+def _add_config(config: Path, configs: Path) -> None:
+    if not re.fullmatch(_CONFIG, config.name):
+        raise UserError(
+            f"--config: got {config.name!a}, accepted is a file name of a-z, 0-9 and '_' that "
+            "ends with .py and begins with no digit; rename it"
+        )
+    if reason := _secret(config):
+        raise UserError(f"--config: {str(config)!a}: {reason}; it can't travel with the code")
+    content, place = config.read_bytes(), configs / config.name
+    if place.exists() and place.read_bytes() != content:
+        raise UserError(
+            f"--config: {str(config)!a}: configs/{config.name} is another file already; "
+            "rename yours"
+        )
+    place.write_bytes(content)
+
+
+def _sdist(source: Path, out: Path) -> Path:
+    command = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", out, source]
+    # In a folder of its own: `python -m` looks for `build` where it is run.
+    done = subprocess.run(command, cwd=source.parent, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2]
+        raise UserError(
+            f"the source distribution can't be built ({last}); `pip install -e .[deploy]` "
+            "brings what it takes, and `python -m build --sdist` says more"
+        )
+    (path,) = out.glob("longhaul-*.tar.gz")
+    return path

@@ -1,0 +1,258 @@
+"""Runs a job on Cloud TPU, as a queued resource. See `deploy.job` for the interface.
+
+    options = Options(zone="us-west4-a", spot=True)
+    message = request(job, options)
+    remote = connect(options)
+    remote.submit(job, message)
+
+The machine starts with deploy/tpu_startup.sh, which deletes it when the job is over. So the end of
+a job is no state of the service: its exit code lies in the workdir, as logs/NAME.exit.
+
+One machine of a TPU v5e, with one, four or eight chips; not run on hardware. Larger slices have
+several machines, which TensorFlow drives from one of them through a server that this image lacks.
+"""
+
+import ast
+import dataclasses
+import json
+import re
+import shlex
+from pathlib import Path
+
+from google.cloud import tpu_v2
+from google.cloud.tpu_v2.services.tpu.transports import TpuGrpcTransport
+from grpc import Channel
+
+from deploy import rpc
+from deploy.checks import between, matching
+from deploy.job import Job
+from deploy.tpu_vm_remote import WORKDIR, TpuVm
+from storage.errors import UserError
+
+NEEDS = ("zone",)
+_STARTUP = Path(__file__).with_name("tpu_startup.sh")
+_SETUP = Path(__file__).parents[1] / "setup.py"
+# Ships the folder `tensorflow` itself, for TPUs; its last version on PyPI.
+_TENSORFLOW = "tensorflow-tpu==2.20.*"
+_BUILD = "setuptools>=68"  # what the bootstrap installs longhaul with
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+_LONGEST_METADATA = 256 << 10  # bytes of one value, by the metadata server
+
+_ZONE = r"[a-z]{2,20}-[a-z]{2,20}[0-9]{1,2}-[a-z]"
+_NETWORK = r"[a-z][a-z0-9-]{0,62}|projects/[a-z0-9.:-]{1,100}/global/networks/[a-z][a-z0-9-]{0,62}"
+_ACCOUNT = r"[a-z0-9-]{1,63}@[a-z0-9.-]{1,200}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The flags of this target; UserError names the first that is not accepted."""
+
+    zone: str
+    project: str = ""  # see deploy.rpc.project
+    accelerator_type: str = "v5litepod-4"
+    runtime_version: str = "v2-alpha-tpuv5-lite"
+    spot: bool = False
+    network: str = ""  # '' is the project's default
+    service_account: str = ""  # '' is the project's default
+    max_run_hours: int = 24  # from a machine's first boot
+
+    def __post_init__(self):
+        matching("zone", self.zone, _ZONE, "a zone with TPUs, such as us-west4-a")
+        # Which is how a frozen one is completed.
+        object.__setattr__(self, "project", rpc.project(self.project))
+        matching(
+            "accelerator_type", self.accelerator_type, r"v5litepod-[148]",
+            "v5litepod-1, -4 or -8, which are one machine; larger slices are not supported",
+        )  # fmt: skip
+        matching(
+            "runtime_version", self.runtime_version, r"[a-z0-9](?:[a-z0-9.-]{0,60}[a-z0-9])?",
+            "an image for the TPU, such as v2-alpha-tpuv5-lite",
+        )  # fmt: skip
+        matching(
+            "network", self.network, f"(?:{_NETWORK})?",
+            "a network's name, or projects/PROJECT/global/networks/NAME",
+        )  # fmt: skip
+        matching(
+            "service_account", self.service_account, f"(?:{_ACCOUNT})?",
+            "an address such as NAME@PROJECT.iam.gserviceaccount.com",
+        )  # fmt: skip
+        between("max_run_hours", self.max_run_hours, 1, 24 * 365, "hours")
+
+
+def request(job: Job, options: Options) -> tpu_v2.CreateQueuedResourceRequest:
+    """What makes the queued resource; UserError when the job doesn't fit a TPU."""
+    _check_fits(job)
+    script = startup_script(job, options)
+    if len(script.encode()) > _LONGEST_METADATA:
+        raise UserError(
+            f"--config: the job's arguments make a start-up script of {len(script.encode()):,} "
+            f"bytes, accepted are {_LONGEST_METADATA:,}; give fewer or shorter ones"
+        )
+    parent = _parent(options)
+    node = tpu_v2.Node(
+        accelerator_type=options.accelerator_type,
+        runtime_version=options.runtime_version,
+        # It installs from PyPI, so it needs an address of its own.
+        network_config=tpu_v2.NetworkConfig(network=options.network, enable_external_ips=True),
+        labels=_labels(job),
+        metadata={"startup-script": script, WORKDIR: job.workdir},
+    )
+    if options.service_account:
+        node.service_account = tpu_v2.ServiceAccount(email=options.service_account, scope=[_SCOPE])
+    spec = tpu_v2.QueuedResource.Tpu.NodeSpec(parent=parent, node_id=job.name, node=node)
+    resource = tpu_v2.QueuedResource(tpu=tpu_v2.QueuedResource.Tpu(node_spec=[spec]))
+    if options.spot:
+        resource.spot = tpu_v2.QueuedResource.Spot()
+    _check_oneofs(resource, options)
+    return tpu_v2.CreateQueuedResourceRequest(
+        parent=parent, queued_resource_id=job.name, queued_resource=resource
+    )
+
+
+def startup_script(job: Job, options: Options) -> str:
+    """deploy/tpu_startup.sh with the job's values above it, each quoted as a whole."""
+    values = {
+        "NAME": job.name,
+        "PROJECT": options.project,
+        "ZONE": options.zone,
+        "WORKDIR": job.workdir,
+        "ARCHIVE": job.archive_url,
+        "DIGEST": job.digest,
+        "MAX_SECONDS": str(options.max_run_hours * 3600),
+        "BOOTSTRAP": job.command[2],
+    }
+    lists = {"REQUIREMENTS": _requirements(), "ARGUMENTS": job.arguments}
+    header = [
+        "#!/bin/bash",
+        "# Quoted, since nothing of it is meant for the shell.",
+        "# shellcheck disable=SC1003,SC2016",
+        *(f"readonly {name}={shlex.quote(value)}" for name, value in values.items()),
+        *(f"readonly {name}=({shlex.join(items)})" for name, items in lists.items()),
+    ]
+    return "\n".join([*header, _STARTUP.read_text(encoding="utf-8")])
+
+
+def render(request: tpu_v2.CreateQueuedResourceRequest) -> str:
+    """The request as JSON, in the form of the service's REST interface."""
+    content = type(request).to_dict(
+        request, preserving_proto_field_name=False, always_print_fields_with_no_presence=False
+    )
+    return json.dumps(content, indent=2, sort_keys=True)
+
+
+def equivalent(job: Job, options: Options) -> str:
+    """The command of gcloud that makes the same, given the start-up script as a file."""
+    labels = ",".join(f"{key}={value}" for key, value in _labels(job).items())
+    optional = {
+        "--network": options.network,
+        "--service-account": options.service_account,
+        "--scopes": options.service_account and _SCOPE,
+    }
+    return shlex.join(
+        [
+            *("gcloud", "compute", "tpus", "queued-resources", "create", job.name),
+            f"--node-id={job.name}",
+            f"--project={options.project}",
+            f"--zone={options.zone}",
+            f"--accelerator-type={options.accelerator_type}",
+            f"--runtime-version={options.runtime_version}",
+            *(f"{flag}={value}" for flag, value in optional.items() if value),
+            *(["--spot"] if options.spot else []),
+            f"--labels={labels}",
+            f"--metadata={WORKDIR}={job.workdir}",
+            f"--metadata-from-file=startup-script={job.name}-startup.sh",
+        ]
+    )
+
+
+def prerequisites(job: Job, options: Options) -> list[str]:
+    """What has to be there before, each with the command that makes it."""
+    project, bucket = options.project, "/".join(job.workdir.split("/")[:3])
+    kind = "preemptible" if options.spot else "on-demand"
+    account = options.service_account or "the project's default service account"
+    lines = [
+        f"the TPU API: gcloud services enable tpu.googleapis.com --project={project}",
+        f"quota for {kind} TPU v5e cores in {options.zone}: ask for it on the console's page "
+        f"IAM & Admin > Quotas",
+        f"the bucket: gcloud storage buckets create {bucket} --project={project} "
+        f"--location={options.zone.rpartition('-')[0]}",
+        f"{account} with roles/tpu.admin (it deletes its machine) and roles/storage.objectUser: "
+        f"gcloud projects add-iam-policy-binding {project} --member=serviceAccount:ACCOUNT "
+        "--role=ROLE",
+    ]
+    source = job.config.data.source
+    if source.startswith("shards:"):
+        target = shlex.quote(source.removeprefix("shards:"))
+        lines.append(
+            f"the prepared shards {target}: python -m trainer --mode=prepare --config=CONFIG "
+            f"--config.data.source=SOURCE --workdir={target}"
+        )
+    return lines
+
+
+def connect(
+    options: Options,
+    workdir: str | None = None,
+    channel: Channel | None = None,
+    patience: float = 120.0,
+) -> TpuVm:
+    """The service; UserError without credentials.
+
+    The workdir is that of the jobs; it is needed once a job's machine is gone, unless this process
+    has seen the machine before. A channel leads elsewhere than to Google.
+    """
+    if channel:
+        client = tpu_v2.TpuClient(transport=TpuGrpcTransport(channel=channel))
+    else:
+        client = tpu_v2.TpuClient(credentials=rpc.credentials())
+    return TpuVm(client, _parent(options), workdir, patience)
+
+
+def _check_fits(job: Job) -> None:
+    strategy = job.config.strategy
+    if strategy.name not in ("auto", "tpu"):
+        raise UserError(
+            f"config.strategy.name: got {strategy.name!r}, but --target=tpu_vm is a TPU; accepted "
+            "is 'tpu' or 'auto'"
+        )
+    if strategy.tpu != "local":
+        raise UserError(
+            f"config.strategy.tpu: got {strategy.tpu!r}, but the job runs beside its TPU; accepted "
+            "is 'local'"
+        )
+
+
+def _check_oneofs(resource: tpu_v2.QueuedResource, options: Options) -> None:
+    """A oneof silently takes the last value that it was given. No tier is what is on demand."""
+    message = tpu_v2.QueuedResource.pb(resource)
+    found = [message.WhichOneof(name) for name in ("resource", "tier")]
+    found += [spec.WhichOneof("name_strategy") for spec in message.tpu.node_spec]
+    wanted = ["tpu", "spot" if options.spot else None, "node_id"]
+    if found != wanted:
+        raise ValueError(f"queued resource: got {found}, expected {wanted}")
+
+
+def _labels(job: Job) -> dict[str, str]:
+    return {"app": "longhaul", "digest": job.digest[:16]}
+
+
+def _parent(options: Options) -> str:
+    return f"projects/{options.project}/locations/{options.zone}"
+
+
+def _requirements() -> list[str]:
+    """What longhaul needs beside itself, with the TPU's TensorFlow in place of the usual one.
+
+    Raises UserError when this is no source tree.
+    """
+    try:
+        tree = ast.parse(_SETUP.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{_SETUP}: not there; submit from longhaul's source tree") from error
+    (listed,) = (
+        ast.literal_eval(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg == "install_requires"
+    )
+    others = [item for item in listed if re.match(r"[\w-]+", item)[0] != "tensorflow"]
+    return [_TENSORFLOW, *others, _BUILD]

@@ -1,0 +1,198 @@
+"""Values that mean harm, through every flag of every target: refused in one line, or intact."""
+
+import dataclasses
+import importlib
+import json
+import shlex
+import subprocess
+
+import pytest
+import yaml
+
+from configs import sample
+from deploy import submission
+from deploy.job import Job
+from storage.errors import UserError
+
+# {} is a file that must not come to be.
+COMMANDS = ("touch {}", "$(touch {})", "`touch {}`", "${{IFS}}touch${{IFS}}{}")
+WRAPS = (
+    *("{}", ";{}", "a;{};", "a && {}", "a | {}", "a & {}", "a\n{}\n", "'{}'", "';{};'", '";{};"'),
+    *("a' '{}", "\\';{}#"),
+)
+OTHERS = (
+    *(
+        "",
+        " ",
+        "a b",
+        "-x",
+        "--help",
+        "a\0b",
+        "a\r\nb: c",
+        "\x1b[31mred",
+        "\u202eabc",
+        "zoné",
+        "\uff55\uff53",
+    ),
+    *(
+        "../../etc/passwd",
+        "/etc/passwd",
+        "gs://",
+        "gs:///x",
+        "a" * 5_000,
+        "%s%n",
+        "{{7*7}}",
+        "$HOME",
+    ),
+    *(
+        "${HOME}",
+        "$(HOME)",
+        "!!",
+        "~root",
+        "*",
+        "?",
+        "a,b=c",
+        "null",
+        "[]",
+        '{"a": 1}',
+        "- a",
+        "a: b",
+    ),
+    *("&anchor", "!!python/object:os.system", "a\u2028b", "1e999", "true"),
+)
+FLAGS_NEEDED = {"vertex": {"region": "us-central1"}, "tpu_vm": {"zone": "us-west4-a"}, "gke": {}}
+
+
+@pytest.fixture
+def marker(tmp_path):
+    return tmp_path / "executed"
+
+
+@pytest.fixture(autouse=True)
+def project(monkeypatch):
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "some-project")
+
+
+def hostile(marker):
+    made = [wrap.format(command.format(marker)) for wrap in WRAPS for command in COMMANDS]
+    return [*made, *OTHERS]
+
+
+def text_flags():
+    for target in submission.TARGETS:
+        module = importlib.import_module(f"deploy.{target}")
+        for field in dataclasses.fields(module.Options):
+            if field.type in (str, "str"):
+                yield target, field.name
+
+
+def make_job(**changes):
+    fields = {
+        "name": "imdb",
+        "arguments": ("--config=configs/sample.py", "--workdir=gs://bucket/runs/a"),
+        "workdir": "gs://bucket/runs/a",
+        "archive_url": "gs://bucket/longhaul/longhaul-0.1.0-abc.tar.gz",
+        "digest": "0" * 64,
+        "config": sample.get_config(),
+    }
+    return Job(**{**fields, **changes})
+
+
+def run_by_hand(command, marker, tmp_path):
+    """The arguments that a shell gives to the program of a command that a user would paste."""
+    stub = tmp_path / "bin"
+    stub.mkdir(exist_ok=True)
+    for name in ("gcloud", "kubectl", "python"):
+        script = stub / name
+        script.write_text('#!/bin/sh\nprintf "%s\\0" "$@"\n')
+        script.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env={"PATH": f"{stub}:/usr/bin:/bin"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert not marker.exists()
+    return done.stdout.split("\0")
+
+
+def test_there_are_fifty_and_more(marker):
+    assert len(set(hostile(marker))) >= 50
+
+
+@pytest.mark.parametrize(("target", "flag"), text_flags())
+def test_flag_of_a_target_is_refused_or_carried_intact(target, flag, marker):
+    for value in hostile(marker):
+        given = {**FLAGS_NEEDED[target], flag: value}
+        try:
+            module = importlib.import_module(f"deploy.{target}")
+            options = submission.make_options(target, given)
+            rendered = module.render(module.request(make_job(), options))
+        except UserError as error:
+            assert str(error).isprintable()
+            assert len(str(error)) < 1000
+        else:
+            # Accepted is at most '' for none, or what holds nothing that a shell would read.
+            assert value == "" or shlex.quote(value) == value
+            assert rendered.isascii()
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("field", ["name", "workdir"])
+def test_name_and_workdir_are_refused_in_one_line(field, marker):
+    for value in hostile(marker):
+        if value in ("null", "true") and field == "name":  # as good a name as any
+            continue
+        with pytest.raises(UserError, match=rf"^--{field}: got ") as raised:
+            make_job(**{field: value})
+        assert str(raised.value).isprintable()
+
+
+def arguments_of_vertex(rendered):
+    pool = json.loads(rendered)["customJob"]["jobSpec"]["workerPoolSpecs"][0]
+    return pool["containerSpec"]["args"]
+
+
+def arguments_of_gke(rendered):
+    job = yaml.safe_load(rendered)["spec"]["replicatedJobs"][0]["template"]["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    return [argument.replace("$$", "$") for argument in container["command"]]  # as Kubernetes does
+
+
+def arguments_of_tpu_vm(rendered):
+    (spec,) = json.loads(rendered)["queuedResource"]["tpu"]["nodeSpec"]
+    header, _, _ = spec["node"]["metadata"]["startup-script"].partition("# What a TPU VM runs")
+    show = 'printf "%s\\0" "${ARGUMENTS[@]}"'
+    done = subprocess.run(["bash", "-c", header + show], capture_output=True, text=True, check=True)
+    return done.stdout.split("\0")
+
+
+ARGUMENTS = {"vertex": arguments_of_vertex, "gke": arguments_of_gke, "tpu_vm": arguments_of_tpu_vm}
+
+
+@pytest.mark.parametrize("target", submission.TARGETS)
+def test_trainer_flag_is_refused_or_arrives_intact(target, marker):
+    module = importlib.import_module(f"deploy.{target}")
+    options = submission.make_options(target, FLAGS_NEEDED[target])
+    intact = 0
+    for value in hostile(marker):
+        argument = f"--config.data.dir={value}"
+        try:
+            job = make_job(arguments=("--config=configs/sample.py", argument))
+        except UserError as error:
+            assert str(error).isprintable()
+            continue
+        assert argument in ARGUMENTS[target](module.render(module.request(job, options)))
+        intact += 1
+    assert intact > 50
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("target", submission.TARGETS)
+def test_command_to_paste_executes_nothing_but_itself(target, marker, tmp_path):
+    module = importlib.import_module(f"deploy.{target}")
+    options = submission.make_options(target, FLAGS_NEEDED[target])
+    values = [value for value in hostile(marker) if value.isprintable() and len(value) < 1000]
+    for value in values[::7]:
+        job = make_job(arguments=("--config=configs/sample.py", f"--config.data.dir={value}"))
+        run_by_hand(module.equivalent(job, options), marker, tmp_path)
+    for line in submission.commands(target, options, make_job()):
+        run_by_hand(line, marker, tmp_path)
