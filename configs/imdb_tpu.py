@@ -7,7 +7,9 @@ What the TPU's compiler makes of its step, without a TPU:
 
     python -m trainer.tpu_check --config=configs/imdb_tpu.py --topology=v5e:2x2
 
-docs/tpu.md shows why its batches and widths are what they are.
+docs/tpu.md shows why its batches and widths are what they are. The same in float32 on two CPU cores
+(--config.strategy.name=default --config.model.precision=float32) has a validation accuracy of 0.889
+and a test accuracy of 0.880.
 """
 
 import ml_collections
