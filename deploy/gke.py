@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from deploy import gke_restarts
+from deploy import fits, gke_restarts
+from deploy import prerequisites as common
 from deploy.checks import between, matching, refused
 from deploy.job import Job
 from storage.errors import UserError
@@ -87,7 +88,11 @@ class Options:
 
 def request(job: Job, options: Options) -> dict[str, Any]:
     """The JobSet; UserError when the config's strategy does not fit it, or no project is known."""
-    _fits(job, options)
+    if options.tpu_topology:
+        fits.strategy(job, ("auto", "tpu"), f"--tpu_topology={options.tpu_topology}")
+        fits.replicas(job, _chips(options))
+    else:
+        fits.on_gpus(job, options.workers, options.accelerators)
     labels = {"app.kubernetes.io/name": "longhaul", "longhaul/digest": job.digest[:16]}
     pods = {
         "completionMode": "Indexed",
@@ -131,7 +136,7 @@ def prerequisites(job: Job, options: Options) -> list[str]:
         _cluster(options),
         "JobSet v0.10.0 or later in it: kubectl apply --server-side -f https://github.com/"
         "kubernetes-sigs/jobset/releases/download/VERSION/manifests.yaml",
-        _image_made(options),
+        *_image_made(options),
         _bucket_opened(job, options),
     ]
     if options.queue:
@@ -140,12 +145,7 @@ def prerequisites(job: Job, options: Options) -> list[str]:
             "Kueue: kubectl apply --server-side -f https://github.com/kubernetes-sigs/kueue/"
             f"releases/download/VERSION/manifests.yaml; and in it the queue: {queue}"
         )
-    kind, _, shards = job.config.data.source.partition(":")
-    if kind == "shards":
-        own = ("--config.data.source=", "-config.data.source=", "--workdir=")
-        arguments = [argument for argument in job.arguments if not argument.startswith(own)]
-        prepare = ["--mode=prepare", *arguments, f"--workdir={shards}"]
-        needed.append(f"prepared shards: {shlex.join(['python', '-m', 'trainer', *prepare])}")
+    needed += common.reviews(job)
     return needed
 
 
@@ -161,21 +161,6 @@ def manage(verb: str, job_name: str, options: Options) -> str:
         "cancel": ["delete", job_set],
     }
     return shlex.join(["kubectl", *commands[verb], _namespace(options)])
-
-
-def _fits(job: Job, options: Options) -> None:
-    """UserError when the strategy is none that such pods can run."""
-    if options.tpu_topology:
-        accepted, why = ("auto", "tpu"), f"--tpu_topology={options.tpu_topology}"
-    elif options.workers > 1:
-        accepted, why = ("auto", "multi_worker"), f"--workers={options.workers}"
-    else:
-        accepted, why = ("auto", "default", "one_device", "mirrored"), "one pod without a TPU"
-    if job.config.strategy.name not in accepted:
-        raise UserError(
-            f"config.strategy.name: got {job.config.strategy.name!r} with {why}, accepted is "
-            f"{' or '.join(map(repr, accepted))}"
-        )
 
 
 def _pod(job: Job, options: Options) -> dict:
@@ -221,7 +206,7 @@ def _devices(options: Options) -> tuple[dict[str, int], dict[str, str]]:
             "cloud.google.com/gke-tpu-accelerator": options.tpu_accelerator,
             "cloud.google.com/gke-tpu-topology": options.tpu_topology,
         }
-        return {"google.com/tpu": math.prod(map(int, options.tpu_topology.split("x")))}, labels
+        return {"google.com/tpu": _chips(options)}, labels
     if options.accelerator:
         labels = {"cloud.google.com/gke-accelerator": options.accelerator}
         return {"nvidia.com/gpu": options.accelerators}, labels
@@ -253,14 +238,17 @@ def _cluster(options: Options) -> str:
     return f"a cluster with such nodes, and kubectl set to it: {shlex.join(get)}"
 
 
-def _image_made(options: Options) -> str:
-    image = shlex.quote(_image(options))
-    if options.tpu_topology:
-        return (
-            f"the image: docker build --tag={image} - < DOCKERFILE && docker push {image}, with "
-            "tensorflow-tpu==2.20.* in DOCKERFILE and the rest from deploy/Dockerfile"
-        )
-    return f"the image: docker build --tag={image} - < deploy/Dockerfile && docker push {image}"
+def _image_made(options: Options) -> list[str]:
+    if not options.tpu_topology:
+        return common.image(_image(options))
+    return [
+        f"{line}, with tensorflow-tpu==2.20.* in it in place of tensorflow"
+        for line in common.image(_image(options))[-1:]
+    ]
+
+
+def _chips(options: Options) -> int:
+    return math.prod(map(int, options.tpu_topology.split("x")))
 
 
 def _bucket_opened(job: Job, options: Options) -> str:

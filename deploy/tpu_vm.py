@@ -23,7 +23,8 @@ from google.cloud import tpu_v2
 from google.cloud.tpu_v2.services.tpu.transports import TpuGrpcTransport
 from grpc import Channel
 
-from deploy import rpc
+from deploy import fits, rpc
+from deploy import prerequisites as common
 from deploy.checks import between, matching
 from deploy.job import Job
 from deploy.tpu_vm_remote import WORKDIR, TpuVm
@@ -81,7 +82,7 @@ class Options:
 
 def request(job: Job, options: Options) -> tpu_v2.CreateQueuedResourceRequest:
     """What makes the queued resource; UserError when the job doesn't fit a TPU."""
-    _check_fits(job)
+    _check_fits(job, options)
     script = startup_script(job, options)
     if len(script.encode()) > _LONGEST_METADATA:
         raise UserError(
@@ -167,27 +168,18 @@ def equivalent(job: Job, options: Options) -> str:
 
 def prerequisites(job: Job, options: Options) -> list[str]:
     """What has to be there before, each with the command that makes it."""
-    project, bucket = options.project, "/".join(job.workdir.split("/")[:3])
     kind = "preemptible" if options.spot else "on-demand"
     account = options.service_account or "the project's default service account"
-    lines = [
-        f"the TPU API: gcloud services enable tpu.googleapis.com --project={project}",
+    return [
+        f"the TPU API: gcloud services enable tpu.googleapis.com --project={options.project}",
         f"quota for {kind} TPU v5e cores in {options.zone}: ask for it on the console's page "
-        f"IAM & Admin > Quotas",
-        f"the bucket: gcloud storage buckets create {bucket} --project={project} "
-        f"--location={options.zone.rpartition('-')[0]}",
+        "IAM & Admin > Quotas",
+        common.bucket(job, options.project, options.zone.rpartition("-")[0]),
         f"{account} with roles/tpu.admin (it deletes its machine) and roles/storage.objectUser: "
-        f"gcloud projects add-iam-policy-binding {project} --member=serviceAccount:ACCOUNT "
-        "--role=ROLE",
+        f"gcloud projects add-iam-policy-binding {options.project} "
+        "--member=serviceAccount:ACCOUNT --role=ROLE",
+        *common.reviews(job),
     ]
-    source = job.config.data.source
-    if source.startswith("shards:"):
-        target = shlex.quote(source.removeprefix("shards:"))
-        lines.append(
-            f"the prepared shards {target}: python -m trainer --mode=prepare --config=CONFIG "
-            f"--config.data.source=SOURCE --workdir={target}"
-        )
-    return lines
 
 
 def connect(
@@ -208,17 +200,13 @@ def connect(
     return TpuVm(client, _parent(options), workdir, patience)
 
 
-def _check_fits(job: Job) -> None:
-    strategy = job.config.strategy
-    if strategy.name not in ("auto", "tpu"):
+def _check_fits(job: Job, options: Options) -> None:
+    fits.strategy(job, ("auto", "tpu"), "--target=tpu_vm")
+    fits.replicas(job, int(options.accelerator_type.rpartition("-")[2]))
+    if job.config.strategy.tpu != "local":
         raise UserError(
-            f"config.strategy.name: got {strategy.name!r}, but --target=tpu_vm is a TPU; accepted "
-            "is 'tpu' or 'auto'"
-        )
-    if strategy.tpu != "local":
-        raise UserError(
-            f"config.strategy.tpu: got {strategy.tpu!r}, but the job runs beside its TPU; accepted "
-            "is 'local'"
+            f"config.strategy.tpu: got {job.config.strategy.tpu!r}, but the job runs beside its "
+            "TPU; accepted is 'local'"
         )
 
 

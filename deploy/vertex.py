@@ -20,7 +20,8 @@ from google.cloud.aiplatform_v1.services.job_service.transports import JobServic
 from google.protobuf import json_format
 from grpc import Channel
 
-from deploy import rpc
+from deploy import fits, rpc
+from deploy import prerequisites as common
 from deploy.checks import between, matching, refused
 from deploy.job import Job
 from deploy.vertex_remote import LOGGING, Vertex
@@ -134,7 +135,7 @@ class Options:
 
 def request(job: Job, options: Options) -> vertex.CreateCustomJobRequest:
     """The job as the service takes it; UserError when the config doesn't fit the machines."""
-    _check_config(job, options)
+    fits.on_gpus(job, options.workers, options.accelerators)
     workers = [_workers(job, options, 1)]
     if options.workers > 1:
         workers.append(_workers(job, options, options.workers - 1))
@@ -175,22 +176,14 @@ def equivalent(job: Job, options: Options) -> str:
 
 def prerequisites(job: Job, options: Options) -> list[str]:
     """What has to be there before, each with the command that makes it."""
-    registry, *path = options.image.split("/")[:3]
-    bucket = "/".join(job.workdir.split("/")[:3])
-    project, place = f"--project={options.project}", f"--location={options.region}"
     services = ["aiplatform.googleapis.com", "artifactregistry.googleapis.com"]
-    steps = {
-        "the services": ["gcloud", "services", "enable", *services, project],
-        f"the bucket {bucket}": ["gcloud", "storage", "buckets", "create", bucket, project, place],
-    }
-    if registry.endswith("-docker.pkg.dev") and len(path) == 2:
-        place = f"--location={registry.removesuffix('-docker.pkg.dev')}"
-        create = ["gcloud", "artifacts", "repositories", "create", path[1], f"--project={path[0]}"]
-        steps[f"the repository {path[1]}"] = [*create, place, "--repository-format=docker"]
-    build = shlex.join(["docker", "build", f"--tag={options.image}", "-"])
-    if job.config.data.source.startswith("shards:"):
-        steps["the reviews in shards"] = _prepare(job)
-    return [f"{what}: {shlex.join(command)}" for what, command in steps.items()]
+    enable = ["gcloud", "services", "enable", *services, f"--project={options.project}"]
+    return [
+        f"the services: {shlex.join(enable)}",
+        common.bucket(job, options.project, options.region),
+        *common.image(options.image),
+        *common.reviews(job),
+    ]
 
 
 def connect(
@@ -224,33 +217,6 @@ def check_tasks(spec: vertex.CustomJobSpec) -> None:
         task = type(pool).pb(pool).WhichOneof("task")
         if task != "container_spec":
             raise ValueError(f"worker_pool_specs[{index}]: task is {task}, wanted container_spec")
-
-
-def _check_config(job: Job, options: Options) -> None:
-    """What the trainer would refuse on these machines, and the service would start it for."""
-    config = job.config
-    if options.workers > 1:
-        accepted = ("auto", "multi_worker")
-    elif options.accelerators > 1:
-        accepted = ("auto", "mirrored")
-    else:
-        accepted = ("auto", "default", "one_device", "mirrored")
-    if config.strategy.name not in accepted:
-        raise UserError(
-            f"--config.strategy.name: got {config.strategy.name!r}, but with --workers="
-            f"{options.workers} and --accelerators={options.accelerators} accepted is "
-            f"{' or '.join(map(repr, accepted))}"
-        )
-    replicas = options.workers * max(1, options.accelerators)
-    for field, size, unit in (
-        ("train.batch_size", config.train.batch_size, replicas * config.train.micro_batches),
-        ("evaluation.batch_size", config.evaluation.batch_size, replicas),
-    ):
-        if size % unit:
-            raise UserError(
-                f"--config.{field}: got {size}, but on {replicas} replicas accepted is a multiple "
-                f"of {unit}; change it, --workers or --accelerators"
-            )
 
 
 def _workers(job: Job, options: Options, count: int) -> vertex.WorkerPoolSpec:
@@ -292,12 +258,3 @@ def _rest(message) -> dict:
 
 def _parent(options: Options) -> str:
     return f"projects/{options.project}/locations/{options.region}"
-
-
-def _prepare(job: Job) -> list[str]:
-    """Of the reviews that configs/imdb.py reads; whoever has others names them."""
-    replaced = ("--workdir", "--config.data.source")
-    config = [a for a in job.arguments if a.partition("=")[0] not in replaced]
-    url = job.config.data.source.removeprefix("shards:")
-    command = ["python", "-m", "trainer", "--mode=prepare", *config]
-    return [*command, "--config.data.source=tfds:imdb_reviews", f"--workdir={url}"]
