@@ -120,7 +120,7 @@ def describe(plan: Plan) -> str:
 """
 
 
-def submit(plan: Plan, wait: bool) -> int:
+def submit(plan: Plan, wait: bool, pause: Callable[[float], None] = time.sleep) -> int:
     """Uploads, submits, and with `wait` stays until the job is over; the exit code."""
     job = plan.job
     if plan.target == "gke":  # kubectl does the rest
@@ -135,7 +135,7 @@ def submit(plan: Plan, wait: bool) -> int:
     if not wait:
         return 0
     recreate = getattr(remote, "recreate", None)
-    return watch(remote, job.name, recreate and (lambda: recreate(job, plan.request)))
+    return watch(remote, job.name, recreate and (lambda: recreate(job, plan.request)), pause)
 
 
 def follow(verb: str, target: str, options: Any, name: str, workdir: str | None) -> int:

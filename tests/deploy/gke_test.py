@@ -44,10 +44,11 @@ HOSTILE = (
 )
 
 
-def job(arguments=("--config=configs/imdb.py",), strategy="auto", source="tfds:imdb_reviews"):
+def job(arguments=("--config=configs/imdb.py",), strategy="auto", source="sample"):
     config = imdb.get_config()
     config.strategy.name = strategy
     config.data.source = source
+    config.train.batch_size = config.evaluation.batch_size = 48  # for 1, 3, 4 replicas
     workdir = "gs://bucket/runs/imdb"
     arguments = (*arguments, f"--workdir={workdir}")
     return Job("imdb-1", arguments, workdir, "gs://bucket/longhaul/a.tar.gz", "0f" * 32, config)

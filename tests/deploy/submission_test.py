@@ -148,10 +148,9 @@ def test_config_from_elsewhere_travels_along(tmp_path):
     assert plan.archive.digest != vertex_plan(tmp_path).archive.digest
 
 
-def test_job_is_followed_to_its_end(vertex_server, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(submission, "_SECONDS_BETWEEN_LOOKS", 0.0)
+def test_job_is_followed_to_its_end(vertex_server, tmp_path, capsys):
     plan = vertex_plan(tmp_path)
-    assert submission.submit(plan, wait=True) == 0
+    assert submission.submit(plan, wait=True, pause=lambda _: None) == 0
     output = capsys.readouterr()
     states = re.findall(r"JOB_STATE_(\w+)", output.out)
     assert states == ["QUEUED", "PENDING", "RUNNING", "SUCCEEDED"]
@@ -168,11 +167,12 @@ def test_same_name_twice_is_refused(vertex_server, tmp_path):
         submission.submit(vertex_plan(tmp_path), wait=False)
 
 
-def test_failed_job_is_exit_code_one(vertex_server, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(submission, "_SECONDS_BETWEEN_LOOKS", 0.0)
+def test_failed_job_is_exit_code_one(vertex_server, tmp_path, capsys):
     plan = vertex_plan(tmp_path)
     submission.submit(plan, wait=False)
-    vertex_server.fail(next(iter(vertex_server.jobs)), "the replica workerpool0-0 exited with code 1")
+    vertex_server.fail(
+        next(iter(vertex_server.jobs)), "the replica workerpool0-0 exited with code 1"
+    )
     given = ("vertex", plan.options, plan.job.name, None)
     assert [submission.follow(verb, *given) for verb in ("status", "wait")] == [1, 1]
     assert "JOB_STATE_FAILED the replica workerpool0-0 exited" in capsys.readouterr().out
@@ -183,7 +183,8 @@ def test_job_can_be_cancelled(vertex_server, tmp_path, capsys):
     submission.submit(plan, wait=False)
     given = ("vertex", plan.options, plan.job.name, None)
     assert submission.follow("cancel", *given) == 0
-    assert submission.follow("status", *given) == 1
+    remote = vertex.connect(plan.options)
+    assert submission.watch(remote, plan.job.name, pause=lambda _: None) == 1
     assert JobState.JOB_STATE_CANCELLED.name in capsys.readouterr().out
 
 
@@ -199,9 +200,7 @@ def test_interrupt_leaves_the_job_running(vertex_server, tmp_path, capsys):
     assert not vertex_server.requests("CancelCustomJob")
 
 
-def test_suspended_machine_is_made_anew_while_it_is_waited_for(
-    tpu_server, tmp_path, capsys, monkeypatch
-):
+def test_suspended_machine_is_made_anew_while_it_is_waited_for(tpu_server, tmp_path, capsys):
     plan = tpu_plan(tmp_path)
     looks = iter(["PROVISIONING", "ACTIVE", "SUSPENDED", None, "ACTIVE", "FAILED"])
 
@@ -209,8 +208,7 @@ def test_suspended_machine_is_made_anew_while_it_is_waited_for(
         if state := next(looks):
             tpu_server.move("imdb", state)
 
-    monkeypatch.setattr(submission.time, "sleep", move)
-    assert submission.submit(plan, wait=True) == 1
+    assert submission.submit(plan, wait=True, pause=move) == 1
     output = capsys.readouterr().out
     assert re.findall(r"imdb: ([A-Z_]+)", output) == [
         *("WAITING_FOR_RESOURCES", "PROVISIONING", "ACTIVE", "SUSPENDED"),
@@ -218,6 +216,14 @@ def test_suspended_machine_is_made_anew_while_it_is_waited_for(
     ]
     assert "imdb: taken away, making it anew" in output
     assert tpu_server.methods().count("CreateQueuedResource") == 2
+
+
+def test_waiting_alone_ends_when_the_machine_never_comes_back(tpu_server, tmp_path, capsys):
+    plan = tpu_plan(tmp_path)
+    submission.submit(plan, wait=False)
+    tpu_server.move("imdb", "SUSPENDED")
+    assert submission.follow("wait", "tpu_vm", plan.options, "imdb", plan.job.workdir) == 75
+    assert "imdb never comes back; submit it again with --wait" in capsys.readouterr().err
 
 
 def test_manifest_for_kubectl_is_all_that_is_on_standard_output(tmp_path, capsys):

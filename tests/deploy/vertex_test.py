@@ -201,13 +201,13 @@ def test_strategy_that_does_not_fit_the_machines_is_refused(changes, strategy, a
     job = make_job()
     job.config.strategy.name = strategy
     line = refusal(vertex.request, job, make_options(**changes))
-    assert line.startswith(f"--config.strategy.name: got '{strategy}'")
+    assert line.startswith(f"config.strategy.name: got '{strategy}'")
     assert accepted in line
 
 
 def test_batch_that_the_replicas_do_not_divide_is_refused():
     line = refusal(vertex.request, make_job(), make_options(workers=5))
-    assert line.startswith("--config.train.batch_size: got 48, but on 5 replicas")
+    assert line.startswith("config.train.batch_size: got 48 on 5 replicas")
 
 
 def test_equivalent_command_hands_gcloud_the_same_job(tmp_path):
@@ -242,11 +242,14 @@ def test_prerequisites_name_the_commands_that_make_them():
     job.config.data.source = "shards:gs://bucket/imdb"
     lines = vertex.prerequisites(job, make_options())
     image = "us-central1-docker.pkg.dev/some-project/longhaul/longhaul:tf2.21"
-    assert f"the image: docker build --tag={image} deploy" in lines
+    assert (
+        f"the image: docker build --tag={image} - < deploy/Dockerfile && docker push {image}"
+        in (lines)
+    )
     assert any("gcloud artifacts repositories create longhaul " in line for line in lines)
     assert lines[-1] == (
         "the reviews in shards: python -m trainer --mode=prepare --config=configs/imdb_gpu.py "
-        "--config.seed=3 --config.data.source=tfds:imdb_reviews --workdir=gs://bucket/imdb"
+        "--config.seed=3 --workdir=gs://bucket/imdb"
     )
 
 
