@@ -8,7 +8,8 @@ The shards are made once, on any machine:
 
     python -m trainer --mode=prepare --config=configs/imdb_gpu.py --workdir=gs://BUCKET/imdb
 
-Time, accuracy and how well it learns with so large a batch are not measured.
+Time is not measured; of the batch, epochs and learning rate configs/imdb_tpu.py says what accuracy
+they reach on a CPU.
 """
 
 import ml_collections
@@ -29,8 +30,7 @@ def get_config() -> ml_collections.ConfigDict:
     # Four times that of configs/imdb.py, and 32 reviews for each of eight GPUs.
     config.train.batch_size = 256
     config.train.epochs = 4
-    # Between those of configs/imdb.py and configs/imdb_tpu.py, as the batch is.
-    config.optimizer.learning_rate = 3e-3
+    config.optimizer.learning_rate = 4e-3
     config.optimizer.warmup_steps = 20
     config.optimizer.schedule = "cosine"
     return config
