@@ -31,7 +31,7 @@ from deploy.tpu_vm_remote import WORKDIR, TpuVm
 from storage.errors import UserError
 
 NEEDS = ("zone",)
-_STARTUP = Path(__file__).with_name("tpu_startup.sh")
+STARTUP = Path(__file__).with_name("tpu_startup.sh")
 _SETUP = Path(__file__).parents[1] / "setup.py"
 # Ships the folder `tensorflow` itself, for TPUs; its last version on PyPI.
 _TENSORFLOW = "tensorflow-tpu==2.20.*"
@@ -130,7 +130,7 @@ def startup_script(job: Job, options: Options) -> str:
         *(f"readonly {name}={shlex.quote(value)}" for name, value in values.items()),
         *(f"readonly {name}=({shlex.join(items)})" for name, items in lists.items()),
     ]
-    return "\n".join([*header, _STARTUP.read_text(encoding="utf-8")])
+    return "\n".join([*header, STARTUP.read_text(encoding="utf-8")])
 
 
 def render(request: tpu_v2.CreateQueuedResourceRequest) -> str:

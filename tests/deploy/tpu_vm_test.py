@@ -85,7 +85,9 @@ def rendered(name):
     (spec,) = content["queuedResource"]["tpu"]["nodeSpec"]
     script = spec["node"]["metadata"]["startup-script"]
     spec["node"]["metadata"]["startup-script"] = f"<{name}.sh>"
-    # The bootstrap has tests of its own.
+    # The bootstrap has tests of its own, and what follows the values is a file as it is.
+    body = tpu_vm.STARTUP.read_text(encoding="utf-8")
+    script = script.replace(body, f"<{tpu_vm.STARTUP.name}>\n")
     script = script.replace(shlex.quote(job.command[2]), shlex.quote(BOOTSTRAP))
     return json.dumps(content, indent=2, sort_keys=True) + "\n", script
 
