@@ -70,8 +70,8 @@ class Options:
     tpu_topology: str = ""  # when given, there are no GPUs
     spot: bool = False
     service_account: str = "default"
-    cpu: str = "4"  # of each pod, and so is the memory
-    memory: str = "16Gi"
+    cpu: str = "3"  # of each pod, and so is the memory: what g2-standard-4, with one L4, can give
+    memory: str = "12Gi"
     max_restarts: int = 10
     max_run_hours: int = 24  # of one start: every restart has as long again
 
@@ -183,8 +183,9 @@ def _pod(job: Job, options: Options) -> dict:
     pod = {
         "restartPolicy": "Never",  # gke_restarts sees to it
         "serviceAccountName": options.service_account,
-        # To save in, between SIGTERM and SIGKILL; a spot node gives no more than 25 seconds.
-        "terminationGracePeriodSeconds": 25 if options.spot else 60,
+        # To save in, between SIGTERM and SIGKILL; a spot node gives no more than 15 seconds
+        # (cloud.google.com/kubernetes-engine/docs/concepts/spot-vms).
+        "terminationGracePeriodSeconds": 15 if options.spot else 60,
         "nodeSelector": nodes,
         "containers": [container],
     }
@@ -241,9 +242,15 @@ def _cluster(options: Options) -> str:
 def _image_made(options: Options) -> list[str]:
     if not options.tpu_topology:
         return common.image(_image(options))
+    # The Dockerfile with the TPU's TensorFlow, and the TensorBoard that goes with it.
+    edit = ["sed", "-e", r"s/tensorflow\[and-cuda\]==[0-9.]*/tensorflow-tpu==2.20.0/"]
+    edit += ["-e", "s/tensorboard==[0-9.]*/tensorboard==2.20.0/", "deploy/Dockerfile"]
+    *repository, build = common.image(_image(options))
     return [
-        f"{line}, with tensorflow-tpu==2.20.* in it in place of tensorflow"
-        for line in common.image(_image(options))[-1:]
+        *repository,
+        build.replace("- < deploy/Dockerfile", "-").replace(
+            "docker build", f"{shlex.join(edit)} | docker build"
+        ),
     ]
 
 

@@ -15,6 +15,7 @@ A target is a module with
 """
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -46,17 +47,13 @@ class Job:
             "up to 40 small letters, digits and '-', a letter first and no '-' last",
         )  # fmt: skip
         matching(
-            "workdir", self.workdir, _URL, "gs://BUCKET/PATH of letters, digits and . _ = @ + -"
+            "workdir",
+            self.workdir,
+            _URL,
+            "gs://BUCKET/PATH: a bucket in small letters, and a path of letters, digits and "
+            ". _ = @ + -, whose parts begin with a letter or digit",
         )
-        for argument in self.arguments:
-            # They are handed over one by one and quoted where there is a shell; but what can't
-            # be typed or shown is a mistake.
-            if not argument.isprintable() or len(argument) > _LONGEST_ARGUMENT:
-                flag = ascii(argument.partition("=")[0][:60])
-                raise UserError(
-                    f"{flag}: its value is not printable or longer than {_LONGEST_ARGUMENT:,} "
-                    "characters; give it in one line"
-                )
+        check_arguments(self.arguments)
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -66,6 +63,20 @@ class Job:
         """
         text = _BOOTSTRAP.read_text(encoding="utf-8")
         return ("python3", "-c", text, self.archive_url, self.digest, *self.arguments)
+
+
+def check_arguments(arguments: Iterable[str]) -> None:
+    """Raises UserError on one that can't be typed or shown, which is a mistake.
+
+    All others are handed over one by one, and quoted where there is a shell.
+    """
+    for argument in arguments:
+        if not argument.isprintable() or len(argument) > _LONGEST_ARGUMENT:
+            flag = ascii(argument.partition("=")[0][:60])
+            raise UserError(
+                f"{flag}: its value is not printable or longer than {_LONGEST_ARGUMENT:,} "
+                "characters; give it in one line"
+            )
 
 
 class State(NamedTuple):

@@ -8,6 +8,7 @@ It is built from a copy of the packages and of what setup.py reads, committed or
 as it is, and nothing else can come along. Git isn't asked.
 """
 
+import ast
 import atexit
 import contextlib
 import fnmatch
@@ -16,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,19 +31,35 @@ _OURS = re.compile(rb"""\bname\s*=\s*["']longhaul["']""")
 _BUILD_FILES = ("setup.py", "pyproject.toml", "README.md")
 _NOT_PACKAGED = ("tests", "benchmarks")
 _CONFIG = r"[a-z_][a-z0-9_]*\.py"
+_CONFIG_IMPORTS = {"ml_collections", "configs", "numpy", *sys.stdlib_module_names}
 
 # Folders of tools, which hold certificates of their own and nothing that is packaged.
 _TOOLS = (".git", "__pycache__", "*_cache")
 _SECRET_NAMES = (
     *("*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keytab"),
     *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*"),
-    *("*.env", ".env.*", ".netrc", ".pypirc", ".git-credentials"),
+    *(
+        "*.env",
+        ".env.*",
+        ".envrc",
+        ".boto",
+        "token.json",
+        "secrets.*",
+        ".netrc",
+        ".pypirc",
+        ".git-credentials",
+    ),
     *("*credentials*.json", "service[-_]account*.json", "client_secret*.json"),
 )
 _SECRET_JSON = re.compile(
     rb'"(?:private_key|refresh_token)"\s*:|"type"\s*:\s*"service_account"', re.ASCII
 )
-_SECRET_TEXT = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----", re.ASCII)
+# Keys in PEM, and tokens by what their makers let them begin with.
+_SECRET_TEXT = re.compile(
+    rb"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bgh[pousr]_\w{36}|\bAKIA[0-9A-Z]{16}\b|"
+    rb"\bAIza[\w-]{35}|\bhf_[A-Za-z]{34}|\bya29\.[\w-]{20}",
+    re.ASCII,
+)
 _LOOKED_AT = 1 << 16  # bytes from a file's start; keys are short
 
 
@@ -76,6 +94,16 @@ def build(root: Path, extra_config: Path | None = None) -> Archive:
 def address(archive: Archive, url: str) -> str:
     """The URL that `upload` puts it at."""
     return f"{url.rstrip('/')}/{archive.name}"
+
+
+def files(archive: Archive) -> list[str]:
+    """The names in an archive, a line for each folder."""
+    folders: dict[str, list[str]] = {}
+    with tarfile.open(archive.path) as opened:
+        for name in sorted(member.name for member in opened.getmembers() if member.isfile()):
+            folder, _, file = name.partition("/")[2].rpartition("/")
+            folders.setdefault(folder or ".", []).append(file)
+    return [f"{folder}: {' '.join(names)}" for folder, names in folders.items()]
 
 
 def upload(archive: Archive, url: str, field: str = "--workdir") -> str:
@@ -134,7 +162,7 @@ def _secret(path: Path) -> str:
     except OSError as error:
         return f"can't be looked at ({error.strerror})"
     if _SECRET_TEXT.search(start):
-        return "holds a private key"
+        return "holds a key or token"
     if path.suffix.lower() == ".json" and _SECRET_JSON.search(start):
         return "holds a credential"
     return ""
@@ -166,6 +194,11 @@ def _add_config(config: Path, configs: Path) -> None:
         )
     if reason := _secret(config):
         raise UserError(f"--config: {str(config)!a}: {reason}; it can't travel with the code")
+    if strangers := _imports(config) - _CONFIG_IMPORTS:
+        raise UserError(
+            f"--config: {str(config)!a}: imports {sorted(strangers)[0]!a}, which doesn't travel "
+            "along; accepted are ml_collections, configs, numpy and what comes with Python"
+        )
     content, place = config.read_bytes(), configs / config.name
     if place.exists() and place.read_bytes() != content:
         raise UserError(
@@ -173,6 +206,17 @@ def _add_config(config: Path, configs: Path) -> None:
             "rename yours"
         )
     place.write_bytes(content)
+
+
+def _imports(config: Path) -> set[str]:
+    """The packages that a config imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(config.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0] if not node.level else ".")
+    return found
 
 
 def _sdist(source: Path, out: Path) -> Path:

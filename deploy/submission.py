@@ -22,7 +22,7 @@ import ml_collections
 
 from deploy import package
 from deploy.checks import refused
-from deploy.job import Job, Remote
+from deploy.job import Job, Remote, check_arguments
 from deploy.package import Archive
 from storage.errors import UserError
 
@@ -75,16 +75,18 @@ def prepare(
     Raises UserError for all that can be known to be wrong without asking the service.
     """
     module = importlib.import_module(f"deploy.{target}")
-    arguments, outside = _portable(arguments)
-    arguments = (*arguments, f"--workdir={workdir}")
+    workdir = workdir.rstrip("/")
     if not workdir.startswith("gs://"):
         raise refused("workdir", workdir, "gs://BUCKET/PATH, which the job's machines can reach")
-    _check_reachable(config.data)
+    _check_reachable(config)
+    arguments, outside = _portable(arguments)
+    arguments = (*arguments, f"--workdir={workdir}")
+    check_arguments(arguments)
     archive = package.build(_ROOT, outside)
     job = Job(
         name=name or _name(arguments),
         arguments=arguments,
-        workdir=workdir.rstrip("/"),
+        workdir=workdir,
         archive_url=package.address(archive, _packages(workdir)),
         digest=archive.digest,
         config=config,
@@ -98,6 +100,7 @@ def describe(plan: Plan) -> str:
     settings = dataclasses.asdict(plan.options)
     after = "\n".join(f"  {line}" for line in commands(plan.target, plan.options, job))
     there = "\n".join(f"  {line}" for line in module.prerequisites(job, plan.options))
+    files = "\n  ".join(package.files(plan.archive))
     shown = "\n".join(f"  --{flag}={value!r}" for flag, value in sorted(settings.items()))
     return f"""\
 # The request
@@ -108,6 +111,7 @@ def describe(plan: Plan) -> str:
 
 # Uploaded before, unless it is there
   {plan.archive.name} ({plan.archive.path.stat().st_size / 1e3:,.0f} kB) to {job.archive_url}
+  {files}
 
 # What has to be there
 {there}
@@ -187,14 +191,29 @@ def watch(
         return _STOPPED
 
 
-def _check_reachable(data: ml_collections.ConfigDict) -> None:
-    """UserError when the reviews are on this machine only; `data` is that part of a config."""
-    kind, _, place = data.source.partition(":")
+def _check_reachable(config: ml_collections.ConfigDict) -> None:
+    """UserError when the job would look for something that is on this machine only."""
+    source = config.data.source
+    kind, _, place = source.partition(":")
     if kind == "files" or (kind == "shards" and not place.startswith("gs://")):
         raise UserError(
-            f"config.data.source: got {data.source!r}, which the job's machines can't reach; "
+            f"config.data.source: got {source!r}, which the job's machines can't reach; "
             "accepted are 'shards:gs://BUCKET/PATH', made with `python -m trainer --mode=prepare "
             "--workdir=gs://BUCKET/PATH`, 'tfds:NAME' and 'sample'"
+        )
+    for field, place in (
+        ("data.dir", config.data.dir),
+        ("checkpoint.init_from", config.checkpoint.init_from),
+    ):
+        if place and not place.startswith("gs://"):
+            raise UserError(
+                f"config.{field}: got {place!r}, which the job's machines can't reach; accepted is "
+                "a gs:// URL, or ''"
+            )
+    if config.strategy.virtual_devices:
+        raise UserError(
+            f"config.strategy.virtual_devices: got {config.strategy.virtual_devices}, accepted is "
+            "0 but with --target=local"
         )
 
 
@@ -205,17 +224,20 @@ def _portable(arguments: Sequence[str]) -> tuple[tuple[str, ...], Path | None]:
         flag, _, value = argument.partition("=")
         path = Path(value)
         if flag.lstrip("-") == "config" and path.is_file():
-            if path.resolve().parent != _ROOT / "configs":
+            path = path.resolve()
+            if path.parent != _ROOT / "configs":
                 outside = path
             argument = f"--config=configs/{path.name}"
         portable.append(argument)
+    if sum(argument.startswith("--config=") for argument in portable) != 1:
+        raise UserError("--config: got more than one, accepted is one file")
     return tuple(portable), outside
 
 
 def _name(arguments: tuple[str, ...]) -> str:
     """The same for the same command, so that giving it twice is noticed."""
     digest = hashlib.sha256("\0".join(arguments).encode()).hexdigest()[:8]
-    (config,) = (a.partition("=")[2] for a in arguments if a.startswith("--config="))
+    config = next(a.partition("=")[2] for a in arguments if a.startswith("--config="))
     stem = re.sub(r"[^a-z0-9]+", "-", Path(config).stem.lower()).strip("-")
     return f"{stem[:30]}-{digest}" if stem[:1].isalpha() else f"job-{digest}"
 

@@ -65,6 +65,9 @@ def main(argv: list[str]) -> None:
         sys.exit(_run(argv[1:]))
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("Stopped; had it been submitted already, the same command says so.", file=sys.stderr)
+        sys.exit(local.STOPPED_FROM_OUTSIDE)
 
 
 def _run(words: list[str]) -> int:
@@ -78,6 +81,8 @@ def _run(words: list[str]) -> int:
     validate.check(config)
     options = submission.make_options(target, given)
     arguments = command_line.config_arguments(sys.argv[1:])
+    if _WAIT.value and target in ("local", "gke"):
+        raise UserError(f"--wait: got True, but --target={target} has nothing to wait for here")
     if target == "local":
         arguments.append(f"--workdir={workdir}")
         if _DRY_RUN.value:
@@ -93,6 +98,11 @@ def _run(words: list[str]) -> int:
 
 def _follow(words: list[str], given: dict) -> int:
     verb, *names = words
+    if _DRY_RUN.value or _WAIT.value or _NAME.value or _CONFIG.value is not None:
+        raise UserError(
+            f"{verb}: got --dry_run, --wait, --name or --config, which are for submitting; leave "
+            "them out"
+        )
     if verb not in submission.VERBS or len(names) != 1:
         raise UserError(
             f"{' '.join(words)!r}: accepted is {' or '.join(submission.VERBS)} and the name of one "

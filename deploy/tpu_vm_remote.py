@@ -57,6 +57,9 @@ class TpuVm:
             return self._ended(name)
         state = resource.state.state.name
         why = _line(resource.state.failed_data.error.message)
+        if state == "ACTIVE" and (code := self._exit_code(name)):
+            why = f"the job left with exit code {code}, its machine is still there: cancel it"
+            return State(state, over=True, succeeded=code == "0", detail=why)
         if state == "SUSPENDED":
             why = "taken away, for good; cancel it and submit it again, and the run resumes"
         return State(state, over=state == "FAILED", succeeded=False, detail=why)
@@ -160,21 +163,27 @@ class TpuVm:
 
     def _ended(self, name: str) -> State:
         """How a job ended whose resource is gone, by what it left in the workdir."""
-        store = self._store(name)
-        try:
-            code = store.read(_exit(name)).decode(errors="replace").strip()
-        except FileNotFoundError:
+        code = self._exit_code(name)
+        if not code:
+            store = self._store(name)
             if not store.exists(_log(name)):
                 raise UserError(
                     f"{name}: no such job in {self._parent}, and none has left a log in "
                     f"{store.url}; give the --name, --zone, --project and --workdir it was "
                     "submitted with"
-                ) from None
+                )
             return State("DELETED", True, False, "it left no exit code: cancelled, most likely")
         detail = f"exit code {code}"
         if code == _OUT_OF_TIME:
             detail = "its --max_run_hours were over"
         return State("DELETED", True, code == "0", detail)
+
+    def _exit_code(self, name: str) -> str:
+        """What the job's machine has written at its end, "" before."""
+        try:
+            return self._store(name).read(_exit(name)).decode(errors="replace").strip()
+        except FileNotFoundError:
+            return ""
 
     def _store(self, name: str) -> Store:
         if not self._workdir:

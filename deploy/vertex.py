@@ -171,7 +171,7 @@ def equivalent(job: Job, options: Options) -> str:
     labels = ",".join(f"{key}={value}" for key, value in sorted(custom_job.labels.items()))
     gcloud = ["gcloud", "ai", "custom-jobs", "create", f"--region={options.region}"]
     gcloud += [f"--project={options.project}", f"--display-name={job.name}", f"--labels={labels}"]
-    return f"{shlex.join(['printf', '%s', spec])} | {shlex.join([*gcloud, '--config=-'])}"
+    return f"{shlex.join(['printf', '%s', spec])} | {shlex.join([*gcloud, '--config=/dev/stdin'])}"
 
 
 def prerequisites(job: Job, options: Options) -> list[str]:

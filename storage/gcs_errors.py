@@ -19,7 +19,8 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from storage.errors import UserError
 
 # What it warns of before it gives up is said in our line.
-logging.getLogger("google.auth").setLevel(logging.ERROR)
+for _name in ("google.auth", "urllib3"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 _ANSWERS = (exceptions.PreconditionFailed, FileNotFoundError, FileExistsError)
 _OTHERS = (

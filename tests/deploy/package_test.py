@@ -153,7 +153,7 @@ def test_config_that_is_no_module_is_refused(tree, tmp_path, name):
 
 def test_config_with_a_key_in_it_is_refused(tree, tmp_path):
     config = write(tmp_path / "mine.py", f"KEY = '''-----BEGIN {'PRIVATE'} KEY-----'''")
-    assert "private key" in refusal(tree, config)
+    assert "holds a key or token" in refusal(tree, config)
 
 
 def test_other_folder_is_refused(tree, tmp_path):
@@ -248,3 +248,16 @@ def test_largest_layer_of_the_image_comes_first():
     installs = [line for line in dockerfile() if "pip install" in line]
     assert "tensorflow[and-cuda]" in installs[0]
     assert len(installs) > 1
+
+
+def test_config_that_needs_another_file_is_refused(tmp_path):
+    config = tmp_path / "mine.py"
+    config.write_text("import json\nfrom my_helper import size\n")
+    with pytest.raises(UserError, match=r"mine\.py': imports 'my_helper', which doesn't travel"):
+        package.build(REPOSITORY, config)
+
+
+def test_names_in_the_archive_are_listed_by_folder():
+    lines = package.files(package.build(REPOSITORY))
+    assert any(line.startswith("configs: __init__.py command_line.py ") for line in lines)
+    assert any(line.startswith("deploy: Dockerfile __init__.py ") for line in lines)

@@ -108,6 +108,11 @@ MISTAKES = {
     "--accelerators: got": ("--region=us-central1", "--accelerators=0"),
     "config.data.source: got 'files:reviews', which": (
         "--region=us-central1", "--config.data.source=files:reviews"),
+    "config.data.dir: got '/home/me', which": (
+        "--region=us-central1", "--config.data.dir=/home/me"),
+    "config.strategy.virtual_devices: got 2": (
+        "--region=us-central1", "--config.strategy.virtual_devices=2"),
+    "--config: got more than one": ("--region=us-central1", "--config=configs/imdb.py"),
 }  # fmt: skip
 
 
@@ -125,6 +130,13 @@ def test_other_words_are_refused(words):
     done = submit(*words, "--target=vertex", "--region=us-central1")
     assert done.returncode == 1
     assert "accepted is status or wait or logs or cancel and the name" in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["--dry_run", "--wait", "--name=b", "--config=configs/imdb.py"])
+def test_flags_for_submitting_are_refused_where_a_job_is_looked_after(flag):
+    done = submit("cancel", "imdb", "--target=vertex", "--region=us-central1", flag)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "which are for submitting" in done.stderr
 
 
 def test_workdir_on_this_machine_is_refused(tmp_path):
@@ -146,6 +158,13 @@ def test_config_from_elsewhere_travels_along(tmp_path):
     plan = vertex_plan(tmp_path, arguments=(f"--config={mine}",))
     assert plan.job.arguments[0] == "--config=configs/mine.py"
     assert plan.archive.digest != vertex_plan(tmp_path).archive.digest
+
+
+def test_link_to_a_config_is_that_config(tmp_path):
+    link = tmp_path / "link.py"
+    link.symlink_to(REPOSITORY / "configs" / "imdb_gpu.py")
+    plan = vertex_plan(tmp_path, arguments=(f"--config={link}",))
+    assert plan.job.arguments[0] == "--config=configs/imdb_gpu.py"
 
 
 def test_job_is_followed_to_its_end(vertex_server, tmp_path, capsys):

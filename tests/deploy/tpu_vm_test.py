@@ -218,6 +218,15 @@ def test_failed_resource_says_why(server, workdir):
     assert remote.state("imdb") == State("FAILED", True, False, "no more capacity in the zone")
 
 
+def test_job_that_has_ended_is_over_though_its_machine_is_still_there(server, cloud, workdir):
+    remote, _ = submit(server, make_job(workdir))
+    server.move("imdb", "ACTIVE")
+    assert not remote.state("imdb").over
+    put(cloud, workdir, "logs/imdb.exit", b"0\n")
+    assert remote.state("imdb")[:3] == ("ACTIVE", True, True)
+    assert "cancel it" in remote.state("imdb").detail
+
+
 def test_exit_code_of_an_earlier_job_does_not_count(server, cloud, workdir):
     put(cloud, workdir, "logs/imdb.log", b"earlier\n")
     put(cloud, workdir, "logs/imdb.exit", b"0\n")

@@ -224,7 +224,7 @@ def test_equivalent_command_hands_gcloud_the_same_job(tmp_path):
     assert given == [
         *("ai", "custom-jobs", "create", "--region=us-central1", "--project=some-project"),
         *("--display-name=imdb", "--labels=app=longhaul,longhaul-digest=0123456789abcdef"),
-        "--config=-",
+        "--config=/dev/stdin",
     ]
     spec = json.loads(vertex.render(vertex.request(job, options)))["customJob"]["jobSpec"]
     assert yaml.safe_load((tmp_path / "config").read_text()) == spec
