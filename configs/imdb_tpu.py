@@ -1,6 +1,6 @@
 """The network of configs/imdb.py on a TPU v5e with four cores, in bfloat16: not run on hardware.
 
-    python -m trainer --config=configs/imdb_tpu.py --workdir=gs://BUCKET/runs/imdb-tpu \
+    python -m trainer --config=configs/imdb_tpu.py --workdir=gs://BUCKET/runs/imdb-tpu \\
         --config.data.source=shards:gs://BUCKET/imdb
 
 What the TPU's compiler makes of its step, without a TPU:

@@ -1,6 +1,7 @@
 """The rules a config must keep. No TensorFlow: trainer and deploy both ask here.
 
 validate.check(config)                    # UserError on the first field out of range
+validate.check_replicas(config, 4)        # UserError unless 4 replicas divide its batches
 validate.refuse_changes(stored, config)   # UserError when a resumed run would change its numbers
 validate.decisive(config)                 # the fields that decide a run's numbers, as JSON text
 """
@@ -10,6 +11,8 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import ml_collections
 
 from storage.errors import UserError
 
@@ -152,6 +155,20 @@ def check(config: Mapping[str, Any]) -> None:
             f"config.optimizer.weight_decay: got {flat['optimizer.weight_decay']} with "
             "config.optimizer.name='adam'; accepted is 0.0, or take 'adamw'"
         )
+
+
+def check_replicas(config: ml_collections.ConfigDict, replicas: int) -> None:
+    """Raises UserError unless so many replicas divide the batches of a whole config."""
+    train, evaluation = config.train, config.evaluation
+    for field, size, unit in (
+        ("train.batch_size", train.batch_size, replicas * train.micro_batches),
+        ("evaluation.batch_size", evaluation.batch_size, replicas),
+    ):
+        if size % unit:
+            raise UserError(
+                f"config.{field}: got {size} on {replicas} replicas, accepted is a multiple of "
+                f"{unit}"
+            )
 
 
 def decisive(config: Mapping[str, Any]) -> str:

@@ -1,12 +1,14 @@
 """What a flag may hold: values go into requests and scripts, so each is looked at as a whole.
 
-matching("zone", "us-west4-a", ZONE, "a zone such as us-west4-a")
+matching("region", "us-central1", REGION, "a region such as us-central1")
 """
 
 import re
 
 from storage.errors import UserError
 
+PROJECT = r"[a-z][a-z0-9-]{4,28}[a-z0-9]"
+REGION = r"[a-z]{2,20}-[a-z]{2,20}[0-9]{1,2}"
 _SHOWN = 60  # characters of a value that an error repeats
 
 

@@ -4,6 +4,7 @@ on_gpus(job, workers=3, accelerators=1)
 strategy(job, ("auto", "tpu"), "--target=tpu_vm")
 """
 
+from configs import validate
 from deploy.job import Job
 from storage.errors import UserError
 
@@ -17,7 +18,7 @@ def on_gpus(job: Job, workers: int, accelerators: int) -> None:
     else:
         accepted = ("auto", "default", "one_device", "mirrored")
     strategy(job, accepted, f"--workers={workers} and --accelerators={accelerators}")
-    replicas(job, workers * max(1, accelerators))
+    validate.check_replicas(job.config, workers * max(1, accelerators))
 
 
 def strategy(job: Job, accepted: tuple[str, ...], machines: str) -> None:
@@ -28,16 +29,3 @@ def strategy(job: Job, accepted: tuple[str, ...], machines: str) -> None:
             f"config.strategy.name: got {name!r} with {machines}, accepted is "
             f"{' or '.join(map(repr, accepted))}"
         )
-
-
-def replicas(job: Job, count: int) -> None:
-    """Raises UserError unless `count` replicas divide the config's batches."""
-    train, evaluation = job.config.train, job.config.evaluation
-    for field, size, unit in (
-        ("train.batch_size", train.batch_size, count * train.micro_batches),
-        ("evaluation.batch_size", evaluation.batch_size, count),
-    ):
-        if size % unit:
-            raise UserError(
-                f"config.{field}: got {size} on {count} replicas, accepted is a multiple of {unit}"
-            )

@@ -16,9 +16,10 @@ from typing import Any
 
 import yaml
 
+from configs import validate
 from deploy import fits, gke_restarts
 from deploy import prerequisites as common
-from deploy.checks import between, matching, refused
+from deploy.checks import PROJECT, REGION, between, matching, refused
 from deploy.job import Job
 from storage.errors import UserError
 
@@ -27,11 +28,10 @@ NEEDS = ()
 _WORKER = Path(__file__).with_name("gke_worker.py")
 _PORT = 2222  # of each worker, for the others
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_PROJECT = r"[a-z][a-z0-9-]{4,28}[a-z0-9]"
 # Flag -> (what it may hold, the same in words).
 _TEXTS = {
-    "project": (f"(?:{_PROJECT})?", "a project's id, such as my-project-1"),
-    "region": (r"[a-z]{2,20}-[a-z]{2,20}[0-9]{1,2}", "a region such as us-central1"),
+    "project": (f"(?:{PROJECT})?", "a project's id, such as my-project-1"),
+    "region": (REGION, "a region such as us-central1"),
     "namespace": (_LABEL, "a Kubernetes namespace: small letters, digits and '-'"),
     "image": (
         r"(?:[a-z0-9][A-Za-z0-9._:/@-]{0,254})?",
@@ -90,7 +90,7 @@ def request(job: Job, options: Options) -> dict[str, Any]:
     """The JobSet; UserError when the config's strategy does not fit it, or no project is known."""
     if options.tpu_topology:
         fits.strategy(job, ("auto", "tpu"), f"--tpu_topology={options.tpu_topology}")
-        fits.replicas(job, _chips(options))
+        validate.check_replicas(job.config, _chips(options))
     else:
         fits.on_gpus(job, options.workers, options.accelerators)
     labels = {"app.kubernetes.io/name": "longhaul", "longhaul/digest": job.digest[:16]}
@@ -245,13 +245,7 @@ def _image_made(options: Options) -> list[str]:
     # The Dockerfile with the TPU's TensorFlow, and the TensorBoard that goes with it.
     edit = ["sed", "-e", r"s/tensorflow\[and-cuda\]==[0-9.]*/tensorflow-tpu==2.20.0/"]
     edit += ["-e", "s/tensorboard==[0-9.]*/tensorboard==2.20.0/", "deploy/Dockerfile"]
-    *repository, build = common.image(_image(options))
-    return [
-        *repository,
-        build.replace("- < deploy/Dockerfile", "-").replace(
-            "docker build", f"{shlex.join(edit)} | docker build"
-        ),
-    ]
+    return common.image(_image(options), shlex.join(edit))
 
 
 def _chips(options: Options) -> int:
@@ -259,10 +253,9 @@ def _chips(options: Options) -> int:
 
 
 def _bucket_opened(job: Job, options: Options) -> str:
-    bucket = "/".join(job.workdir.split("/")[:3])
     pool = f"{_project(options) or 'PROJECT'}.svc.id.goog"
     account = f"ns/{options.namespace}/sa/{options.service_account}"
-    grant = ["gcloud", "storage", "buckets", "add-iam-policy-binding", bucket]
+    grant = ["gcloud", "storage", "buckets", "add-iam-policy-binding", job.bucket]
     grant += ["--role=roles/storage.objectUser"]
     grant += [
         "--member=principal://iam.googleapis.com/projects/PROJECT_NUMBER/locations/global/"

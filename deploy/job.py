@@ -11,7 +11,7 @@ A target is a module with
     render(request)                         # that as JSON or YAML
     equivalent(job, options)                # the command of gcloud or kubectl that does the same
     prerequisites(job, options)             # what has to be there before, and how it is made
-    connect(options) -> Remote
+    connect(options, workdir) -> Remote     # but for gke, where kubectl does it: manage()
 """
 
 import dataclasses
@@ -54,6 +54,11 @@ class Job:
             ". _ = @ + -, whose parts begin with a letter or digit",
         )
         check_arguments(self.arguments)
+
+    @property
+    def bucket(self) -> str:
+        """The workdir's bucket, as gs://BUCKET."""
+        return "/".join(self.workdir.split("/")[:3])
 
     @property
     def command(self) -> tuple[str, ...]:

@@ -38,17 +38,8 @@ _TOOLS = (".git", "__pycache__", "*_cache")
 _SECRET_NAMES = (
     *("*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keytab"),
     *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*"),
-    *(
-        "*.env",
-        ".env.*",
-        ".envrc",
-        ".boto",
-        "token.json",
-        "secrets.*",
-        ".netrc",
-        ".pypirc",
-        ".git-credentials",
-    ),
+    *("*.env", ".env.*", ".envrc", ".netrc", ".pypirc", ".boto", ".git-credentials"),
+    *("token.json", "secrets.*"),
     *("*credentials*.json", "service[-_]account*.json", "client_secret*.json"),
 )
 _SECRET_JSON = re.compile(
@@ -106,14 +97,16 @@ def files(archive: Archive) -> list[str]:
     return [f"{folder}: {' '.join(names)}" for folder, names in folders.items()]
 
 
-def upload(archive: Archive, url: str, field: str = "--workdir") -> str:
+def upload(archive: Archive, url: str) -> str:
     """Puts the archive under gs://BUCKET/PREFIX unless it is there; its URL.
 
-    Raises UserError, which names `field`, when the bucket can't be read or written.
+    Raises UserError, which names --workdir, when the bucket can't be read or written.
     """
     if not url.startswith("gs://"):
-        raise UserError(f"{field}: got {url!r}, accepted is gs://BUCKET/PATH; jobs read from there")
-    store = open_store(url, field)
+        raise UserError(
+            f"--workdir: got {url!r}, accepted is gs://BUCKET/PATH; jobs read from there"
+        )
+    store = open_store(url)
     if not store.exists(archive.name):
         # Another build of the same tree differs in its bytes. The name has the digest, so which of
         # them is there makes no difference, and the job looks at it again.

@@ -12,13 +12,15 @@ _REGISTRY = "-docker.pkg.dev"
 
 def bucket(job: Job, project: str, location: str) -> str:
     """The workdir's bucket."""
-    url = "/".join(job.workdir.split("/")[:3])
-    create = ["gcloud", "storage", "buckets", "create", url, f"--project={project}"]
+    create = ["gcloud", "storage", "buckets", "create", job.bucket, f"--project={project}"]
     return f"the bucket: {shlex.join([*create, f'--location={location}'])}"
 
 
-def image(name: str) -> list[str]:
-    """A container image of deploy/Dockerfile, and the repository that it lies in."""
+def image(name: str, edit: str = "") -> list[str]:
+    """A container image of deploy/Dockerfile, and the repository that it lies in.
+
+    `edit` is a command that prints a Dockerfile made of that one.
+    """
     registry, *path = name.split("/")[:3]
     lines = []
     if registry.endswith(_REGISTRY) and len(path) == 2:
@@ -26,8 +28,9 @@ def image(name: str) -> list[str]:
         create.append(f"--location={registry.removesuffix(_REGISTRY)}")
         lines.append(f"the repository: {shlex.join([*create, '--repository-format=docker'])}")
     quoted = shlex.quote(name)
-    build = f"docker build --tag={quoted} - < deploy/Dockerfile && docker push {quoted}"
-    return [*lines, f"the image: {build}"]
+    build = f"docker build --tag={quoted} -"
+    build = f"{edit} | {build}" if edit else f"{build} < deploy/Dockerfile"
+    return [*lines, f"the image: {build} && docker push {quoted}"]
 
 
 def reviews(job: Job) -> list[str]:
@@ -37,7 +40,7 @@ def reviews(job: Job) -> list[str]:
     if kind == "shards":
         return [f"the reviews in shards: {_prepare(job, place)}"]
     if kind == "tfds":
-        place = "/".join([*job.workdir.split("/")[:3], "PATH"])
+        place = f"{job.bucket}/PATH"
         return [
             f"a way to the internet, for {source}; or its reviews in shards, and "
             f"--config.data.source=shards:{place}: {_prepare(job, place)}"

@@ -12,9 +12,10 @@ from google.api_core import exceptions, retry
 from google.auth.credentials import Credentials
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 
-from deploy.checks import matching
+from deploy.checks import PROJECT, matching
 from storage.errors import UserError
 
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _TRANSIENT = retry.if_exception_type(
     exceptions.ServiceUnavailable,
     exceptions.InternalServerError,
@@ -23,7 +24,6 @@ _TRANSIENT = retry.if_exception_type(
 )
 _TIMEOUT = 30.0  # seconds of one try
 _PATIENCE = 120.0  # seconds of all tries
-_PROJECT = r"[a-z][a-z0-9-]{4,28}[a-z0-9]"
 _NO_CREDENTIALS = "no credentials for Google Cloud; run `gcloud auth application-default login`"
 
 
@@ -38,14 +38,14 @@ def project(given: str) -> str:
             "--project: not given, and neither GOOGLE_CLOUD_PROJECT nor the credentials name one; "
             "give it"
         )
-    matching("project", found, _PROJECT, "a project's ID, such as my-project-1")
+    matching("project", found, PROJECT, "a project's ID, such as my-project-1")
     return found
 
 
 def credentials() -> Credentials:
     """Those of the environment; UserError when there are none."""
     try:
-        return google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])[0]
+        return google.auth.default(scopes=[SCOPE])[0]
     except DefaultCredentialsError as error:
         raise UserError(_NO_CREDENTIALS) from error
 

@@ -3,7 +3,7 @@
 plan = prepare("vertex", options, name="", arguments=[...], config=config, workdir="gs://b/run")
 print(describe(plan))               # sends and writes nothing
 submit(plan, wait=True)
-follow("wait", "vertex", options, name="imdb-1f0c")
+follow("wait", "vertex", options, name="imdb-1f0c", workdir=None)
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
-from deploy import package
+from deploy import local, package
 from deploy.checks import refused
 from deploy.job import Job, Remote, check_arguments
 from deploy.package import Archive
@@ -31,7 +31,7 @@ VERBS = ("status", "wait", "logs", "cancel")
 _ROOT = Path(__file__).resolve().parents[1]
 _SECONDS_BETWEEN_LOOKS = 10.0
 _TAKEN_AWAY = "SUSPENDED"  # a state of Cloud TPU's that leads nowhere
-_OVER, _STOPPED = 1, 75  # exit codes: the job did not succeed; left before it was over
+_FAILED = 1  # the exit code of a job that is over and did not succeed
 
 
 class Plan(NamedTuple):
@@ -160,7 +160,7 @@ def follow(verb: str, target: str, options: Any, name: str, workdir: str | None)
         return 0
     state = remote.state(name)
     print(f"{name}: {state.text} {state.detail}".rstrip())
-    return _OVER if state.over and not state.succeeded else 0
+    return _FAILED if state.over and not state.succeeded else 0
 
 
 def watch(
@@ -178,17 +178,17 @@ def watch(
                 print(f"{name}: {state.text} {state.detail}".rstrip(), flush=True)
                 shown = state
             if state.over:
-                return 0 if state.succeeded else _OVER
+                return 0 if state.succeeded else _FAILED
             if state.text == _TAKEN_AWAY:
                 if not recreate:
                     _say(f"{name} never comes back; submit it again with --wait, which sees to it.")
-                    return _STOPPED
+                    return local.STOPPED_FROM_OUTSIDE
                 print(f"{name}: taken away, making it anew", flush=True)
                 recreate()
             pause(_SECONDS_BETWEEN_LOOKS)
     except KeyboardInterrupt:
         _say(f"{name} goes on without this command; `wait` watches it again, `cancel` ends it.")
-        return _STOPPED
+        return local.STOPPED_FROM_OUTSIDE
 
 
 def _check_reachable(config: ml_collections.ConfigDict) -> None:

@@ -23,9 +23,10 @@ from google.cloud import tpu_v2
 from google.cloud.tpu_v2.services.tpu.transports import TpuGrpcTransport
 from grpc import Channel
 
+from configs import validate
 from deploy import fits, rpc
 from deploy import prerequisites as common
-from deploy.checks import between, matching
+from deploy.checks import REGION, between, matching
 from deploy.job import Job
 from deploy.tpu_vm_remote import WORKDIR, TpuVm
 from storage.errors import UserError
@@ -36,10 +37,9 @@ _SETUP = Path(__file__).parents[1] / "setup.py"
 # Ships the folder `tensorflow` itself, for TPUs; its last version on PyPI.
 _TENSORFLOW = "tensorflow-tpu==2.20.*"
 _BUILD = "setuptools>=68"  # what the bootstrap installs longhaul with
-_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _LONGEST_METADATA = 256 << 10  # bytes of one value, by the metadata server
 
-_ZONE = r"[a-z]{2,20}-[a-z]{2,20}[0-9]{1,2}-[a-z]"
+_ZONE = rf"{REGION}-[a-z]"
 _NETWORK = r"[a-z][a-z0-9-]{0,62}|projects/[a-z0-9.:-]{1,100}/global/networks/[a-z][a-z0-9-]{0,62}"
 _ACCOUNT = r"[a-z0-9-]{1,63}@[a-z0-9.-]{1,200}"
 
@@ -99,7 +99,9 @@ def request(job: Job, options: Options) -> tpu_v2.CreateQueuedResourceRequest:
         metadata={"startup-script": script, WORKDIR: job.workdir},
     )
     if options.service_account:
-        node.service_account = tpu_v2.ServiceAccount(email=options.service_account, scope=[_SCOPE])
+        node.service_account = tpu_v2.ServiceAccount(
+            email=options.service_account, scope=[rpc.SCOPE]
+        )
     spec = tpu_v2.QueuedResource.Tpu.NodeSpec(parent=parent, node_id=job.name, node=node)
     resource = tpu_v2.QueuedResource(tpu=tpu_v2.QueuedResource.Tpu(node_spec=[spec]))
     if options.spot:
@@ -147,7 +149,7 @@ def equivalent(job: Job, options: Options) -> str:
     optional = {
         "--network": options.network,
         "--service-account": options.service_account,
-        "--scopes": options.service_account and _SCOPE,
+        "--scopes": options.service_account and rpc.SCOPE,
     }
     return shlex.join(
         [
@@ -202,7 +204,7 @@ def connect(
 
 def _check_fits(job: Job, options: Options) -> None:
     fits.strategy(job, ("auto", "tpu"), "--target=tpu_vm")
-    fits.replicas(job, int(options.accelerator_type.rpartition("-")[2]))
+    validate.check_replicas(job.config, int(options.accelerator_type.rpartition("-")[2]))
     if job.config.strategy.tpu != "local":
         raise UserError(
             f"config.strategy.tpu: got {job.config.strategy.tpu!r}, but the job runs beside its "

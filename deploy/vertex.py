@@ -22,7 +22,7 @@ from grpc import Channel
 
 from deploy import fits, rpc
 from deploy import prerequisites as common
-from deploy.checks import between, matching, refused
+from deploy.checks import REGION, between, matching, refused
 from deploy.job import Job
 from deploy.vertex_remote import LOGGING, Vertex
 from storage.errors import UserError
@@ -61,9 +61,7 @@ class Options:
     boot_disk_gb: int = 100
 
     def __post_init__(self):
-        matching(
-            "region", self.region, r"[a-z]{2,20}-[a-z]{2,20}[0-9]{1,2}", "one like us-central1"
-        )
+        matching("region", self.region, REGION, "one like us-central1")
         self._fill("project", rpc.project(self.project))
         self._check_machines()
         self._check_time()

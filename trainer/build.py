@@ -48,20 +48,7 @@ class TrainingData(NamedTuple):
 def make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
     """The strategy of a whole config; UserError when its replicas don't divide the batches."""
     strategy = strategies.create(config.strategy)
-    replicas = strategy.num_replicas_in_sync
-    for field, size, divisor, parts in (
-        (
-            "train.batch_size",
-            config.train.batch_size,
-            replicas * config.train.micro_batches,
-            "replicas times config.train.micro_batches",
-        ),
-        ("evaluation.batch_size", config.evaluation.batch_size, replicas, "replicas"),
-    ):
-        if size % divisor:
-            raise UserError(
-                f"config.{field}: got {size}, accepted is a multiple of {divisor}, the {parts}"
-            )
+    validate.check_replicas(config, strategy.num_replicas_in_sync)
     return strategy
 
 
