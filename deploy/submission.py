@@ -47,7 +47,7 @@ class Plan(NamedTuple):
 
 def make_options(target: str, given: dict[str, Any]) -> Any:
     """A target's Options of the flags that were given; UserError on one that it doesn't take."""
-    module = importlib.import_module(f"deploy.{target}")
+    module = _module(target)
     fields = {field.name for field in dataclasses.fields(module.Options)}
     for flag, value in given.items():
         if flag not in fields:
@@ -74,7 +74,7 @@ def prepare(
 
     Raises UserError for all that can be known to be wrong without asking the service.
     """
-    module = importlib.import_module(f"deploy.{target}")
+    module = _module(target)
     workdir = workdir.rstrip("/")
     if not workdir.startswith("gs://"):
         raise refused("workdir", workdir, "gs://BUCKET/PATH, which the job's machines can reach")
@@ -144,7 +144,7 @@ def submit(plan: Plan, wait: bool, pause: Callable[[float], None] = time.sleep) 
 
 def follow(verb: str, target: str, options: Any, name: str, workdir: str | None) -> int:
     """`status`, `wait`, `logs` or `cancel` of a job; the exit code."""
-    module = importlib.import_module(f"deploy.{target}")
+    module = _module(target)
     if target == "gke":
         print(module.manage(verb, name, options))
         return 0
@@ -189,6 +189,17 @@ def watch(
     except KeyboardInterrupt:
         _say(f"{name} goes on without this command; `wait` watches it again, `cancel` ends it.")
         return local.STOPPED_FROM_OUTSIDE
+
+
+def _module(target: str) -> ModuleType:
+    """UserError when the client that it needs is not installed."""
+    try:
+        return importlib.import_module(f"deploy.{target}")
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"--target: {target} needs {error.name}, which is not installed; "
+            "pip install 'longhaul[deploy]', or -e '.[deploy]' in a checkout"
+        ) from error
 
 
 def _check_reachable(config: ml_collections.ConfigDict) -> None:

@@ -139,6 +139,13 @@ def test_flags_for_submitting_are_refused_where_a_job_is_looked_after(flag):
     assert "which are for submitting" in done.stderr
 
 
+def test_missing_client_is_one_line(monkeypatch):
+    monkeypatch.delitem(sys.modules, "deploy.vertex")
+    monkeypatch.setitem(sys.modules, "google.cloud.aiplatform_v1", None)
+    with pytest.raises(UserError, match=r"needs google\.cloud\.aiplatform_v1, which is not inst"):
+        submission.make_options("vertex", {"region": "us-central1"})
+
+
 def test_workdir_on_this_machine_is_refused(tmp_path):
     options = submission.make_options("gke", {})
     with pytest.raises(UserError, match="--workdir: got"):
