@@ -83,6 +83,23 @@ def training_plan(
     return BatchPlan(plan.ids[steps], plan.widths[steps])
 
 
+def plan_of_blocks(
+    lengths: Sequence[np.ndarray], batch_size: int, width_step: int, seed: int, epoch: int
+) -> BatchPlan:
+    """Both levels in one table, whose ids count on from block to block.
+
+    `lengths` are those of each block's reviews <int>[reviews], in words.
+    """
+    counts = [len(block) for block in lengths]
+    starts = np.cumsum([0, *counts])
+    ids, widths = [], []
+    for block in block_plan(counts, batch_size, seed, epoch).order:
+        plan = training_plan(lengths[block], batch_size, width_step, seed, epoch, int(block))
+        ids.append(np.where(plan.ids == NO_REVIEW, NO_REVIEW, plan.ids + np.int32(starts[block])))
+        widths.append(plan.widths)
+    return BatchPlan(np.concatenate(ids), np.concatenate(widths))
+
+
 def evaluation_plan(lengths: np.ndarray, batch_size: int, width_step: int) -> BatchPlan:
     """Batches of reviews <int>[reviews] from the shortest to the longest, the least padding."""
     order = np.argsort(lengths, kind="stable")

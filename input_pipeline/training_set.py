@@ -11,6 +11,7 @@ Both give the same batches for the same reviews, as long as these are one block.
 """
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -109,10 +110,15 @@ class _Table:
 class Sharded:
     """A TrainingSet whose shards are read when their turn comes, each one block of the plan."""
 
-    def __init__(self, shards: ShardSet, max_tokens: int, keep: str):
-        """`max_tokens` and `keep` are those of `text.keep_tokens`."""
+    def __init__(self, shards: ShardSet, max_tokens: int, keep: str, at_once: bool = False):
+        """`max_tokens` and `keep` are those of `text.keep_tokens`.
+
+        `at_once` reads all shards into memory, for batches that other machines make: these get
+        tensors, and can't call back into this process.
+        """
         self._shards = shards
         self._max_tokens, self._keep = max_tokens, keep
+        self._at_once = at_once
 
     def __len__(self) -> int:
         return len(self._shards)
@@ -138,9 +144,21 @@ class Sharded:
         """The reviews of a block, shortened."""
         return self._shards.block(number).shortened(self._max_tokens, self._keep)
 
-    def epoch(self, batch_size: int, width_step: int, seed: int, epoch: int) -> "_Blocks":
-        """Reads nothing yet."""
+    def epoch(self, batch_size: int, width_step: int, seed: int, epoch: int) -> Epoch:
+        """Reads nothing yet, unless all is read at once."""
+        if self._at_once:
+            cut = (batch_size, width_step, seed, epoch)
+            return _Table(self._examples, batch_plan.plan_of_blocks(self._lengths, *cut))
         return _Blocks(self, self._shards.index.reviews, batch_size, width_step, seed, epoch)
+
+    @functools.cached_property
+    def _examples(self) -> Examples:
+        return self._shards.examples().shortened(self._max_tokens, self._keep)
+
+    @property
+    def _lengths(self) -> list[np.ndarray]:
+        """Words of each review, by shard."""
+        return np.split(self._examples.lengths, np.cumsum(self._shards.index.reviews)[:-1])
 
 
 class _Blocks:

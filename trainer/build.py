@@ -180,8 +180,12 @@ def load_split(config: ml_collections.ConfigDict, split: str, words: Vocabulary)
     return examples.load(open_source(config), split, words, config.cache_dir)
 
 
-def load_training_data(config: ml_collections.ConfigDict, words: Vocabulary) -> TrainingData:
+def load_training_data(
+    config: ml_collections.ConfigDict, words: Vocabulary, at_once: bool = False
+) -> TrainingData:
     """All reviews of a run; `config` is the `data` part.
+
+    With `at_once` they are all in memory, also those in shards.
 
     Raises UserError when one of the three has none, or all of training are of one label.
     """
@@ -191,7 +195,7 @@ def load_training_data(config: ml_collections.ConfigDict, words: Vocabulary) -> 
             open_shards(config, prepared, split, words) for split in ("train", "validation")
         )
         return TrainingData(
-            Sharded(train, config.max_tokens, config.keep),
+            Sharded(train, config.max_tokens, config.keep, at_once),
             validation.examples().shortened(config.max_tokens, config.keep),
             load_split(config, config.test_split, words),
         )

@@ -16,10 +16,9 @@ from absl import app, flags, logging
 from configs import command_line, validate
 from storage.errors import UserError
 from storage.store import open_store
-from trainer.preemption import StopRequests
+from trainer.preemption import STOPPED_FROM_OUTSIDE, StopRequests
 
 _STARTED = time.monotonic()
-_STOPPED_FROM_OUTSIDE = 75  # the exit code that says: run me again
 
 _CONFIG = command_line.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder or gs:// URL; the same resumes.")
@@ -45,7 +44,7 @@ def main(argv: list[str]) -> None:
         with contextlib.suppress(BrokenPipeError):
             sys.stdout.flush()
         # At once: an upload may be under way, which an ordinary exit would wait for.
-        os._exit(_STOPPED_FROM_OUTSIDE)
+        os._exit(STOPPED_FROM_OUTSIDE)
     except BrokenPipeError:  # whoever read the output has enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 

@@ -21,6 +21,7 @@ from types import FrameType
 
 from storage.errors import UserError
 
+STOPPED_FROM_OUTSIDE = 75  # the exit code that says: run me again
 # https://cloud.google.com/compute/docs/instances/spot#preemption-process: a machine is given up to
 # 30 seconds between the notice and its end.
 SECONDS_GIVEN = 22.0

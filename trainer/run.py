@@ -28,6 +28,7 @@ from storage.claims import Claim
 from storage.errors import UserError
 from storage.store import Store, probe
 from trainer import build, steps, train_state
+from trainer import strategy as strategies
 from trainer.checkpoints import Checkpoints, Manifest, load, ranked, restore
 from trainer.hooks import Clock
 from trainer.metric_writers import MetricWriter, Silent
@@ -86,7 +87,8 @@ def start(
     workers = Workers(strategy)
     stop.listen()  # the strategy of several workers listens for SIGTERM, too, only to log it
     words = build.stored_vocabulary(store) or build.make_vocabulary(config)
-    data = build.load_training_data(config.data, words)
+    at_once = strategies.loop_device(strategy) is not None
+    data = build.load_training_data(config.data, words, at_once)
     steps_per_epoch = data.train.steps_per_epoch(config.train.batch_size)
     total_steps = config.train.epochs * steps_per_epoch
     if config.optimizer.warmup_steps >= total_steps:
@@ -267,7 +269,7 @@ def _resume(
     def read(path: str, manifest: Manifest) -> None:
         nonlocal progress, lines
         fits(manifest)
-        state.checkpoint().read(path).assert_consumed()
+        state.read(path)
         lines = Path(path + METRICS).read_bytes()
         sums = {name: Sums(**values) for name, values in manifest.sums.items()}
         progress = Progress(step=manifest.step, **sums)

@@ -13,7 +13,7 @@ from input_pipeline import batch_plan
 from input_pipeline.examples import Examples
 from trainer import steps
 from trainer.model import StackedLSTM
-from trainer.strategy import distribute, needs_static_shapes
+from trainer.strategy import distribute, loop_device, needs_static_shapes
 
 
 class Scorer:
@@ -37,8 +37,11 @@ class Scorer:
         plan = batch_plan.evaluation_plan(reviews.lengths, self._batch_size, width_step)
         logits = np.zeros(len(reviews), np.float32)
         batches = distribute(self._strategy, reviews, plan)
-        for ids, batch in zip(plan.ids, batches, strict=True):
+        for ids in plan.ids:  # and no batch beyond: the end of a distributed iterator is an error
+            batch = next(batches)
             self._check()
             present = ids != batch_plan.NO_REVIEW
-            logits[ids[present]] = self._logits(batch).numpy()[present]
+            with tf.device(loop_device(self._strategy)):
+                scored = self._logits(batch).numpy()
+            logits[ids[present]] = scored[present]
         return logits

@@ -16,7 +16,7 @@ from input_pipeline.batch_plan import BatchPlan
 from input_pipeline.examples import Examples
 from input_pipeline.pipeline import Batch
 from storage.errors import UserError
-from trainer import cluster
+from trainer import cluster, lost_machines
 from trainer.cluster import Cluster
 
 
@@ -88,15 +88,30 @@ def _tpu(address: str) -> tf.distribute.Strategy:
     """Not run on hardware."""
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=address)
-        tf.config.experimental_connect_to_cluster(resolver)
+        if resolver.master():  # else it is this machine's
+            lost_machines.watch(resolver.cluster_spec().job_tasks(resolver.get_job_name()))
+        # By default all that is done from here on, such as to read and write files, would be done
+        # on the TPU's first machine.
+        tf.config.experimental_connect_to_cluster(resolver, make_master_device_default=False)
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (tf.errors.OpError, ValueError, OSError) as error:
         raise UserError(
             f"config.strategy.tpu: got {address!r}, but no TPU is there "
             f"({str(error).splitlines()[0][:200]}); give 'local' on a TPU VM, or a TPU's name or "
-            "grpc:// address"
+            "the grpc:// addresses of its machines"
         ) from error
     return tf.distribute.TPUStrategy(resolver)
+
+
+def loop_device(strategy: tf.distribute.Strategy) -> str | None:
+    """Where the loop over steps runs when the TPU is on other machines than this process: there.
+
+    None is here.
+    """
+    resolver = strategy.cluster_resolver
+    if not isinstance(resolver, tf.distribute.cluster_resolver.TPUClusterResolver):
+        return None
+    return f"/job:{resolver.get_job_name()}/task:0" if resolver.master() else None
 
 
 def needs_static_shapes(strategy: tf.distribute.Strategy) -> bool:

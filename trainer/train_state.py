@@ -50,6 +50,10 @@ class TrainState:
         for source, target in zip(self.variables, spare.variables, strict=True):
             target.assign(source.read_value())
 
+    def read(self, path: str) -> None:
+        """Takes the place of what there is; all that a checkpoint's files hold is read."""
+        _read(self.checkpoint(), path).assert_consumed()
+
     def checkpoint(self) -> tf.train.Checkpoint:
         """The state as TensorFlow saves it."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -78,5 +82,11 @@ def create(config: ml_collections.ConfigDict, vocabulary_size: int) -> TrainStat
 def load_weights(path: str, config: ml_collections.ConfigDict, model: StackedLSTM) -> None:
     """Reads what `config`'s run evaluates from its checkpoint's files into `model`."""
     part = "average" if config.train.average_decay else "model"
-    status = tf.train.Checkpoint(**{part: model}).read(path)
+    status = _read(tf.train.Checkpoint(**{part: model}), path)
     status.expect_partial().assert_existing_objects_matched()
+
+
+def _read(checkpoint: tf.train.Checkpoint, path: str):
+    """Reads files of this machine, wherever the variables are: a TPU may be on other machines."""
+    here = tf.train.CheckpointOptions(experimental_io_device=tf.constant("").device)
+    return checkpoint.read(path, here)

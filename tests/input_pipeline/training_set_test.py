@@ -19,16 +19,20 @@ BATCH, WIDTH_STEP, MAX_TOKENS = 8, 4, 20
 PARTS = [made(number, reviews) for number, reviews in enumerate([50, 41, 64])]
 
 
-def sharded(store, parts=PARTS, cache=None, **options):
+def sharded(store, parts=PARTS, cache=None, at_once=False, **options):
     put(store, parts, **options)
-    return Sharded(shards.open_set(store, "train", cache), MAX_TOKENS, "head_tail")
+    return Sharded(shards.open_set(store, "train", cache), MAX_TOKENS, "head_tail", at_once)
 
 
 def in_memory(parts=PARTS):
     return InMemory(shards.joined(parts).examples().shortened(MAX_TOKENS, "head_tail"))
 
 
-KINDS = {"in memory": lambda folder: in_memory(), "shards": lambda f: sharded(open_store(str(f)))}
+KINDS = {
+    "in memory": lambda folder: in_memory(),
+    "shards": lambda folder: sharded(open_store(str(folder))),
+    "shards at once": lambda folder: sharded(open_store(str(folder)), at_once=True),
+}
 
 
 @pytest.fixture(params=KINDS)
@@ -96,6 +100,13 @@ def test_sizes_are_those_of_all_replicas(reviews):
     here = range(2, 4)
     other = [epoch.sizes(step // 2) for step, _ in enumerate(epoch.batches(4, 0, here))]
     assert other[::2] == one
+
+
+def test_shards_at_once_give_the_batches_of_shards_in_turn(tmp_path):
+    store = open_store(str(tmp_path))
+    whole, epoch = sharded(store, at_once=True), epoch_of(sharded(store), epoch=2)
+    assert whole.digest == sharded(store).digest
+    assert_same(collected(epoch_of(whole, epoch=2).batches(2)), collected(epoch.batches(2)))
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
