@@ -21,7 +21,7 @@ setup(
     python_requires=">=3.10",
     packages=["configs", "deploy", "input_pipeline", "storage", "trainer"],
     # What deploy hands to other machines as text.
-    package_data={"deploy": ["*.sh", "Dockerfile"]},
+    package_data={"deploy": ["*.sh", "Dockerfile", "tpu_requirements.txt"]},
     install_requires=[
         "absl-py>=2.1,<3",
         # crc32c of checkpoint files; google-cloud-storage rests on it as well.

@@ -4,7 +4,7 @@
     print(render(request(job, options)))        # for `kubectl apply -f -`
     print(manage("wait", job.name, options))    # the command that waits for it
 
-One Job of `workers` pods, each with GPUs, or with a TPU slice of one machine. Not run on hardware.
+One Job of `workers` pods with GPUs, or of the pods that share a TPU slice. Not run on hardware.
 """
 
 import dataclasses
@@ -25,8 +25,16 @@ from storage.errors import UserError
 
 NEEDS = ()
 
-_WORKER = Path(__file__).with_name("gke_worker.py")
-_PORT = 2222  # of each worker, for the others
+# What tells a pod of several its place, and the port of each for the others.
+_LAUNCHER = {
+    "workers": (Path(__file__).with_name("gke_worker.py"), 2222),
+    "slice": (Path(__file__).with_name("gke_slice.py"), 8470),
+}
+# cloud.google.com/kubernetes-engine/docs/concepts/plan-tpus: slices of up to 8 chips may be one
+# machine, the machines of larger ones have four each.
+_ONE_MACHINE, _CHIPS_OF_SEVERAL = 8, 4
+# The Dockerfile's arguments: the TPU's TensorFlow, and what goes with it; see tpu_requirements.txt.
+_TPU_BUILD = {"TENSORFLOW": "tensorflow-tpu==2.20.0 libtpu==0.0.21", "TENSORBOARD": "2.20.0"}
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 # Flag -> (what it may hold, the same in words).
 _TEXTS = {
@@ -42,10 +50,9 @@ _TEXTS = {
         "tpu-v5-lite-podslice|tpu-v6e-slice",
         "tpu-v5-lite-podslice or tpu-v6e-slice",
     ),
-    # TensorFlow on a larger slice needs a program on every machine that starts the TPU only.
     "tpu_topology": (
-        "(?:1x1|2x2|2x4)?",
-        "1x1, 2x2 or 2x4, the slices of one machine; '' is no TPU",
+        "(?:1x1|2x2|2x4|4x4|4x8|8x8|8x16|16x16)?",
+        "1x1, 2x2 or 2x4, the slices of one machine, 4x4, 4x8, 8x8, 8x16, 16x16; '' is no TPU",
     ),
     "queue": (f"(?:{_LABEL})?", "the name of a Kueue LocalQueue; '' is none"),
     "service_account": (_LABEL, "a Kubernetes service account: small letters, digits and '-'"),
@@ -83,26 +90,40 @@ class Options:
         between("max_restarts", self.max_restarts, 0, 1000)
         between("max_run_hours", self.max_run_hours, 1, 24 * 28, "hours")
         if self.tpu_topology and self.workers > 1:
-            raise refused("workers", self.workers, "1 with --tpu_topology")
+            raise refused("workers", self.workers, "1 with --tpu_topology, which says how many")
+
+    @property
+    def chips(self) -> int:
+        """Of the TPU slice."""
+        return math.prod(map(int, self.tpu_topology.split("x")))
+
+    @property
+    def pods(self) -> int:
+        """As many as machines."""
+        if self.tpu_topology and self.chips > _ONE_MACHINE:
+            return self.chips // _CHIPS_OF_SEVERAL
+        return self.workers
 
 
 def request(job: Job, options: Options) -> dict[str, Any]:
     """The JobSet; UserError when the config's strategy does not fit it, or no project is known."""
     if options.tpu_topology:
         fits.strategy(job, ("auto", "tpu"), f"--tpu_topology={options.tpu_topology}")
-        validate.check_replicas(job.config, _chips(options))
+        validate.check_replicas(job.config, options.chips)
     else:
         fits.on_gpus(job, options.workers, options.accelerators)
     labels = {"app.kubernetes.io/name": "longhaul", "longhaul/digest": job.digest[:16]}
     pods = {
         "completionMode": "Indexed",
-        "completions": options.workers,
-        "parallelism": options.workers,
+        "completions": options.pods,
+        "parallelism": options.pods,
         "backoffLimit": 0,
         "activeDeadlineSeconds": options.max_run_hours * 3600,
         "podFailurePolicy": {"rules": gke_restarts.of_pods("trainer")},
         "template": {"spec": _pod(job, options)},
     }
+    if options.tpu_topology and options.pods > 1:  # the job runs in the first; the others serve
+        pods["successPolicy"] = {"rules": [{"succeededIndexes": "0"}]}
     spec = {
         # Pods find each other as JOBSET-worker-0-INDEX.SUBDOMAIN.
         "network": {"enableDNSHostnames": True, "subdomain": job.name},
@@ -166,9 +187,10 @@ def manage(verb: str, job_name: str, options: Options) -> str:
 def _pod(job: Job, options: Options) -> dict:
     """All pods are the same; which one it is a pod learns from its index."""
     command, environment = job.command, []
-    if options.workers > 1:
-        command = ("python3", "-c", _WORKER.read_text(encoding="utf-8"), *command)
-        hosts = [f"{job.name}-worker-0-{i}.{job.name}:{_PORT}" for i in range(options.workers)]
+    if options.pods > 1:
+        launcher, port = _LAUNCHER["slice" if options.tpu_topology else "workers"]
+        command = ("python3", "-c", launcher.read_text(encoding="utf-8"), *command)
+        hosts = [f"{job.name}-worker-0-{i}.{job.name}:{port}" for i in range(options.pods)]
         environment = [{"name": "LONGHAUL_HOSTS", "value": ",".join(hosts)}]
     devices, nodes = _devices(options)
     requests = {"cpu": options.cpu, "memory": options.memory, **devices}
@@ -207,7 +229,7 @@ def _devices(options: Options) -> tuple[dict[str, int], dict[str, str]]:
             "cloud.google.com/gke-tpu-accelerator": options.tpu_accelerator,
             "cloud.google.com/gke-tpu-topology": options.tpu_topology,
         }
-        return {"google.com/tpu": _chips(options)}, labels
+        return {"google.com/tpu": options.chips // options.pods}, labels
     if options.accelerator:
         labels = {"cloud.google.com/gke-accelerator": options.accelerator}
         return {"nvidia.com/gpu": options.accelerators}, labels
@@ -242,14 +264,7 @@ def _cluster(options: Options) -> str:
 def _image_made(options: Options) -> list[str]:
     if not options.tpu_topology:
         return common.image(_image(options))
-    # The Dockerfile with the TPU's TensorFlow, and the TensorBoard that goes with it.
-    edit = ["sed", "-e", r"s/tensorflow\[and-cuda\]==[0-9.]*/tensorflow-tpu==2.20.0/"]
-    edit += ["-e", "s/tensorboard==[0-9.]*/tensorboard==2.20.0/", "deploy/Dockerfile"]
-    return common.image(_image(options), shlex.join(edit))
-
-
-def _chips(options: Options) -> int:
-    return math.prod(map(int, options.tpu_topology.split("x")))
+    return common.image(_image(options), _TPU_BUILD)
 
 
 def _bucket_opened(job: Job, options: Options) -> str:

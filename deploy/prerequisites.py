@@ -4,6 +4,7 @@
 """
 
 import shlex
+from collections.abc import Mapping
 
 from deploy.job import Job
 
@@ -16,10 +17,10 @@ def bucket(job: Job, project: str, location: str) -> str:
     return f"the bucket: {shlex.join([*create, f'--location={location}'])}"
 
 
-def image(name: str, edit: str = "") -> list[str]:
+def image(name: str, arguments: Mapping[str, str] | None = None) -> list[str]:
     """A container image of deploy/Dockerfile, and the repository that it lies in.
 
-    `edit` is a command that prints a Dockerfile made of that one.
+    `arguments` are those of the Dockerfile that are to be others than there.
     """
     registry, *path = name.split("/")[:3]
     lines = []
@@ -27,10 +28,10 @@ def image(name: str, edit: str = "") -> list[str]:
         create = ["gcloud", "artifacts", "repositories", "create", path[1], f"--project={path[0]}"]
         create.append(f"--location={registry.removesuffix(_REGISTRY)}")
         lines.append(f"the repository: {shlex.join([*create, '--repository-format=docker'])}")
-    quoted = shlex.quote(name)
-    build = f"docker build --tag={quoted} -"
-    build = f"{edit} | {build}" if edit else f"{build} < deploy/Dockerfile"
-    return [*lines, f"the image: {build} && docker push {quoted}"]
+    build = ["docker", "build", f"--tag={name}"]
+    build += [f"--build-arg={key}={value}" for key, value in (arguments or {}).items()]
+    push = shlex.join(["docker", "push", name])
+    return [*lines, f"the image: {shlex.join([*build, '-'])} < deploy/Dockerfile && {push}"]
 
 
 def reviews(job: Job) -> list[str]:

@@ -8,14 +8,12 @@
 The machine starts with deploy/tpu_startup.sh, which deletes it when the job is over. So the end of
 a job is no state of the service: its exit code lies in the workdir, as logs/NAME.exit.
 
-One machine of a TPU v5e, with one, four or eight chips; not run on hardware. Larger slices have
-several machines, which TensorFlow drives from one of them through a server that this image lacks.
+A TPU v5e: one machine with up to eight chips, or a slice of several, of which all run TensorFlow's
+server for their chips and the first runs the job. Not run on hardware.
 """
 
-import ast
 import dataclasses
 import json
-import re
 import shlex
 from pathlib import Path
 
@@ -26,18 +24,19 @@ from grpc import Channel
 from configs import validate
 from deploy import fits, rpc
 from deploy import prerequisites as common
-from deploy.checks import REGION, between, matching
+from deploy.checks import REGION, between, matching, refused
 from deploy.job import Job
 from deploy.tpu_vm_remote import WORKDIR, TpuVm
 from storage.errors import UserError
 
 NEEDS = ("zone",)
 STARTUP = Path(__file__).with_name("tpu_startup.sh")
-_SETUP = Path(__file__).parents[1] / "setup.py"
-# Ships the folder `tensorflow` itself, for TPUs; its last version on PyPI.
-_TENSORFLOW = "tensorflow-tpu==2.20.*"
-_BUILD = "setuptools>=68"  # what the bootstrap installs longhaul with
+_REQUIREMENTS = Path(__file__).with_name("tpu_requirements.txt")
 _LONGEST_METADATA = 256 << 10  # bytes of one value, by the metadata server
+
+_CHIPS = (1, 4, 8, 16, 32, 64, 128, 256)  # cloud.google.com/tpu/docs/v5e
+_ONE_MACHINE = 8  # chips at most
+_TYPES = {f"v5litepod-{chips}": chips for chips in _CHIPS}
 
 _ZONE = rf"{REGION}-[a-z]"
 _NETWORK = r"[a-z][a-z0-9-]{0,62}|projects/[a-z0-9.:-]{1,100}/global/networks/[a-z][a-z0-9-]{0,62}"
@@ -61,10 +60,8 @@ class Options:
         matching("zone", self.zone, _ZONE, "a zone with TPUs, such as us-west4-a")
         # Which is how a frozen one is completed.
         object.__setattr__(self, "project", rpc.project(self.project))
-        matching(
-            "accelerator_type", self.accelerator_type, r"v5litepod-[148]",
-            "v5litepod-1, -4 or -8, which are one machine; larger slices are not supported",
-        )  # fmt: skip
+        if self.accelerator_type not in _TYPES:
+            raise refused("accelerator_type", self.accelerator_type, ", ".join(_TYPES))
         matching(
             "runtime_version", self.runtime_version, r"[a-z0-9](?:[a-z0-9.-]{0,60}[a-z0-9])?",
             "an image for the TPU, such as v2-alpha-tpuv5-lite",
@@ -78,6 +75,11 @@ class Options:
             "an address such as NAME@PROJECT.iam.gserviceaccount.com",
         )  # fmt: skip
         between("max_run_hours", self.max_run_hours, 1, 24 * 365, "hours")
+
+    @property
+    def chips(self) -> int:
+        """Of the whole TPU, and so are the replicas."""
+        return _TYPES[self.accelerator_type]
 
 
 def request(job: Job, options: Options) -> tpu_v2.CreateQueuedResourceRequest:
@@ -122,9 +124,10 @@ def startup_script(job: Job, options: Options) -> str:
         "ARCHIVE": job.archive_url,
         "DIGEST": job.digest,
         "MAX_SECONDS": str(options.max_run_hours * 3600),
+        "SEVERAL": "yes" if options.chips > _ONE_MACHINE else "",
         "BOOTSTRAP": job.command[2],
     }
-    lists = {"REQUIREMENTS": _requirements(), "ARGUMENTS": job.arguments}
+    lists = {"REQUIREMENTS": requirements(), "ARGUMENTS": job.arguments}
     header = [
         "#!/bin/bash",
         "# Quoted, since nothing of it is meant for the shell.",
@@ -133,6 +136,12 @@ def startup_script(job: Job, options: Options) -> str:
         *(f"readonly {name}=({shlex.join(items)})" for name, items in lists.items()),
     ]
     return "\n".join([*header, STARTUP.read_text(encoding="utf-8")])
+
+
+def requirements() -> list[str]:
+    """What the machine installs beside the job's archive, all of it pinned."""
+    lines = _REQUIREMENTS.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if not line.startswith("#")]
 
 
 def render(request: tpu_v2.CreateQueuedResourceRequest) -> str:
@@ -177,6 +186,7 @@ def prerequisites(job: Job, options: Options) -> list[str]:
         f"quota for {kind} TPU v5e cores in {options.zone}: ask for it on the console's page "
         "IAM & Admin > Quotas",
         common.bucket(job, options.project, options.zone.rpartition("-")[0]),
+        *_reachable(options),
         f"{account} with roles/tpu.admin (it deletes its machine) and roles/storage.objectUser: "
         f"gcloud projects add-iam-policy-binding {options.project} "
         "--member=serviceAccount:ACCOUNT --role=ROLE",
@@ -204,7 +214,7 @@ def connect(
 
 def _check_fits(job: Job, options: Options) -> None:
     fits.strategy(job, ("auto", "tpu"), "--target=tpu_vm")
-    validate.check_replicas(job.config, int(options.accelerator_type.rpartition("-")[2]))
+    validate.check_replicas(job.config, options.chips)
     if job.config.strategy.tpu != "local":
         raise UserError(
             f"config.strategy.tpu: got {job.config.strategy.tpu!r}, but the job runs beside its "
@@ -230,19 +240,14 @@ def _parent(options: Options) -> str:
     return f"projects/{options.project}/locations/{options.zone}"
 
 
-def _requirements() -> list[str]:
-    """What longhaul needs beside itself, with the TPU's TensorFlow in place of the usual one.
-
-    Raises UserError when this is no source tree.
-    """
-    try:
-        tree = ast.parse(_SETUP.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{_SETUP}: not there; submit from longhaul's source tree") from error
-    (listed,) = (
-        ast.literal_eval(node.value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.keyword) and node.arg == "install_requires"
-    )
-    others = [item for item in listed if re.match(r"[\w-]+", item)[0] != "tensorflow"]
-    return [_TENSORFLOW, *others, _BUILD]
+def _reachable(options: Options) -> list[str]:
+    if options.chips <= _ONE_MACHINE:
+        return []
+    network = options.network.rpartition("/")[2] or "default"
+    listed = ["gcloud", "compute", "firewall-rules", "list", f"--project={options.project}"]
+    listed.append(f"--filter=network:{network}")
+    return [
+        "a firewall that lets the machines of the slice reach each other's TensorFlow servers, at "
+        f"ports 8470 and 8476, and nobody else, since these ask for no password: "
+        f"{shlex.join(listed)}"
+    ]

@@ -8,6 +8,7 @@ A job deletes its own resource when it is over, having left its exit code in the
 """
 
 import contextlib
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -94,12 +95,20 @@ class TpuVm:
             ) from error
 
     def logs(self, name: str) -> str:
-        """What the job had printed a minute ago; UserError when there is no such log."""
+        """What the job had printed a minute ago; UserError when there is no such log.
+
+        After it what the other machines of a slice have to say.
+        """
         with contextlib.suppress(exceptions.NotFound):
             self._get(name)
         store = self._store(name)
         try:
-            return store.read(_log(name)).decode(errors="replace")
+            text = store.read(_log(name)).decode(errors="replace")
+            others = (_machine(name, log) for log in store.list(f"logs/{name}."))
+            for number in sorted(filter(None, others)):
+                log = store.read(_log(f"{name}.{number}")).decode(errors="replace")
+                text += f"\n==> machine {number} <==\n{log}"
+            return text
         except FileNotFoundError:
             raise UserError(
                 f"{name}: no log in {store.url}/{_log(name)}; the machine writes it once it has "
@@ -200,6 +209,12 @@ class TpuVm:
 
 def _log(name: str) -> str:
     return f"logs/{name}.log"
+
+
+def _machine(name: str, log: str) -> int | None:
+    """The machine of a slice, but the first, whose log that is."""
+    match = re.fullmatch(rf"logs/{re.escape(name)}\.([1-9][0-9]*)\.log", log)
+    return int(match[1]) if match else None
 
 
 def _exit(name: str) -> str:

@@ -115,7 +115,7 @@ def test_archive_trains_where_nothing_of_longhaul_is(start, job, python, tmp_pat
     (folder,) = installed(tmp_path)
     packages = {file.parent.name for file in folder.glob("*/__init__.py")}
     assert packages == {"configs", "deploy", "input_pipeline", "storage", "trainer"}
-    for pattern in ("Dockerfile", "bootstrap.py", "*.sh"):
+    for pattern in ("Dockerfile", "bootstrap.py", "*.sh", "*.txt"):
         for path in (REPOSITORY / "deploy").glob(pattern):
             assert (folder / "deploy" / path.name).read_bytes() == path.read_bytes()
 

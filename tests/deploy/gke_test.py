@@ -23,7 +23,8 @@ from trainer import cluster
 
 HERE = Path(__file__).parent
 SCHEMA = json.loads((HERE / "jobset_schema.json").read_text(encoding="utf-8"))
-BOOTSTRAP = Path(gke.__file__).with_name("bootstrap.py").read_text(encoding="utf-8")
+DEPLOY = Path(gke.__file__).parent
+BOOTSTRAP = (DEPLOY / "bootstrap.py").read_text(encoding="utf-8")
 PROJECT = {"project": "my-project"}
 # Name of the golden file -> the flags.
 GOLDEN = {
@@ -31,6 +32,7 @@ GOLDEN = {
     "four_gpus": {"accelerators": 4, "accelerator": "nvidia-tesla-t4", "cpu": "12"},
     "three_workers": {"workers": 3, "spot": True, "queue": "lstm", "service_account": "trainer"},
     "tpu_slice": {"tpu_topology": "2x2", "namespace": "research", "image": "pkg/tpu:1"},
+    "tpu_slice_of_four_pods": {"tpu_topology": "4x4", "spot": True},
     "no_accelerator": {"accelerator": "", "cpu": "500m", "max_restarts": 0, "max_run_hours": 1},
 }
 # What must arrive as it is, though a shell, YAML or Kubernetes would read something else in it.
@@ -48,7 +50,7 @@ def job(arguments=("--config=configs/imdb.py",), strategy="auto", source="sample
     config = imdb.get_config()
     config.strategy.name = strategy
     config.data.source = source
-    config.train.batch_size = config.evaluation.batch_size = 48  # for 1, 3, 4 replicas
+    config.train.batch_size = config.evaluation.batch_size = 48  # for 1, 3, 4, 16 replicas
     workdir = "gs://bucket/runs/imdb"
     arguments = (*arguments, f"--workdir={workdir}")
     return Job("imdb-1", arguments, workdir, "gs://bucket/longhaul/a.tar.gz", "0f" * 32, config)
@@ -65,10 +67,12 @@ def container(jobset):
 
 def golden(flags):
     jobset = manifest(flags)
-    # It is tested elsewhere, and long.
-    text = BOOTSTRAP.replace("$", "$$")
+    # They are tested by themselves, and long.
     command = container(jobset)["command"]
-    command[command.index(text)] = "(the text of deploy/bootstrap.py)"
+    for name in ("bootstrap", "gke_worker", "gke_slice"):
+        text = (DEPLOY / f"{name}.py").read_text(encoding="utf-8").replace("$", "$$")
+        if text in command:
+            command[command.index(text)] = f"(the text of deploy/{name}.py)"
     return gke.render(jobset)
 
 
@@ -251,7 +255,7 @@ def test_a_bad_text_is_refused_in_one_line(flag, value):
         ("workers", 257),
         ("max_restarts", -1),
         ("max_run_hours", 0),
-        ("tpu_topology", "4x4"),
+        ("tpu_topology", "4x2"),
         ("tpu_accelerator", "tpu-v2"),
         ("cpu", "0"),
         ("memory", "16GB"),
@@ -263,8 +267,21 @@ def test_a_value_out_of_range_is_refused_in_one_line(flag, value):
     assert f"--{flag}: got " in line and "accepted is" in line
 
 
-def test_a_tpu_slice_is_of_one_machine():
-    assert "--workers: got 2" in complaint(gke.Options, tpu_topology="2x2", workers=2)
+def test_the_pods_of_a_tpu_slice_are_not_chosen():
+    assert "--workers: got 2" in complaint(gke.Options, tpu_topology="4x4", workers=2)
+
+
+@pytest.mark.parametrize(
+    ("topology", "pods", "chips"), [("1x1", 1, 1), ("2x4", 1, 8), ("4x4", 4, 4), ("16x16", 64, 4)]
+)
+def test_a_tpu_slice_has_as_many_pods_as_machines(topology, pods, chips):
+    config = job(strategy="tpu")
+    config.config.train.batch_size = config.config.evaluation.batch_size = 256
+    jobset = gke.request(config, gke.Options(**PROJECT, tpu_topology=topology))
+    job_spec = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]
+    assert (job_spec["completions"], job_spec["parallelism"]) == (pods, pods)
+    assert container(jobset)["resources"]["limits"] == {"google.com/tpu": chips}
+    assert ("successPolicy" in job_spec) == (pods > 1)
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,19 @@
 """Archives of a copy of this tree, built and put into the loopback bucket; and the Dockerfile."""
 
+import itertools
 import json
 import re
 import runpy
 import shutil
 import tarfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 import setuptools
 from packaging.requirements import Requirement
 
-from deploy import bootstrap, package
+from deploy import bootstrap, gke, package, tpu_vm
 from storage.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -205,28 +207,57 @@ def test_place_that_nothing_can_be_uploaded_to_is_refused(tmp_path, cloud, url, 
     assert not (tmp_path / "runs").exists()
 
 
-def dockerfile() -> list[str]:
-    """Its instructions, each in one line."""
+def dockerfile(given: Mapping[str, str] | None = None) -> list[str]:
+    """Its instructions, each in one line, with the build arguments `given` put in."""
     text = (REPOSITORY / "deploy" / "Dockerfile").read_text(encoding="utf-8")
     text = re.sub(r"(?m)^\s*#.*\n", "", text).replace("\\\n", " ")
+    arguments = dict(re.findall(r"(?m)^ARG (\w+)=(.*)$", text)) | dict(given or {})
+    text = re.sub(r"\$\{(\w+)\}", lambda match: arguments[match[1]], text)
     return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
 
 
-def test_image_has_every_dependency_pinned_as_setup_wants_it(monkeypatch):
+def pins(words: Iterable[str]) -> dict[str, Requirement]:
+    """Requirements by their names in one spelling."""
+    found = map(Requirement, words)
+    return {requirement.name.replace("_", "-").lower(): requirement for requirement in found}
+
+
+def assert_as_setup_wants(pinned: dict[str, Requirement], monkeypatch) -> None:
+    """That there is a version of each dependency, and one that setup.py accepts."""
     said = {}
     monkeypatch.setattr(setuptools, "setup", said.update)
     runpy.run_path(str(REPOSITORY / "setup.py"))
-    pinned = {}
-    for instruction in dockerfile():
-        for word in re.findall(r"[^\s\"]+==[^\s\"]+", instruction):
-            requirement = Requirement(word)
-            pinned[requirement.name.replace("_", "-").lower()] = requirement
-    for wanted in map(Requirement, said["install_requires"]):
-        found = pinned[wanted.name.replace("_", "-").lower()]
-        (version,) = found.specifier
-        assert wanted.specifier.contains(version.version), wanted
-    assert pinned["tensorflow"].extras == {"and-cuda"}
+    wanted = pins(said["install_requires"])
+    if "tensorflow-tpu" in pinned:
+        assert "tensorflow" not in pinned
+        wanted["tensorflow-tpu"] = wanted.pop("tensorflow")
+    for name, requirement in wanted.items():
+        (version,) = pinned[name].specifier
+        assert requirement.specifier.contains(version.version), requirement
     assert "setuptools" in pinned  # what the job's installation builds with
+
+
+def pins_of_image(arguments=None) -> dict[str, Requirement]:
+    words = (
+        re.findall(r"[^\s\"=]+==[^\s\"]+", line)
+        for line in dockerfile(arguments)
+        if line.startswith("RUN")
+    )
+    return pins(itertools.chain.from_iterable(words))
+
+
+def test_image_has_every_dependency_pinned_as_setup_wants_it(monkeypatch):
+    pinned = pins_of_image()
+    assert_as_setup_wants(pinned, monkeypatch)
+    assert pinned["tensorflow"].extras == {"and-cuda"}
+
+
+def test_machines_with_tpus_have_every_dependency_pinned_as_well(monkeypatch):
+    on_vm, on_gke = pins(tpu_vm.requirements()), pins_of_image(gke._TPU_BUILD)
+    assert_as_setup_wants(on_vm, monkeypatch)
+    assert_as_setup_wants(on_gke, monkeypatch)
+    for name in ("tensorflow-tpu", "libtpu", "tensorboard"):
+        assert on_gke[name].specifier == on_vm[name].specifier
 
 
 def test_image_installs_nothing_that_is_not_pinned():

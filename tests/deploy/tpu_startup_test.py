@@ -3,8 +3,10 @@
 The environment is this one, so that nothing is installed but the job's archive.
 """
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -28,12 +30,23 @@ fi
 if [[ $1 == storage ]]; then
   from=${*: -2:1} to=${*: -1}
   from=${from/#gs:\/\//$REMOTE/} to=${to/#gs:\/\//$REMOTE/}
-  mkdir -p "${to%/*}"
+  [[ " $* " == *" --no-clobber "* && -e $to ]] && exit
+  [[ $to == */* ]] && mkdir -p "${to%/*}"
   cp "$from" "$to"
 fi
 """
+# The metadata server's answers are files.
+CURL = r"""#!/bin/bash
+url=${*: -1}
+exec cat "$METADATA_FOLDER/${url##*/}"
+"""
 # In place of Python, where no training is needed: leaves with the codes that $CODES lists.
 STAND_IN = r"""#!/bin/bash
+if [[ $1 == -m ]]; then
+  echo "server $2 ${TPU_LOAD_LIBRARY:-}" >>"$ORDER"
+  exec "$PYTHON" -c "$SERVE" "$ADDRESS" "$LONGHAUL_PORT"
+fi
+echo "job ${TPU_LOAD_LIBRARY:-}" >>"$ORDER"
 printf '%s\0' "$@" >>"$STARTS"
 echo "the job was here"
 code=$(sed -n 1p "$CODES")
@@ -41,6 +54,12 @@ sed -i 1d "$CODES"
 [[ $code == KILL ]] && kill -KILL $$
 [[ $code == HANG ]] && { echo ready >"$READY"; read -r <"$READY"; }
 exit "$code"
+"""
+SERVE = """
+import socket, sys
+with socket.create_server((sys.argv[1], int(sys.argv[2]))) as server:
+    while True:
+        server.accept()[0].close()
 """
 SMALL = {
     "data.vocabulary_size": 200,
@@ -58,9 +77,11 @@ SMALL = {
 class Machine:
     """A folder with what a TPU VM has."""
 
-    def __init__(self, folder, monkeypatch):
+    def __init__(self, folder, remote, options=None):
         self.folder = folder
-        self.remote = folder / "remote"
+        self.options = {"zone": "us-west4-a", **(options or {})}
+        self.remote = remote
+        self.order = folder / "order"
         self.calls = folder / "calls"
         self.codes = folder / "codes"
         self.starts = folder / "starts"
@@ -68,6 +89,7 @@ class Machine:
         self.ready = folder / "ready"
         os.mkfifo(self.ready)
         self._program("gcloud", GCLOUD)
+        self._program("curl", CURL)
         self.environment = {
             **os.environ,
             "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
@@ -80,8 +102,11 @@ class Machine:
             "STARTS": str(self.starts),
             "FAILURES": str(self.failures),
             "READY": str(self.ready),
+            "ORDER": str(self.order),
+            "PYTHON": sys.executable,
+            "SERVE": SERVE,
+            "METADATA_FOLDER": str(folder / "metadata"),
         }
-        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "some-project")
 
     def _program(self, name, text):
         path = self.folder / "bin" / name
@@ -93,8 +118,17 @@ class Machine:
     def boot(self, job):
         """The script's process, in a group of its own."""
         script = self.folder / "startup.sh"
-        script.write_text(tpu_vm.startup_script(job, tpu_vm.Options(zone="us-west4-a")))
+        script.write_text(tpu_vm.startup_script(job, tpu_vm.Options(**self.options)))
         return subprocess.Popen(["bash", script], env=self.environment, start_new_session=True)
+
+    def be_of_a_slice(self, number, endpoints, port):
+        """What the metadata server says, and where this machine's server is to listen."""
+        metadata = self.folder / "metadata"
+        metadata.mkdir()
+        (metadata / "agent-worker-number").write_text(str(number))
+        (metadata / "worker-network-endpoints").write_text(endpoints)
+        self.environment["LONGHAUL_PORT"] = str(port)
+        self.environment["ADDRESS"] = endpoints.split(",")[number].split(":")[-1]
 
     def uploaded(self, job, end):
         path = self.remote / job.workdir.removeprefix("gs://") / "logs" / f"imdb.{end}"
@@ -105,9 +139,43 @@ class Machine:
         return [line for line in lines if "queued-resources delete" in line]
 
 
+@pytest.fixture(autouse=True)
+def project(monkeypatch):
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "some-project")
+
+
 @pytest.fixture
-def machine(tmp_path, monkeypatch):
-    return Machine(tmp_path, monkeypatch)
+def machine(tmp_path):
+    return Machine(tmp_path, tmp_path / "remote")
+
+
+@pytest.fixture
+def slice_of_two(tmp_path):
+    """Two machines, at addresses of the loopback, that know of each other."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.2", 0))
+        port = free.getsockname()[1]
+    machines = []
+    for number in range(2):
+        folder = tmp_path / f"machine-{number}"
+        folder.mkdir()
+        of_a_slice = {"accelerator_type": "v5litepod-16"}
+        machines.append(Machine(folder, tmp_path / "remote", of_a_slice))
+        machines[-1].be_of_a_slice(number, "worker:8470:127.0.0.2,worker:8470:127.0.0.3", port)
+    machines[1].order = machines[0].order
+    machines[1].environment["ORDER"] = str(machines[0].order)
+    return machines
+
+
+@pytest.fixture
+def booted():
+    """Processes that are gone with the test, and all that they have started."""
+    processes = []
+    yield processes.append
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def make_job(workdir="gs://bucket/runs/imdb", arguments=(), url="gs://bucket/a.tar.gz", digest="0"):
@@ -167,6 +235,7 @@ def test_job_that_is_over_is_not_run_again(machine, code):
     assert machine.uploaded(job, "exit") == f"{code}\n"
     assert "the job was here" in machine.uploaded(job, "log")
     assert len(machine.deletions()) == 1
+    assert "NOT DELETED" not in (machine.folder / "home" / "log").read_text()
 
 
 def test_job_that_was_stopped_from_outside_is_run_again(machine):
@@ -242,3 +311,67 @@ def test_machine_that_is_taken_away_is_not_deleted_and_its_job_hears_of_it(machi
     assert "asked to leave" in machine.uploaded(job, "log")
     assert machine.boot(job).wait(timeout=60) == 0
     assert len(machine.deletions()) == 1
+
+
+def test_slice_runs_the_job_on_its_first_machine_once_all_serve(slice_of_two, booted):
+    first, second = slice_of_two
+    job = make_job()
+    first.codes.write_text("75\n0\n")
+    booted(one := first.boot(job))
+    booted(two := second.boot(job))
+    assert one.wait(timeout=60) == 0
+
+    addresses = [
+        f"{m.environment['ADDRESS']}:{m.environment['LONGHAUL_PORT']}" for m in slice_of_two
+    ]
+    tpu = [
+        "--config.strategy.name=tpu",
+        f"--config.strategy.tpu=grpc://{',grpc://'.join(addresses)}",
+    ]
+    started = ["bootstrap.py", job.archive_url, job.digest, *job.arguments, *tpu]
+    assert first.starts.read_text().split("\0")[:-1] == started * 2
+    assert not second.starts.exists()
+    server = "server tensorflow.python.tools.grpc_tpu_worker "  # which has the chips
+    assert first.order.read_text().splitlines() == [server, server, "job 0", "job 0"]
+    assert first.uploaded(job, "exit") == "0\n"
+    assert len(first.deletions()) == 1
+
+    two.terminate()  # as a machine that is deleted is told
+    assert two.wait(timeout=60) == 75
+    assert "machine 1 of 2" in second.uploaded(job, "1.log")
+    assert second.deletions() == []
+
+
+def test_machine_of_a_slice_sees_to_the_end_when_the_first_has_not(slice_of_two, booted):
+    job = make_job()
+    for machine in slice_of_two:
+        (machine.folder / "home").mkdir()
+        (machine.folder / "home" / "began").write_text("1000\n")
+    booted(second := slice_of_two[1].boot(job))
+    assert second.wait(timeout=60) == 124
+    assert slice_of_two[1].uploaded(job, "exit") == "124\n"
+    assert len(slice_of_two[1].deletions()) == 1
+
+
+def test_first_word_on_how_a_job_ended_stays(slice_of_two, booted):
+    job = make_job()
+    first, second = slice_of_two
+    exit_code = first.remote / job.workdir.removeprefix("gs://") / "logs" / "imdb.exit"
+    exit_code.parent.mkdir(parents=True)
+    exit_code.write_text("0\n")
+    (second.folder / "home").mkdir()
+    (second.folder / "home" / "began").write_text("1000\n")
+    booted(process := second.boot(job))
+    assert process.wait(timeout=60) == 124
+    assert exit_code.read_text() == "0\n"
+
+
+@pytest.mark.parametrize("endpoints", ["", "a:b:10.0.0.1;touch x", "a:b:$(touch x)", "10.0.0.1"])
+def test_slice_that_says_something_else_is_deleted(slice_of_two, booted, endpoints):
+    job, machine = make_job(), slice_of_two[0]
+    (machine.folder / "metadata" / "worker-network-endpoints").write_text(endpoints)
+    booted(process := machine.boot(job))
+    assert process.wait(timeout=60) == 1
+    assert "not what a slice is known to say" in machine.uploaded(job, "log")
+    assert len(machine.deletions()) == 1
+    assert not (machine.folder / "home" / "x").exists()

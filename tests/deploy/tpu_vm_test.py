@@ -7,6 +7,7 @@ The files in golden/ are what is sent. After a change that is meant:
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -34,7 +35,8 @@ SPOT = {
     "accelerator_type": "v5litepod-8",
     "max_run_hours": 3,
 }
-RENDERED = {"tpu_v5e_4": PLAIN, "tpu_v5e_8_spot": SPOT}
+SLICE = {**PLAIN, "accelerator_type": "v5litepod-16"}
+RENDERED = {"tpu_v5e_4": PLAIN, "tpu_v5e_8_spot": SPOT, "tpu_v5e_16": SLICE}
 HOSTILE = "--config.data.source=files:/a b;$(touch X)`touch X`'\" \\"
 
 
@@ -88,6 +90,7 @@ def rendered(name):
     # The bootstrap has tests of its own, and what follows the values is a file as it is.
     body = tpu_vm.STARTUP.read_text(encoding="utf-8")
     script = script.replace(body, f"<{tpu_vm.STARTUP.name}>\n")
+    script = script.replace(" ".join(tpu_vm.requirements()), "<tpu_requirements.txt>")
     script = script.replace(shlex.quote(job.command[2]), shlex.quote(BOOTSTRAP))
     return json.dumps(content, indent=2, sort_keys=True) + "\n", script
 
@@ -119,13 +122,14 @@ def test_hostile_argument_arrives_intact_and_executes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_requirements_have_the_tpus_tensorflow_and_no_other():
+def test_requirements_are_pinned_and_have_the_tpus_tensorflow():
     script = tpu_vm.startup_script(make_job(), tpu_vm.Options(**PLAIN))
     (line,) = (li for li in script.splitlines() if li.startswith("readonly REQUIREMENTS=("))
     items = shlex.split(line.partition("(")[2].rpartition(")")[0])
-    assert items[0] == "tensorflow-tpu==2.20.*"
-    assert not [i for i in items if i.startswith(("tensorflow>", "tensorflow="))]
-    assert [i for i in items if i.startswith("google-cloud-storage")]
+    assert items == tpu_vm.requirements()
+    assert all(re.fullmatch(r"[\w-]+==[\w.]+", item) for item in items)
+    assert [item for item in items if item.startswith("tensorflow-tpu==")]
+    assert not [item for item in items if item.startswith("tensorflow==")]
 
 
 def test_gcloud_command_says_what_the_request_says():
@@ -154,7 +158,8 @@ def test_prerequisites_name_the_shards_of_a_job_that_reads_some():
         {"zone": "us-west4"},
         {"zone": "us-west4-a\n"},
         {"project": "$(id)"},
-        {"accelerator_type": "v5litepod-16"},
+        {"accelerator_type": "v5litepod-512"},
+        {"accelerator_type": "v5litepod-4;"},
         {"accelerator_type": "v4-8"},
         {"runtime_version": "a b"},
         {"network": "a;b"},
@@ -166,6 +171,17 @@ def test_bad_option_is_refused_in_one_line(bad):
     (flag,) = bad
     with pytest.raises(UserError, match=rf"^--{flag}: got .* accepted is [^\n]+$"):
         tpu_vm.Options(**{**PLAIN, **bad})
+
+
+@pytest.mark.parametrize(("chips", "fits"), [(4, True), (16, True), (64, True), (256, False)])
+def test_every_chip_has_its_share_of_a_batch(chips, fits):
+    options = tpu_vm.Options(**PLAIN, accelerator_type=f"v5litepod-{chips}")
+    job = make_job()  # whose batches are of 64
+    if fits:
+        assert tpu_vm.request(job, options)
+    else:
+        with pytest.raises(UserError, match=r"train\.batch_size: got 64"):
+            tpu_vm.request(job, options)
 
 
 @pytest.mark.parametrize(("field", "value"), [("name", "mirrored"), ("tpu", "some-tpu")])
@@ -245,6 +261,16 @@ def test_cancel_deletes_resource_and_machine_once(server, cloud, workdir):
     put(cloud, workdir, "logs/imdb.exit", b"0\n")
     remote.cancel("imdb")
     assert server.methods().count("DeleteQueuedResource") == 1
+
+
+def test_logs_of_a_slice_are_those_of_all_its_machines(server, cloud, workdir):
+    remote, _ = submit(server, make_job(workdir))
+    for name, text in {
+        "imdb.10.log": "ten", "imdb.log": "zero", "imdb.2.log": "two", "imdb-2.log": "another job",
+        "imdb.exit": "0", "imdb.x.log": "nobody's",
+    }.items():  # fmt: skip
+        put(cloud, workdir, f"logs/{name}", f"{text}\n".encode())
+    assert remote.logs("imdb") == "zero\n\n==> machine 2 <==\ntwo\n\n==> machine 10 <==\nten\n"
 
 
 def test_log_of_a_running_job_is_found_without_a_workdir(server, cloud, workdir):

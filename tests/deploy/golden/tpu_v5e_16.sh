@@ -1,0 +1,16 @@
+#!/bin/bash
+# Quoted, since nothing of it is meant for the shell.
+# shellcheck disable=SC1003,SC2016
+readonly NAME=imdb
+readonly PROJECT=some-project
+readonly ZONE=us-west4-a
+readonly WORKDIR=gs://bucket/runs/imdb
+readonly ARCHIVE=gs://bucket/longhaul/longhaul-0.1.0-0123456789abcdef.tar.gz
+readonly DIGEST=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+readonly MAX_SECONDS=86400
+readonly SEVERAL=yes
+readonly BOOTSTRAP='print('"'"'the bootstrap'"'"')
+'
+readonly REQUIREMENTS=(<tpu_requirements.txt>)
+readonly ARGUMENTS=(--config=configs/sample.py --workdir=gs://bucket/runs/imdb)
+<tpu_startup.sh>
