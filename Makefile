@@ -16,7 +16,7 @@ train: $(VENV)/base$(TF)
 test: $(VENV)/test$(TF)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist worksteal
 
 test-slow: $(VENV)/test$(TF)
 	$(PYTHON) -m pytest -m slow

@@ -49,6 +49,8 @@ setup(
         "test": [
             *_DEPLOY,
             "pytest>=8,<10",
+            # Half of a test's time is often the start of a process, on one core.
+            "pytest-xdist>=3.5,<4",
             "ruff>=0.8,<1",
             "jsonschema>=4,<5",
             "scikit-learn>=1.4,<2",

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from absl import flags
+from absl import app, flags
 from ml_collections import config_flags
 
 from configs import validate
@@ -29,8 +29,13 @@ def define_config() -> flags.FlagHolder:
 def parse(argv: list[str]) -> list[str]:
     """Parses the flags; leaves with code 1 and one line that says what is wrong with them.
 
+    With --help it says what there is and leaves with code 0.
+
     A config file that is not in the working folder is looked for beside the installed ones.
     """
+    if "--help" in argv:  # which absl has leave with code 1
+        app.usage(shorthelp=True, writeto_stdout=True)
+        sys.exit()
     argv = _joined(argv)
     file = next((a.partition("=")[2] for a in argv if a.startswith("--config=")), "--config")
     for argument in argv:

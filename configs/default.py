@@ -79,6 +79,8 @@ def get_config() -> ml_collections.ConfigDict:
     # trained weights, less in the first steps; 0.0 is off.
     train.average_decay = 0.0
     train.log_every_steps = 50
+    # Folder of the workdir for TensorBoard's files.
+    train.tensorboard_dir = "tensorboard"
 
     config.optimizer = optimizer = ml_collections.ConfigDict()
     # 'adam', or 'adamw' with decoupled weight decay.
@@ -101,7 +103,8 @@ def get_config() -> ml_collections.ConfigDict:
     strategy.name = "auto"
     # Splits the CPU into this many devices, to see replicas at work without GPUs; 0 is off.
     strategy.virtual_devices = 0
-    # For 'tpu': 'local' on a TPU VM, else the TPU's name or grpc:// address.
+    # For 'tpu': 'local' on a TPU VM, else the TPU's name, or grpc://HOST:PORT of each of its
+    # machines with commas between.
     strategy.tpu = "local"
 
     config.checkpoint = checkpoint = ml_collections.ConfigDict()

@@ -81,6 +81,13 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "train.label_smoothing": _SHARE,
     "train.average_decay": _SHARE,
     "train.log_every_steps": _from(1, _BILLION),
+    "train.tensorboard_dir": (
+        "a name of letters, digits, '_' and '-', but not 'checkpoints' or 'claims'",
+        lambda v: (
+            isinstance(v, str)
+            and re.fullmatch(r"(?!(?:checkpoints|claims)$)[A-Za-z0-9_-]{1,60}", v, re.ASCII)
+        ),
+    ),
     "optimizer.name": _one_of("adam", "adamw"),
     "optimizer.learning_rate": _POSITIVE,
     "optimizer.warmup_steps": _from(0, _BILLION),
@@ -114,6 +121,7 @@ FREE = (
     "model.kernel",
     "train.log_every_steps",
     "train.steps_per_call",
+    "train.tensorboard_dir",
 )
 
 

@@ -1,6 +1,6 @@
 """Runs a job somewhere: the same flags as `python -m trainer`, and where.
 
-    python -m deploy.submit --dry_run --target=vertex --region=us-central1 \
+    python -m deploy.submit --dry_run --target=vertex --region=us-central1 \\
         --config=configs/imdb_gpu.py --workdir=gs://BUCKET/runs/imdb
     python -m deploy.submit --target=local --workers=2 --config=configs/imdb.py --workdir=runs/imdb
     python -m deploy.submit wait NAME --target=vertex --region=us-central1
@@ -28,21 +28,21 @@ _MAX_RESTARTS = flags.DEFINE_integer("max_restarts", None, "Starts anew when a w
 # Those of the targets, whose Options say what each accepts and its default.
 _STRINGS = {
     "project": "Google Cloud project; by default GOOGLE_CLOUD_PROJECT or that of the credentials.",
-    "region": "For vertex, such as us-central1.",
+    "region": "For vertex, such as us-central1; for gke that of the image.",
     "zone": "For tpu_vm, such as us-west4-a.",
-    "machine": "For vertex: machine type.",
-    "accelerator": "GPU of vertex or gke; '' is none.",
-    "accelerator_type": "For tpu_vm, such as v5litepod-4.",
+    "machine": "For vertex: machine type, by default one that has the GPUs.",
+    "accelerator": "GPU, such as NVIDIA_L4 of vertex or nvidia-l4 of gke; '' is none.",
+    "accelerator_type": "For tpu_vm, such as v5litepod-4, or -16 for a slice of machines.",
     "runtime_version": "For tpu_vm: image of the TPU VM.",
     "provisioning": "For vertex: standard, spot or flex_start.",
     "image": "Container image with the dependencies, made from deploy/Dockerfile.",
     "network": "VPC network.",
     "service_account": "Account that the job runs as.",
-    "tensorboard": "For vertex: full name of a TensorBoard resource.",
+    "tensorboard": "For vertex: full name of a TensorBoard, which the job's events go to.",
     "namespace": "For gke.",
     "queue": "For gke: Kueue's queue.",
     "tpu_accelerator": "For gke: such as tpu-v5-lite-podslice.",
-    "tpu_topology": "For gke: such as 2x2.",
+    "tpu_topology": "For gke: such as 2x2, or 4x4 for a slice of several machines.",
     "cpu": "For gke: cores of a pod.",
     "memory": "For gke: memory of a pod, such as 32Gi.",
 }

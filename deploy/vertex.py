@@ -20,7 +20,7 @@ from google.cloud.aiplatform_v1.services.job_service.transports import JobServic
 from google.protobuf import json_format
 from grpc import Channel
 
-from deploy import fits, rpc
+from deploy import fits, rpc, vertex_machines
 from deploy import prerequisites as common
 from deploy.checks import REGION, between, matching, refused
 from deploy.job import Job
@@ -32,7 +32,7 @@ _PROVISIONING = ("standard", "spot", "flex_start")
 _ACCELERATORS = tuple(n for n in vertex.AcceleratorType.__members__ if n.startswith("NVIDIA_"))
 # Those that Dynamic Workload Scheduler, which is behind flex_start, queues for.
 _FLEX_START = ("L4", "TESLA_A100", "A100_80GB", "H100_80GB", "H100_MEGA_80GB", "H200_141GB", "B200")
-_L4_MACHINES = {1: "g2-standard-12", 2: "g2-standard-24", 4: "g2-standard-48", 8: "g2-standard-96"}
+_UPLOADED = "logs"  # the folder in base_output_directory: see CustomJobSpec's documentation
 _IMAGE = (
     r"[a-z0-9][a-z0-9.-]{0,99}(?::[0-9]{1,5})?(?:/[a-z0-9][a-z0-9._-]{0,99})+"
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
@@ -49,7 +49,7 @@ class Options:
     region: str
     project: str = ""  # see deploy.rpc.project
     image: str = ""  # by default of the project's own registry
-    machine: str = ""  # by default the one that has so many L4
+    machine: str = ""  # by default one that has the GPUs
     accelerator: str = "NVIDIA_L4"  # '' is none
     accelerators: int = 1  # of each machine
     workers: int = 1  # machines
@@ -76,22 +76,13 @@ class Options:
             between("accelerators", self.accelerators, 0, 1, "when there is no --accelerator")
             self._fill("accelerators", 0)
         if not self.machine:
-            self._fill("machine", self._usual_machine())
+            self._fill("machine", vertex_machines.usual(self.accelerator, self.accelerators))
         matching(
             "machine", self.machine, r"[a-z][a-z0-9-]{2,58}[a-z0-9]", "one like g2-standard-12"
         )
+        vertex_machines.check(self.machine, self.accelerator, self.accelerators)
         between("workers", self.workers, 1, 100)
         between("boot_disk_gb", self.boot_disk_gb, 100, 64_000)
-
-    def _usual_machine(self) -> str:
-        if not self.accelerator:
-            return "n1-standard-8"
-        if self.accelerator != "NVIDIA_L4" or self.accelerators not in _L4_MACHINES:
-            raise UserError(
-                f"--machine: not given, and there is no default for {self.accelerators} "
-                f"{self.accelerator}; give the machine type that has them"
-            )
-        return _L4_MACHINES[self.accelerators]
 
     def _check_time(self) -> None:
         if self.provisioning not in _PROVISIONING:
@@ -134,6 +125,9 @@ class Options:
 def request(job: Job, options: Options) -> vertex.CreateCustomJobRequest:
     """The job as the service takes it; UserError when the config doesn't fit the machines."""
     fits.on_gpus(job, options.workers, options.accelerators)
+    if options.tensorboard:
+        shown = f"--config.train.tensorboard_dir={_UPLOADED}"
+        job = dataclasses.replace(job, arguments=(*job.arguments, shown))
     workers = [_workers(job, options, 1)]
     if options.workers > 1:
         workers.append(_workers(job, options, options.workers - 1))
@@ -143,8 +137,9 @@ def request(job: Job, options: Options) -> vertex.CreateCustomJobRequest:
         service_account=options.service_account,
         network=options.network,
         tensorboard=options.tensorboard,
-        # From this the service makes AIP_CHECKPOINT_DIR and the like; --workdir wins over them.
-        base_output_directory={"output_uri_prefix": job.workdir.rpartition("/")[0]},
+        # From this the service makes AIP_CHECKPOINT_DIR, where the checkpoints are anyway, and
+        # AIP_TENSORBOARD_LOG_DIR, which it uploads to TensorBoard: this run's, not those of all.
+        base_output_directory={"output_uri_prefix": job.workdir},
     )
     check_tasks(spec)
     return vertex.CreateCustomJobRequest(

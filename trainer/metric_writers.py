@@ -1,6 +1,6 @@
 """Where metrics are written: one interface, `write(kind, step, values)`.
 
-    writer = MetricWriter(store, claim, lines=b"")      # or those of the checkpoint restored
+    writer = MetricWriter(store, claim, b"", "tensorboard")     # or the lines of a checkpoint
     writer.write("train", 450, {"loss": 0.41})
     writer.lines                                        # all so far, for the next checkpoint
     writer.close()
@@ -22,7 +22,7 @@ from storage.claims import Claim
 from storage.store import Store
 
 _LINES = "metrics.jsonl"
-_EVENTS = "tensorboard/events.out.tfevents."  # TensorBoard knows its files by this
+_EVENTS = "events.out.tfevents."  # TensorBoard knows its files by this
 
 # Of TensorFlow's own protos, which tf.summary writes only to files.
 _Event, _Summary = tf.compat.v1.Event, tf.compat.v1.Summary
@@ -31,11 +31,12 @@ _Event, _Summary = tf.compat.v1.Event, tf.compat.v1.Summary
 class MetricWriter:
     """Takes over the metrics of a workdir, cut back to `lines`, for the process of `claim`."""
 
-    def __init__(self, store: Store, claim: Claim, lines: bytes):
+    def __init__(self, store: Store, claim: Claim, lines: bytes, board: str):
+        """`board` is the workdir's folder for TensorBoard."""
         self.lines = bytearray(lines)
         self._file = store.open_log(_LINES, lines, claim.check)
-        name = f"{_EVENTS}{claim.number:06}"
-        for older in store.list(_EVENTS):
+        name = f"{board}/{_EVENTS}{claim.number:06}"
+        for older in store.list(f"{board}/{_EVENTS}"):
             if older < name:
                 store.delete(older)
         events = [_event(wall_time=time.time(), file_version="brain.Event:2")]

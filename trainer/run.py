@@ -48,6 +48,7 @@ class Progress:
     step: int = 0
     epoch_sums: Sums = dataclasses.field(default_factory=Sums)  # since the epoch began
     line_sums: Sums = dataclasses.field(default_factory=Sums)  # since the last train line
+    validation_accuracy: float | None = None  # at this step, where it has been measured
 
     def epoch(self, steps_per_epoch: int) -> int:
         """The epoch it stands in, from 0; one that is not validated yet has not ended."""
@@ -114,7 +115,7 @@ def start(
     saver, writer = Onlooker(progress.step), Silent()
     if workers.is_chief:
         saver = _make_saver(config, state, len(words), claim, progress)
-        writer = MetricWriter(store, claim, lines)
+        writer = MetricWriter(store, claim, lines, config.train.tensorboard_dir)
     check = partial(stop.check, workers.any)
     run = Run(
         config=config,

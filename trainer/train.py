@@ -80,7 +80,7 @@ def _leave(run: Run, progress: Progress, stop: StopRequests) -> str:
     """Saves what is not saved yet, if the time a machine is given allows; says how that went."""
     trouble = "the store is slow"
     if run.saver.settle(stop.seconds_left()) and run.saver.saved_step < progress.step:
-        _save(run, progress, None, stop)
+        _save(run, progress, stop)
         try:
             run.saver.finish(stop.seconds_left())
         except Superseded:
@@ -120,10 +120,11 @@ def _train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -
                 words, places = plan.sizes(progress.step - begin)
                 rate.add(done.weight, words)
                 progress.step += 1
+                progress.validation_accuracy = None
                 _account(run, progress, done, (words, places), rate)
                 bar.advance(done.weight, words, progress.epoch_sums.loss)
             if progress.step < end and schedule.due(progress.step, config.checkpoint.every_steps):
-                _save(run, progress, None, stop)
+                _save(run, progress, stop)
 
 
 def _call(run: Run, iterator: Iterator, count: int) -> list[StepMetrics]:
@@ -166,9 +167,7 @@ def _account(
         rate.restart()
 
 
-def _save(
-    run: Run, progress: Progress, validation_accuracy: float | None, stop: StopRequests
-) -> None:
+def _save(run: Run, progress: Progress, stop: StopRequests) -> None:
     with run.clock.timed("checkpoint"):
         while not run.saver.settle(_SECONDS_BETWEEN_CHECKS):
             stop.check()
@@ -177,7 +176,7 @@ def _save(
             config=validate.decisive(run.config),
             vocabulary=run.words.digest,
             data=run.data.train.digest,
-            validation_accuracy=validation_accuracy,
+            validation_accuracy=progress.validation_accuracy,
             sums={
                 "epoch_sums": dataclasses.asdict(progress.epoch_sums),
                 "line_sums": dataclasses.asdict(progress.line_sums),
@@ -219,7 +218,8 @@ def _end_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -> 
     spent = ", ".join(f"{cause} {share:.1%}" for cause, share in shares.items())
     print(f"  Padding: {sums.padding:.1%}. Time: {spent}", flush=True)
     progress.epoch_sums = Sums()
-    _save(run, progress, result.accuracy, stop)
+    progress.validation_accuracy = result.accuracy
+    _save(run, progress, stop)
 
 
 def _test_best(run: Run, progress: Progress, stop: StopRequests) -> None:

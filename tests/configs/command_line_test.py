@@ -139,4 +139,5 @@ def test_override_without_a_config_asks_for_one(complaint):
 def test_help_shows_the_flags():
     command = [sys.executable, "-m", "trainer", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
     assert {"--workdir", "--mode", "--checkpoint"} <= {w.rstrip(":") for w in done.stdout.split()}

@@ -38,6 +38,7 @@ ACCEPTED = {
     "train.label_smoothing": 0.999,
     "train.average_decay": 0.999,
     "train.log_every_steps": 1,
+    "train.tensorboard_dir": "logs",
     "optimizer.name": "adamw",
     "optimizer.learning_rate": 1,
     "optimizer.warmup_steps": 100,
@@ -86,6 +87,7 @@ REFUSED = {
     "train.label_smoothing": (1.0, -0.1),
     "train.average_decay": (1.0, -0.1),
     "train.log_every_steps": (0,),
+    "train.tensorboard_dir": ("", "checkpoints", "claims", "a/b", "..", "a.b", "logs\n", 1),
     "optimizer.name": ("sgd", "Adam"),
     "optimizer.learning_rate": (0.0, -1e-3, float("inf"), float("nan"), True),
     "optimizer.warmup_steps": (-1, 0.5),
@@ -110,7 +112,7 @@ FREE = {
     *("checkpoint.every_steps", "checkpoint.keep_last", "checkpoint.init_from"),
     "checkpoint.retry_seconds",
     *("data.dir", "data.cache_dir", "data.cache_bytes", "data.shard_reviews", "data.test_split"),
-    *("train.log_every_steps", "train.steps_per_call"),
+    *("train.log_every_steps", "train.steps_per_call", "train.tensorboard_dir"),
 }
 FIELDS = list(validate.flatten(default.get_config()))
 

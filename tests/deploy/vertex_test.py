@@ -36,7 +36,6 @@ CASES = {
         "provisioning": "flex_start",
         "accelerator": "NVIDIA_H100_80GB",
         "accelerators": 8,
-        "machine": "a3-highgpu-8g",
     },
     "tensorboard_and_network": {
         "tensorboard": TENSORBOARD,
@@ -187,6 +186,53 @@ def test_project_that_nothing_names_is_asked_for(nameless_credentials):
 )
 def test_option_that_can_not_be_is_refused_in_one_line(changes, line):
     assert refusal(make_options, **changes).startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("machine", "accelerator", "count", "line"),
+    [
+        (
+            "g2-standard-12",
+            "NVIDIA_L4",
+            2,
+            "which has 1 x NVIDIA_L4, but --accelerator=NVIDIA_L4 --acc",
+        ),
+        ("a2-highgpu-8g", "NVIDIA_A100_80GB", 8, "which has 8 x NVIDIA_TESLA_A100, but"),
+        ("g2-standard-4", "", 0, "which has 1 x NVIDIA_L4, but --accelerator= "),
+        ("e2-standard-4", "NVIDIA_L4", 1, "which has no GPU, but"),
+        ("n1-standard-8", "NVIDIA_H100_80GB", 8, "which takes NVIDIA_TESLA_T4, "),
+    ],
+)
+def test_machine_that_has_other_gpus_is_refused(machine, accelerator, count, line):
+    given = {"machine": machine, "accelerator": accelerator, "accelerators": count}
+    assert refusal(make_options, **given).startswith(f"--machine: got '{machine}', {line}")
+
+
+@pytest.mark.parametrize(
+    ("machine", "accelerator", "count"),
+    [
+        ("g2-standard-32", "NVIDIA_L4", 1),
+        ("n1-highmem-16", "NVIDIA_TESLA_T4", 2),
+        ("n1-standard-8", "", 0),
+        ("e2-highcpu-16", "", 0),
+        ("z9-standard-8", "NVIDIA_L4", 3),  # newer than what is known here
+    ],
+)
+def test_machine_that_may_have_the_gpus_is_accepted(machine, accelerator, count):
+    given = {"machine": machine, "accelerator": accelerator, "accelerators": count}
+    assert make_options(**given).machine == machine
+
+
+def test_tensorboard_is_shown_what_the_service_uploads_and_no_other_run():
+    options = make_options(**CASES["tensorboard_and_network"])
+    spec = vertex.request(make_job(), options).custom_job.job_spec
+    # AIP_TENSORBOARD_LOG_DIR is logs/ in this, by the service's documentation.
+    assert spec.base_output_directory.output_uri_prefix == "gs://bucket/runs/a"
+    assert (
+        spec.worker_pool_specs[0].container_spec.args[-1] == "--config.train.tensorboard_dir=logs"
+    )
+    spec = vertex.request(make_job(), make_options()).custom_job.job_spec
+    assert spec.worker_pool_specs[0].container_spec.args[-1] == "--workdir=gs://bucket/runs/a"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from storage.store import open_store
 from trainer import build, metrics, train
 from trainer.checkpoints import ranked, restore
 from trainer.hooks import Clock
-from trainer.preemption import StopRequests
+from trainer.preemption import Stopped, StopRequests
+from trainer.saver import Saver
 
 STEPS = 82
 
@@ -91,6 +93,30 @@ def test_resumed_run_is_the_uninterrupted_one_to_the_bit(run_config, workdir, fi
     start(run_config, workdir)
     assert numbers(workdir) == numbers(finished)
     assert tensors(workdir) == tensors(finished)
+
+
+def test_stop_between_an_evaluation_and_its_save_loses_no_accuracy(
+    run_config, finished, tmp_path, monkeypatch
+):
+    """The save of step 41, the first epoch's end, waits for another when the request comes."""
+    settle, epochs_end = Saver.settle, iter([False, False, True])  # saves of steps 20, 40, 41
+
+    def settle_late(self, seconds=None):
+        if seconds == train._SECONDS_BETWEEN_CHECKS and next(epochs_end, False):
+            signal.raise_signal(signal.SIGTERM)
+            return False
+        return settle(self, seconds)
+
+    monkeypatch.setattr(Saver, "settle", settle_late)
+    store = open_store(str(tmp_path))
+    with StopRequests() as stop, pytest.raises(Stopped, match="Stopped at step 41;"):
+        train.train_and_evaluate(run_config, store, Clock(), stop)
+    (saved,) = (m for m in ranked(store, "last") if m.step == 41)
+    (line,) = (line for line in lines(finished, "validation") if line["step"] == 41)
+    assert saved.validation_accuracy == line["accuracy"]
+    start(run_config, tmp_path)
+    assert numbers(tmp_path) == numbers(finished)
+    assert tensors(tmp_path) == tensors(finished)
 
 
 def test_finished_run_only_tests_again(run_config, workdir, finished, capsys):
