@@ -107,6 +107,10 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "evaluation.batch_size": _from(1, _MILLION),
 }
 
+# What the config.json of an earlier version may lack: nothing that a resumed run or an evaluation
+# takes from there.
+_YOUNGER = ("train.tensorboard_dir",)
+
 # What may differ between the starts of one run, since none of it decides the numbers.
 _ANY = "any"
 FREE = (
@@ -136,10 +140,15 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def check(config: Mapping[str, Any]) -> None:
-    """Raises UserError that names the first field with a value that is not accepted."""
+def check(config: Mapping[str, Any], stored: bool = False) -> None:
+    """Raises UserError that names the first field with a value that is not accepted.
+
+    A `stored` config may be older than some of the fields.
+    """
     flat = flatten(config)
     for field, (accepted, test) in RULES.items():
+        if field not in flat and stored and field in _YOUNGER:
+            continue
         if field not in flat:
             raise UserError(f"config.{field}: missing; begin with configs.default.get_config()")
         if not test(flat[field]):

@@ -85,7 +85,7 @@ def stored_config(store: Store) -> ml_collections.ConfigDict:
             f"--workdir: {store.url}/{CONFIG_FILE} can't be read ({error}); delete it and give the "
             "training command, which writes it anew"
         ) from error
-    validate.check(config)
+    validate.check(config, stored=True)
     return config
 
 

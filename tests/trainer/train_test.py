@@ -134,6 +134,15 @@ def test_resume_walks_back_from_a_damaged_checkpoint(run_config, workdir, finish
     assert tensors(workdir) == tensors(finished)
 
 
+def test_run_of_an_earlier_version_resumes(run_config, workdir, finished):
+    shutil.rmtree(workdir / "checkpoints" / "82")
+    stored = json.loads((workdir / "config.json").read_text())
+    del stored["train"]["tensorboard_dir"]
+    (workdir / "config.json").write_text(json.dumps(stored))
+    start(run_config, workdir)
+    assert tensors(workdir) == tensors(finished)
+
+
 def test_another_config_is_refused_field_by_field(run_config, workdir):
     config = run_config.copy_and_resolve_references()
     config.model.layer_sizes = (16,)
