@@ -153,14 +153,16 @@ def render(request: tpu_v2.CreateQueuedResourceRequest) -> str:
 
 
 def equivalent(job: Job, options: Options) -> str:
-    """The command of gcloud that makes the same, given the start-up script as a file."""
+    """Commands for a shell that write the start-up script into a file and make the same of it."""
+    script = f"{job.name}-startup.sh"
     labels = ",".join(f"{key}={value}" for key, value in _labels(job).items())
     optional = {
         "--network": options.network,
         "--service-account": options.service_account,
         "--scopes": options.service_account and rpc.SCOPE,
     }
-    return shlex.join(
+    write = shlex.join(["printf", "%s", startup_script(job, options)])
+    create = shlex.join(
         [
             *("gcloud", "compute", "tpus", "queued-resources", "create", job.name),
             f"--node-id={job.name}",
@@ -172,9 +174,10 @@ def equivalent(job: Job, options: Options) -> str:
             *(["--spot"] if options.spot else []),
             f"--labels={labels}",
             f"--metadata={WORKDIR}={job.workdir}",
-            f"--metadata-from-file=startup-script={job.name}-startup.sh",
+            f"--metadata-from-file=startup-script={script}",
         ]
     )
+    return f"{write} > {script} && {create}"
 
 
 def prerequisites(job: Job, options: Options) -> list[str]:

@@ -134,7 +134,11 @@ def test_requirements_are_pinned_and_have_the_tpus_tensorflow():
 
 def test_gcloud_command_says_what_the_request_says():
     options = tpu_vm.Options(**SPOT)
-    words = shlex.split(tpu_vm.equivalent(make_job(), options))
+    job = make_job(extra=(HOSTILE,))
+    words = shlex.split(tpu_vm.equivalent(job, options))
+    script = tpu_vm.startup_script(job, options)
+    assert words[:6] == ["printf", "%s", script, ">", "imdb-startup.sh", "&&"]
+    del words[:6]
     assert words[:6] == ["gcloud", "compute", "tpus", "queued-resources", "create", "imdb"]
     assert {
         "--spot", "--zone=us-west4-a", "--project=some-project", "--network=private",
