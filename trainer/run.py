@@ -64,6 +64,7 @@ class Run:
     words: Vocabulary
     data: build.TrainingData
     strategy: tf.distribute.Strategy
+    loop_device: str | None  # see strategy.loop_device
     state: TrainState
     train_steps: Callable[[Iterator, tf.Tensor], StepMetrics]
     scorer: Scorer
@@ -88,15 +89,10 @@ def start(
     workers = Workers(strategy)
     stop.listen()  # the strategy of several workers listens for SIGTERM, too, only to log it
     words = build.stored_vocabulary(store) or build.make_vocabulary(config)
-    at_once = strategies.loop_device(strategy) is not None
-    data = build.load_training_data(config.data, words, at_once)
+    loop_device = strategies.loop_device(strategy)
+    data = build.load_training_data(config.data, words, at_once=loop_device is not None)
     steps_per_epoch = data.train.steps_per_epoch(config.train.batch_size)
-    total_steps = config.train.epochs * steps_per_epoch
-    if config.optimizer.warmup_steps >= total_steps:
-        raise UserError(
-            f"config.optimizer.warmup_steps: got {config.optimizer.warmup_steps}, accepted are "
-            f"fewer than the {total_steps} steps of the run"
-        )
+    total_steps = _total_steps(config, steps_per_epoch)
     with strategy.scope():
         state = train_state.create(config, len(words))
     fits = partial(_check_fit, config, store, words, data)
@@ -123,6 +119,7 @@ def start(
         words=words,
         data=data,
         strategy=strategy,
+        loop_device=loop_device,
         state=state,
         train_steps=steps.make_train_steps(
             strategy, state, config, total_steps, build.static_widths(config.data, strategy)
@@ -136,6 +133,17 @@ def start(
         steps_per_epoch=steps_per_epoch,
     )
     return run, progress
+
+
+def _total_steps(config: ml_collections.ConfigDict, steps_per_epoch: int) -> int:
+    """Of the whole run; UserError when the warm-up would not end in it."""
+    total = config.train.epochs * steps_per_epoch
+    if config.optimizer.warmup_steps >= total:
+        raise UserError(
+            f"config.optimizer.warmup_steps: got {config.optimizer.warmup_steps}, accepted are "
+            f"fewer than the {total} steps of the run"
+        )
+    return total
 
 
 def _make_saver(

@@ -29,6 +29,7 @@ class Scorer:
         """`check` is called before each batch and may raise to leave."""
         self._check = check
         self._strategy = strategy
+        self._device = loop_device(strategy)
         self._batch_size = batch_size
         self._logits = steps.make_logits(strategy, model, needs_static_shapes(strategy))
 
@@ -41,7 +42,7 @@ class Scorer:
             batch = next(batches)
             self._check()
             present = ids != batch_plan.NO_REVIEW
-            with tf.device(loop_device(self._strategy)):
+            with tf.device(self._device):
                 scored = self._logits(batch).numpy()
             logits[ids[present]] = scored[present]
         return logits

@@ -106,7 +106,7 @@ def _tpu(address: str) -> tf.distribute.Strategy:
 def loop_device(strategy: tf.distribute.Strategy) -> str | None:
     """Where the loop over steps runs when the TPU is on other machines than this process: there.
 
-    None is here.
+    None is here. It may ask Google's service, so it is asked once.
     """
     resolver = strategy.cluster_resolver
     if not isinstance(resolver, tf.distribute.cluster_resolver.TPUClusterResolver):

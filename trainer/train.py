@@ -27,7 +27,7 @@ from trainer.metrics import Sums
 from trainer.preemption import SECONDS_GIVEN, Stopped, StopRequests
 from trainer.run import Progress, Run, restore_on_all, start
 from trainer.steps import StepMetrics
-from trainer.strategy import distribute_batches, loop_device
+from trainer.strategy import distribute_batches
 from trainer.workers import LOST
 
 _SECONDS_BETWEEN_CHECKS = 0.2  # for a request to leave, while a save is waited for
@@ -131,7 +131,7 @@ def _call(run: Run, iterator: Iterator, count: int) -> list[StepMetrics]:
     """`count` steps in the graph; the process's first call is one step, which compiles it."""
     compiled = "compile" in run.clock.seconds
     cause = "training" if compiled else "compile"
-    with run.clock.timed(cause), tf.device(loop_device(run.strategy)):
+    with run.clock.timed(cause), tf.device(run.loop_device):
         history = run.train_steps(iterator, tf.constant(count if compiled else 1))
         history = StepMetrics(*(values.numpy().tolist() for values in history))
     if compiled:
