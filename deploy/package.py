@@ -39,7 +39,7 @@ _SECRET_NAMES = (
     *("*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keytab"),
     *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*"),
     *("*.env", ".env.*", ".envrc", ".netrc", ".pypirc", ".boto", ".git-credentials"),
-    *("token.json", "secrets.*"),
+    *("token.json", "secrets.*", "credentials", "credentials.*"),
     *("*credentials*.json", "service[-_]account*.json", "client_secret*.json"),
 )
 _SECRET_JSON = re.compile(
@@ -217,10 +217,11 @@ def _sdist(source: Path, out: Path) -> Path:
     # In a folder of its own: `python -m` looks for `build` where it is run.
     done = subprocess.run(command, cwd=source.parent, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2]
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        reason = " ".join(" ".join(lines[-3:]).split())
         raise UserError(
-            f"the source distribution can't be built ({last}); `pip install -e .[deploy]` "
-            "brings what it takes, and `python -m build --sdist` says more"
+            f"the source distribution can't be built ({reason}); `pip install -e '.[deploy]'` "
+            "brings what it takes"
         )
     (path,) = out.glob("longhaul-*.tar.gz")
     return path

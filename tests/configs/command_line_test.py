@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from configs import validate
+from configs import command_line, validate
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = "--config=configs/sample.py"
@@ -134,6 +134,47 @@ def test_word_that_is_no_flag_is_refused(complaint):
 
 def test_override_without_a_config_asks_for_one(complaint):
     assert "give --config=FILE" in complaint("--mode=evaluate", "--config.data.dir=reviews")
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("import sys; sys.exit(0)", "SystemExit: 0"),
+        ("raise SystemExit('bye')", "SystemExit: bye"),
+        ("raise ValueError('one\\ntwo')", "two"),
+    ],
+)
+def test_config_file_that_leaves_or_complains_is_named(complaint, tmp_path, source, named):
+    (tmp_path / "mine.py").write_text(source)
+    line = complaint("--config=mine.py")
+    assert line == f"error: --config: mine.py can't be used ({named})\n"
+
+
+def test_config_file_without_a_config_is_named(tmp_path):
+    (tmp_path / "mine.py").write_text("def get_config(): pass")
+    command = [sys.executable, "-m", "trainer", "--workdir=run", f"--config={tmp_path / 'mine.py'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "mine.py can't be used: its get_config() returns no" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "arguments"),
+    [
+        (["--config", "c.py"], ["--config=c.py"]),
+        (["--config=c.py", "--config.seed", "5"], ["--config=c.py", "--config.seed=5"]),
+        (["--config.data.dir", "--a b", "--x"], ["--config.data.dir=--a b"]),
+        (["--config.model.bidirectional", "--x=1"], ["--config.model.bidirectional=true"]),
+        (["-noconfig.model.bidirectional"], ["--config.model.bidirectional=false"]),
+    ],
+)
+def test_what_makes_a_config_is_handed_on_in_one_form(flags, arguments):
+    assert command_line.config_arguments(flags) == arguments
+
+
+def test_what_can_not_be_handed_on_is_refused():
+    with pytest.raises(SystemExit, match="--flagfile: what is in it can't be handed on"):
+        command_line.config_arguments(["--config=c.py", "--flagfile=f"])
 
 
 def test_help_shows_the_flags():
