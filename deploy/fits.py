@@ -1,8 +1,10 @@
 """Whether a config can run on the machines that it is given: what the trainer would refuse there.
 
 on_gpus(job, workers=3, accelerators=1)
-strategy(job, ("auto", "tpu"), "--target=tpu_vm")
+strategy(job.config, ("auto", "tpu"), "--target=tpu_vm")
 """
+
+import ml_collections
 
 from configs import validate
 from deploy.job import Job
@@ -17,13 +19,13 @@ def on_gpus(job: Job, workers: int, accelerators: int) -> None:
         accepted = ("auto", "mirrored")
     else:
         accepted = ("auto", "default", "one_device", "mirrored")
-    strategy(job, accepted, f"--workers={workers} and --accelerators={accelerators}")
+    strategy(job.config, accepted, f"--workers={workers} and --accelerators={accelerators}")
     validate.check_replicas(job.config, workers * max(1, accelerators))
 
 
-def strategy(job: Job, accepted: tuple[str, ...], machines: str) -> None:
-    """Raises UserError unless the config's strategy is among those accepted with `machines`."""
-    name = job.config.strategy.name
+def strategy(config: ml_collections.ConfigDict, accepted: tuple[str, ...], machines: str) -> None:
+    """Raises UserError unless a config's strategy is among those accepted with `machines`."""
+    name = config.strategy.name
     if name not in accepted:
         raise UserError(
             f"config.strategy.name: got {name!r} with {machines}, accepted is "

@@ -26,7 +26,7 @@ from storage.errors import UserError
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 _NAME = r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?"
-_URL = r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](?:/[A-Za-z0-9][A-Za-z0-9._=@+-]*)+/?"
+_URL = r"(?=.{1,600}$)gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](?:/[A-Za-z0-9][A-Za-z0-9._=@+-]*)+/?"
 _LONGEST_ARGUMENT = 10_000
 
 
@@ -42,16 +42,13 @@ class Job:
     config: ml_collections.ConfigDict  # as the trainer will resolve it
 
     def __post_init__(self):
-        matching(
-            "name", self.name, _NAME,
-            "up to 40 small letters, digits and '-', a letter first and no '-' last",
-        )  # fmt: skip
+        check_name(self.name)
         matching(
             "workdir",
             self.workdir,
             _URL,
             "gs://BUCKET/PATH: a bucket in small letters, and a path of letters, digits and "
-            ". _ = @ + -, whose parts begin with a letter or digit",
+            ". _ = @ + -, whose parts begin with a letter or digit, 600 characters at most",
         )
         check_arguments(self.arguments)
 
@@ -68,6 +65,12 @@ class Job:
         """
         text = _BOOTSTRAP.read_text(encoding="utf-8")
         return ("python3", "-c", text, self.archive_url, self.digest, *self.arguments)
+
+
+def check_name(name: str) -> None:
+    """Raises UserError on one that no job has."""
+    accepted = "up to 40 small letters, digits and '-', a letter first and no '-' last"
+    matching("name", name, _NAME, accepted)
 
 
 def check_arguments(arguments: Iterable[str]) -> None:

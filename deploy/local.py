@@ -18,8 +18,12 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
+import ml_collections
+
+from configs import validate
+from deploy import fits
 from deploy.checks import between
 
 NEEDS = ()
@@ -38,6 +42,19 @@ class Options:
     def __post_init__(self):
         between("workers", self.workers, 1, 64)
         between("max_restarts", self.max_restarts, 0, 10_000)
+
+
+def check(config: ml_collections.ConfigDict, options: Options) -> None:
+    """Raises UserError when so many workers can't run a config, which each of them would say."""
+    fits.strategy(config, _strategies(options), f"--workers={options.workers}")
+    if options.workers > 1:  # as many replicas at least
+        validate.check_replicas(config, options.workers)
+
+
+def _strategies(options: Options) -> tuple[str, ...]:
+    if options.workers > 1:
+        return ("auto", "multi_worker")
+    return ("auto", "default", "one_device", "mirrored", "tpu")
 
 
 def describe(arguments: Sequence[str], options: Options) -> str:
@@ -156,7 +173,8 @@ def _free_ports(count: int) -> list[int]:
 def _relay(rank: int, process: subprocess.Popen, left: queue.Queue[int]) -> None:
     """Passes a worker's lines on, and reports its end."""
     for line in process.stdout:
-        _say(f"worker {rank}", line.decode(errors="replace").rstrip("\n"))
+        with suppress(BrokenPipeError):  # whoever read it has enough; the job goes on
+            _say(f"worker {rank}", line.decode(errors="replace").rstrip("\n"))
     process.wait()
     left.put(rank)
 

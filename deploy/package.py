@@ -4,6 +4,8 @@
     url = address(archive, "gs://bucket/packages")      # where it will be, without a request
     url = upload(archive, "gs://bucket/packages")       # the same, and it is there
 
+By hand: python -m deploy.package gs://BUCKET/packages [CONFIG]
+
 It is built from a copy of the packages and of what setup.py reads, committed or not: the tree stays
 as it is, and nothing else can come along. Git isn't asked.
 """
@@ -225,3 +227,16 @@ def _sdist(source: Path, out: Path) -> Path:
         )
     (path,) = out.glob("longhaul-*.tar.gz")
     return path
+
+
+def main(url: str, *config: str) -> None:
+    """Builds, uploads, and prints where it is; exit code 1 and one line for a UserError."""
+    try:
+        archive = build(Path(__file__).resolve().parents[1], *(Path(path) for path in config))
+        print(upload(archive, url))
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

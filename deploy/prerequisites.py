@@ -11,6 +11,30 @@ from deploy.job import Job
 _REGISTRY = "-docker.pkg.dev"
 
 
+def start(project: str, *services: str) -> list[str]:
+    """What comes before everything else: credentials and the services' interfaces."""
+    enable = shlex.join(["gcloud", "services", "enable", *services, f"--project={project}"])
+    return [
+        "credentials on this machine: gcloud auth application-default login",
+        f"the services: {enable}",
+    ]
+
+
+def number(project: str) -> str:
+    """The project's number, as a shell finds it."""
+    describe = ["gcloud", "projects", "describe", project, "--format=value(projectNumber)"]
+    return f"$({shlex.join(describe)})"
+
+
+def granted(project: str, account: str, *roles: str) -> str:
+    """The commands that give roles to a service account; '' is Compute Engine's default one."""
+    member = account or f"{number(project)}-compute@developer.gserviceaccount.com"
+    grant = shlex.join(["gcloud", "projects", "add-iam-policy-binding", project])
+    # In double quotes, for the number to be found.
+    each = (f'{grant} --member="serviceAccount:{member}" --role={role}' for role in roles)
+    return " && ".join(each)
+
+
 def bucket(job: Job, project: str, location: str) -> str:
     """The workdir's bucket."""
     create = ["gcloud", "storage", "buckets", "create", job.bucket, f"--project={project}"]
@@ -31,6 +55,8 @@ def image(name: str, arguments: Mapping[str, str] | None = None) -> list[str]:
     build = ["docker", "build", f"--tag={name}"]
     build += [f"--build-arg={key}={value}" for key, value in (arguments or {}).items()]
     push = shlex.join(["docker", "push", name])
+    if lines:
+        lines.append(f"docker let into it: gcloud auth configure-docker {registry}")
     return [*lines, f"the image: {shlex.join([*build, '-'])} < deploy/Dockerfile && {push}"]
 
 

@@ -22,9 +22,9 @@ _TRANSIENT = retry.if_exception_type(
     exceptions.GatewayTimeout,
     exceptions.DeadlineExceeded,
 )
+_NO_NETWORK = "NO_GCE_CHECK"  # google.auth's own variable
 _TIMEOUT = 30.0  # seconds of one try
 _PATIENCE = 120.0  # seconds of all tries
-_NO_CREDENTIALS = "no credentials for Google Cloud; run `gcloud auth application-default login`"
 
 
 def project(given: str) -> str:
@@ -47,7 +47,7 @@ def credentials() -> Credentials:
     try:
         return google.auth.default(scopes=[SCOPE])[0]
     except DefaultCredentialsError as error:
-        raise UserError(_NO_CREDENTIALS) from error
+        raise UserError(_no_credentials(error)) from error
 
 
 def call(what: str, method: Callable, *, patience: float = _PATIENCE, **arguments: Any) -> Any:
@@ -64,22 +64,40 @@ def call(what: str, method: Callable, *, patience: float = _PATIENCE, **argument
     except (exceptions.NotFound, exceptions.AlreadyExists):
         raise
     except DefaultCredentialsError as error:
-        raise UserError(f"{what}: {_NO_CREDENTIALS}") from error
+        raise UserError(f"{what}: {_no_credentials(error)}") from error
     except (exceptions.GoogleAPIError, GoogleAuthError) as error:
         raise UserError(f"{what}: {_advice(error)}") from error
 
 
 def _project_of_credentials() -> str:
+    """Of those on this machine's disk: a machine of Google's would be asked over the network."""
+    before = os.environ.get(_NO_NETWORK)
+    os.environ[_NO_NETWORK] = "true"
     try:
         return google.auth.default()[1] or ""
     except DefaultCredentialsError:
         return ""
+    finally:
+        del os.environ[_NO_NETWORK]
+        if before is not None:
+            os.environ[_NO_NETWORK] = before
+
+
+def _no_credentials(error: DefaultCredentialsError) -> str:
+    if path := os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
+        reason = _line(error)
+        return f"GOOGLE_APPLICATION_CREDENTIALS: {path!a} holds none ({reason}); unset or mend it"
+    return "no credentials for Google Cloud; run `gcloud auth application-default login`"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(getattr(error, "message", error)).split())[:300]
 
 
 def _advice(error: Exception) -> str:
     if isinstance(error, exceptions.RetryError):
         error = error.cause or error  # the last one's, after a long time
-    reason = " ".join(str(getattr(error, "message", error)).split())[:300]
+    reason = _line(error)
     if isinstance(error, exceptions.Unauthenticated | exceptions.Unauthorized | GoogleAuthError):
         return (
             f"the credentials were not accepted ({reason}); run `gcloud auth application-default "

@@ -22,7 +22,7 @@ import ml_collections
 
 from deploy import local, package
 from deploy.checks import refused
-from deploy.job import Job, Remote, check_arguments
+from deploy.job import Job, Remote, check_arguments, check_name
 from deploy.package import Archive
 from storage.errors import UserError
 
@@ -42,6 +42,7 @@ class Plan(NamedTuple):
     options: Any
     job: Job
     archive: Archive
+    config_file: Path | None  # one from elsewhere, which travels along
     request: Any
 
 
@@ -84,14 +85,14 @@ def prepare(
     check_arguments(arguments)
     archive = package.build(_ROOT, outside)
     job = Job(
-        name=name or _name(arguments),
+        name=name or _name(target, options, arguments),
         arguments=arguments,
         workdir=workdir,
         archive_url=package.address(archive, _packages(workdir)),
         digest=archive.digest,
         config=config,
     )
-    return Plan(target, module, options, job, archive, module.request(job, options))
+    return Plan(target, module, options, job, archive, outside, module.request(job, options))
 
 
 def describe(plan: Plan) -> str:
@@ -101,6 +102,8 @@ def describe(plan: Plan) -> str:
     after = "\n".join(f"  {line}" for line in commands(plan.target, plan.options, job))
     there = "\n".join(f"  {line}" for line in module.prerequisites(job, plan.options))
     files = "\n  ".join(package.files(plan.archive))
+    config = [] if plan.config_file is None else [str(plan.config_file)]
+    upload = shlex.join(["python", "-m", "deploy.package", _packages(job.workdir), *config])
     shown = "\n".join(f"  --{flag}={value!r}" for flag, value in sorted(settings.items()))
     return f"""\
 # The request
@@ -117,6 +120,7 @@ def describe(plan: Plan) -> str:
 {there}
 
 # The same by hand
+  {upload}
   {module.equivalent(job, plan.options)}
 
 # Afterwards
@@ -145,6 +149,7 @@ def submit(plan: Plan, wait: bool, pause: Callable[[float], None] = time.sleep) 
 def follow(verb: str, target: str, options: Any, name: str, workdir: str | None) -> int:
     """`status`, `wait`, `logs` or `cancel` of a job; the exit code."""
     module = _module(target)
+    check_name(name)
     if target == "gke":
         print(module.manage(verb, name, options))
         return 0
@@ -195,10 +200,10 @@ def _module(target: str) -> ModuleType:
     """UserError when the client that it needs is not installed."""
     try:
         return importlib.import_module(f"deploy.{target}")
-    except ModuleNotFoundError as error:
+    except ImportError as error:  # of a part of `google.cloud` it is no ModuleNotFoundError
         raise UserError(
-            f"--target: {target} needs {error.name}, which is not installed; "
-            "pip install 'longhaul[deploy]', or -e '.[deploy]' in a checkout"
+            f"--target: {target} needs what is not installed ({error}); pip install -e '.[deploy]' "
+            "in the checkout"
         ) from error
 
 
@@ -245,9 +250,10 @@ def _portable(arguments: Sequence[str]) -> tuple[tuple[str, ...], Path | None]:
     return tuple(portable), outside
 
 
-def _name(arguments: tuple[str, ...]) -> str:
+def _name(target: str, options: Any, arguments: tuple[str, ...]) -> str:
     """The same for the same command, so that giving it twice is noticed."""
-    digest = hashlib.sha256("\0".join(arguments).encode()).hexdigest()[:8]
+    decisive = "\0".join([target, repr(options), *arguments])
+    digest = hashlib.sha256(decisive.encode()).hexdigest()[:8]
     config = next(a.partition("=")[2] for a in arguments if a.startswith("--config="))
     stem = re.sub(r"[^a-z0-9]+", "-", Path(config).stem.lower()).strip("-")
     return f"{stem[:30]}-{digest}" if stem[:1].isalpha() else f"job-{digest}"

@@ -49,7 +49,8 @@ _STRINGS = {
 _NUMBERS = {
     "accelerators": "GPUs of each machine.",
     "boot_disk_gb": "For vertex.",
-    "max_run_hours": "The job is ended after so long.",
+    "max_run_hours": "The end after so long: on vertex of the job, on tpu_vm since a machine's "
+    "first boot, on gke of each start.",
 }
 for _name, _help in _STRINGS.items():
     flags.DEFINE_string(_name, None, _help)
@@ -76,14 +77,18 @@ def _run(words: list[str]) -> int:
     if words:
         return _follow(words, given)
     config, workdir, target = _CONFIG.value, _WORKDIR.value, _TARGET.value
-    if config is None or not workdir:
-        raise UserError("--config and --workdir: give both, as for `python -m trainer`")
+    for flag, value in (("config", config), ("workdir", workdir)):
+        if not value:
+            raise UserError(f"--{flag}: missing; give it as for `python -m trainer`")
     validate.check(config)
     options = submission.make_options(target, given)
     arguments = command_line.config_arguments(sys.argv[1:])
     if _WAIT.value and target in ("local", "gke"):
         raise UserError(f"--wait: got True, but --target={target} has nothing to wait for here")
     if target == "local":
+        if _NAME.value:
+            raise UserError(f"--name: got {_NAME.value!a}, but processes of this machine have none")
+        local.check(config, options)
         arguments.append(f"--workdir={workdir}")
         if _DRY_RUN.value:
             print(local.describe(arguments, options))
@@ -98,15 +103,15 @@ def _run(words: list[str]) -> int:
 
 def _follow(words: list[str], given: dict) -> int:
     verb, *names = words
+    if verb not in submission.VERBS or len(names) != 1:
+        raise UserError(
+            f"{' '.join(words)!r}: accepted is {' or '.join(submission.VERBS)} and the name of one "
+            "job, or no such word; quote a value that has spaces"
+        )
     if _DRY_RUN.value or _WAIT.value or _NAME.value or _CONFIG.value is not None:
         raise UserError(
             f"{verb}: got --dry_run, --wait, --name or --config, which are for submitting; leave "
             "them out"
-        )
-    if verb not in submission.VERBS or len(names) != 1:
-        raise UserError(
-            f"{' '.join(words)!r}: accepted is {' or '.join(submission.VERBS)} and the name of one "
-            "job; quote a value that has spaces"
         )
     if _TARGET.value == "local":
         raise UserError(f"{verb}: --target={'|'.join(submission.TARGETS)} is missing")

@@ -185,14 +185,15 @@ def prerequisites(job: Job, options: Options) -> list[str]:
     kind = "preemptible" if options.spot else "on-demand"
     account = options.service_account or "the project's default service account"
     return [
-        f"the TPU API: gcloud services enable tpu.googleapis.com --project={options.project}",
+        *common.start(options.project, "tpu.googleapis.com"),
         f"quota for {kind} TPU v5e cores in {options.zone}: ask for it on the console's page "
         "IAM & Admin > Quotas",
         common.bucket(job, options.project, options.zone.rpartition("-")[0]),
         *_reachable(options),
-        f"{account} with roles/tpu.admin (it deletes its machine) and roles/storage.objectUser: "
-        f"gcloud projects add-iam-policy-binding {options.project} "
-        "--member=serviceAccount:ACCOUNT --role=ROLE",
+        f"{account} with roles/tpu.admin, since it deletes its machine, and the bucket's: "
+        + common.granted(
+            options.project, options.service_account, "roles/tpu.admin", "roles/storage.objectUser"
+        ),
         *common.reviews(job),
     ]
 
@@ -216,7 +217,7 @@ def connect(
 
 
 def _check_fits(job: Job, options: Options) -> None:
-    fits.strategy(job, ("auto", "tpu"), "--target=tpu_vm")
+    fits.strategy(job.config, ("auto", "tpu"), "--target=tpu_vm")
     validate.check_replicas(job.config, options.chips)
     if job.config.strategy.tpu != "local":
         raise UserError(

@@ -16,8 +16,7 @@ from typing import Any
 from google.api_core import exceptions, retry
 from google.cloud import tpu_v2
 
-from deploy.checks import matching
-from deploy.job import Job, State
+from deploy.job import Job, State, check_name
 from deploy.rpc import call
 from storage.errors import UserError
 from storage.store import Store, open_store
@@ -203,7 +202,7 @@ class TpuVm:
         return open_store(self._workdir)
 
     def _full_name(self, name: str) -> str:
-        matching("name", name, r"[a-z0-9-]{1,40}", "the name of a job")
+        check_name(name)
         return f"{self._parent}/queuedResources/{name}"
 
 

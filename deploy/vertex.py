@@ -169,14 +169,21 @@ def equivalent(job: Job, options: Options) -> str:
 
 def prerequisites(job: Job, options: Options) -> list[str]:
     """What has to be there before, each with the command that makes it."""
-    services = ["aiplatform.googleapis.com", "artifactregistry.googleapis.com"]
-    enable = ["gcloud", "services", "enable", *services, f"--project={options.project}"]
-    return [
-        f"the services: {shlex.join(enable)}",
-        common.bucket(job, options.project, options.region),
-        *common.image(options.image),
-        *common.reviews(job),
-    ]
+    needed = common.start(
+        options.project, "aiplatform.googleapis.com", "artifactregistry.googleapis.com"
+    )
+    if options.accelerator:
+        needed.append(
+            f"quota for {options.accelerators * options.workers} {options.accelerator} of custom "
+            f"training in {options.region}, {options.provisioning}: ask for it on the console's "
+            "page IAM & Admin > Quotas"
+        )
+    needed.append(common.bucket(job, options.project, options.region))
+    if options.service_account:
+        roles = ("roles/storage.objectUser", "roles/aiplatform.user")
+        granted = common.granted(options.project, options.service_account, *roles)
+        needed.append(f"{options.service_account} with its roles: {granted}")
+    return [*needed, *common.image(options.image), *common.reviews(job)]
 
 
 def connect(

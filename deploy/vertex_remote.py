@@ -19,8 +19,7 @@ from google.cloud.aiplatform_v1 import JobServiceClient
 from google.cloud.aiplatform_v1.types import CreateCustomJobRequest, CustomJob, JobState
 
 from deploy import rpc
-from deploy.checks import matching
-from deploy.job import Job, State
+from deploy.job import Job, State, check_name
 from storage.errors import UserError
 
 LOGGING = "https://logging.googleapis.com"
@@ -107,7 +106,7 @@ class Vertex:
 
     def _find(self, name: str, timeout: float, retry: Any) -> CustomJob | None:
         """The newest of that name."""
-        matching("name", name, r"[a-z0-9-]{1,40}", "the name of a job")  # it goes into the filter
+        check_name(name)  # it goes into the filter
         request = {"parent": self._parent, "filter": f'display_name="{name}"'}
         jobs = self._client.list_custom_jobs(request=request, timeout=timeout, retry=retry)
         return max(jobs, key=lambda job: job.create_time, default=None)

@@ -69,7 +69,11 @@ def _train(run: Run, progress: Progress, stop: StopRequests) -> None:
         _test_best(run, progress, stop)
         run.writer.close()
     except Stopped as request:
-        raise Stopped(_leave(run, progress, stop)) from request
+        message = _leave(run, progress, stop)
+        # The first to go would leave the others without the answer that brought them here.
+        with contextlib.suppress(*LOST):
+            run.workers.any(True)
+        raise Stopped(message) from request
     except (UserError, *LOST):
         with contextlib.suppress(UserError):
             run.saver.finish(SECONDS_GIVEN)  # rather than end in the middle of it

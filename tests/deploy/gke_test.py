@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from configs import imdb
-from deploy import gke
+from deploy import gke, gke_options
 from deploy.job import Job
 from storage.errors import UserError
 from trainer import cluster
@@ -238,7 +238,7 @@ def test_a_job_that_takes_too_long_is_not_started_again():
     ]
 
 
-@pytest.mark.parametrize("flag", sorted(gke._TEXTS))
+@pytest.mark.parametrize("flag", sorted(gke_options.TEXTS))
 @pytest.mark.parametrize(
     "value", ["a b", "a;b", "$(touch X)", "a\nb", "a'", '"', "-x", "ünïcode", "x" * 5000, "a\0"]
 )
@@ -259,12 +259,35 @@ def test_a_bad_text_is_refused_in_one_line(flag, value):
         ("tpu_accelerator", "tpu-v2"),
         ("cpu", "0"),
         ("memory", "16GB"),
+        ("image", "-"),
         ("namespace", ""),
     ],
 )
 def test_a_value_out_of_range_is_refused_in_one_line(flag, value):
     line = complaint(gke.Options, **{flag: value})
     assert f"--{flag}: got " in line and "accepted is" in line
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        ({"tpu_accelerator": "tpu-v6e-slice"}, "--tpu_topology: missing"),
+        ({"tpu_topology": "2x2", "accelerators": 4}, "--accelerators: got 4"),
+        (
+            {"tpu_topology": "2x2", "accelerator": "nvidia-tesla-t4"},
+            "--accelerator: got 'nvidia-te",
+        ),
+        ({"accelerator": "", "accelerators": 4}, "--accelerators: got 4"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_refused(flags, line):
+    assert complaint(gke.Options, **flags).startswith(line)
+
+
+def test_options_show_what_they_stand_for():
+    options = gke.Options(tpu_topology="2x2")
+    assert (options.accelerator, options.accelerators) == ("", 0)
+    assert options.tpu_accelerator == "tpu-v5-lite-podslice"
 
 
 def test_the_pods_of_a_tpu_slice_are_not_chosen():

@@ -73,6 +73,7 @@ def test_dry_run_shows_everything_and_sends_nothing(target, tmp_path):
     done = submit("--dry_run", f"--target={target}", f"--config={config}", f"--workdir={workdir}",
                   *flags)  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+    assert "python -m deploy.package gs://bucket/longhaul\n" in done.stdout
     for part in ("# The request", "# Settings", "# Uploaded before", "# What has to be there",
                  "# The same by hand", "# Afterwards", "--max_run_hours=24", f"--config={config}",
                  f"--workdir={workdir}"):  # fmt: skip
@@ -88,6 +89,34 @@ def test_dry_run_of_local_shows_the_processes(tmp_path):
     assert done.stdout.count("python -m trainer --config=configs/sample.py") == 2
     assert "'--config.data.dir=a b'" in done.stdout
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (["--workers=3"], "config.train.batch_size: got 64 on 3 replicas"),
+        (
+            ["--workers=2", "--config.strategy.name=mirrored"],
+            "config.strategy.name: got 'mirrored'",
+        ),
+        (["--name=a"], "--name: got 'a'"),
+    ],
+)
+def test_local_refuses_what_its_workers_would(flags, line, tmp_path):
+    for dry_run in ([], ["--dry_run"]):
+        given = ("--target=local", "--config=configs/sample.py", f"--workdir={tmp_path / 'run'}")
+        done = submit(*given, *flags, *dry_run)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"error: {line}")
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_archive_can_be_uploaded_by_hand(tmp_path):
+    url = f"gs://bucket/{tmp_path.name}/longhaul"
+    command = [sys.executable, "-m", "deploy.package", url]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{url}/{vertex_plan(tmp_path).archive.name}\n"
+    assert open_store(url).list() == [vertex_plan(tmp_path).archive.name]
 
 
 def test_submission_imports_no_tensorflow():
@@ -142,8 +171,17 @@ def test_flags_for_submitting_are_refused_where_a_job_is_looked_after(flag):
 def test_missing_client_is_one_line(monkeypatch):
     monkeypatch.delitem(sys.modules, "deploy.vertex")
     monkeypatch.setitem(sys.modules, "google.cloud.aiplatform_v1", None)
-    with pytest.raises(UserError, match=r"needs google\.cloud\.aiplatform_v1, which is not inst"):
+    with pytest.raises(UserError, match=r"needs what is not installed \(.*aiplatform_v1"):
         submission.make_options("vertex", {"region": "us-central1"})
+
+
+def test_missing_part_of_googles_clients_is_one_line(monkeypatch):
+    """Whose package is there, since others bring parts of it: the one that is missing is not."""
+    monkeypatch.delitem(sys.modules, "deploy.tpu_vm")
+    monkeypatch.delattr("google.cloud.tpu_v2")
+    monkeypatch.setitem(sys.modules, "google.cloud.tpu_v2", None)
+    with pytest.raises(UserError, match=r"--target: tpu_vm needs what is not installed"):
+        submission.make_options("tpu_vm", {"zone": "us-west4-a"})
 
 
 def test_workdir_on_this_machine_is_refused(tmp_path):
@@ -157,6 +195,10 @@ def test_same_command_has_the_same_name_and_another_has_another(tmp_path):
     other = vertex_plan(tmp_path, arguments=("--config=configs/imdb_gpu.py", "--config.seed=1"))
     assert first.job.name == again.job.name != other.job.name
     assert first.job.name.startswith("imdb-gpu-")
+    options = submission.make_options("vertex", {"region": "us-central1", "accelerators": 4})
+    arguments, config = ["--config=configs/imdb_gpu.py"], imdb_gpu.get_config()
+    larger = submission.prepare("vertex", options, "", arguments, config, first.job.workdir)
+    assert larger.job.name != first.job.name
 
 
 def test_config_from_elsewhere_travels_along(tmp_path):

@@ -487,7 +487,20 @@ def test_error_of_the_log_is_one_line(server):
 def test_nobody_is_asked_without_credentials(monkeypatch, tmp_path):
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
     line = refusal(vertex.connect, make_options())
-    assert line.endswith("run `gcloud auth application-default login`")
+    assert line.startswith(f"GOOGLE_APPLICATION_CREDENTIALS: '{tmp_path / 'none.json'}' holds none")
+    assert line.endswith("unset or mend it")
+
+
+def test_no_machine_is_asked_for_the_project(nameless_credentials, monkeypatch):
+    """The metadata server of Google's machines may be somebody else's, or silent."""
+    (nameless_credentials / "application_default_credentials.json").unlink()
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        monkeypatch.setenv("GCE_METADATA_HOST", f"127.0.0.1:{mute.getsockname()[1]}")
+        monkeypatch.setenv("GCE_METADATA_IP", "127.0.0.1")
+        assert refusal(vertex.Options, region="us-central1").startswith("--project: not given")
+        mute.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            mute.accept()
 
 
 def trainer_flags(config, reviews, folder):
