@@ -105,6 +105,12 @@ def prerequisites(job: Job, options: Options) -> list[str]:
             f"Kueue: {release.format('kueue')}/download/manifests.yaml; and in it the queue, which "
             f"this finds: {queue}"
         )
+    if options.tpu_topology and options.pods > 1:
+        needed.append(
+            "a NetworkPolicy that lets the pods of the job alone reach each other's TensorFlow "
+            "servers, at ports 8470 and 8476, since these ask for no password: kubectl get "
+            f"networkpolicy {_namespace(options)}"
+        )
     needed += common.reviews(job)
     return needed
 

@@ -24,6 +24,8 @@ readonly OUT_OF_TIME=124 # the exit code of timeout
 readonly LIMITED=(--foreground --kill-after=60)
 readonly PORT=${LONGHAUL_PORT:-8470} # of TensorFlow's server: its own default
 readonly METADATA=http://metadata.google.internal/computeMetadata/v1/instance/attributes
+readonly PATIENCE=${LONGHAUL_PATIENCE:-1800} # seconds to wait for the servers of a slice
+readonly UNREACHABLE=69 # the exit code when they don't come
 readonly SECONDS_OF_THE_FIRST=300 # to delete all machines when the job's time is over
 
 # Where gcloud lies on Google's images; neither variable is sure to be set at boot.
@@ -36,7 +38,8 @@ cd "$HOME_FOLDER"
 
 job=
 helpers=()
-machine=0 # of the slice
+machine=${SEVERAL:+unknown} # its number in the slice
+machine=${machine:-0}
 devices=() # arguments of the job that say where the TPU is
 addresses=()
 python=${LONGHAUL_PYTHON:-}
@@ -67,7 +70,7 @@ persistently() {
 }
 
 log_name() {
-  if ((machine == 0)); then echo "$LOGS/$NAME.log"; else echo "$LOGS/$NAME.$machine.log"; fi
+  if [[ $machine == 0 ]]; then echo "$LOGS/$NAME.log"; else echo "$LOGS/$NAME.$machine.log"; fi
 }
 
 upload_log() {
@@ -105,7 +108,8 @@ leave() {
     wait "$job" || true
   fi
   upload_log || true
-  stop_helpers
+  # The first machine saves while it leaves, for which the others have to serve to their end.
+  [[ $machine != 0 ]] || stop_helpers
   exit 75
 }
 
@@ -135,15 +139,16 @@ metadata() {
 
 # Which machine of the slice this is, and where all of them are.
 find_place() {
-  local all endpoint endpoints
+  local all endpoint endpoints number
   # NAME:PORT:ADDRESS, as tensorflow/python/tools/grpc_tpu_worker.py takes them.
   local known='[^:,]*:[^:,]*:[0-9A-Za-z.-]+'
-  machine=$(metadata agent-worker-number)
+  number=$(metadata agent-worker-number)
   all=$(metadata worker-network-endpoints)
-  if [[ ! $machine =~ ^[0-9]+$ || ! $all =~ ^$known(,$known)*$ ]]; then
-    say "machine '$machine' of '$all': not what a slice is known to say"
+  if [[ ! $number =~ ^[0-9]+$ || ! $all =~ ^$known(,$known)*$ ]]; then
+    say "machine '$number' of '$all': not what a slice is known to say"
     return 1
   fi
+  machine=$number
   IFS=, read -r -a endpoints <<<"$all"
   for endpoint in "${endpoints[@]}"; do
     addresses+=("${endpoint##*:}:$PORT")
@@ -169,10 +174,15 @@ listening() {
 }
 
 wait_for_servers() {
-  local address
+  local address until=$((SECONDS + PATIENCE))
   for address in "${addresses[@]}"; do
+    listening "$address" || say "waiting for the server at $address"
     until listening "$address"; do
       (($(seconds_left) > 0)) || return "$OUT_OF_TIME"
+      if ((SECONDS >= until)); then
+        say "no server at $address in $PATIENCE s: see its log, and the network's firewall"
+        return "$UNREACHABLE"
+      fi
       sleep "$PAUSE"
     done
   done
@@ -194,7 +204,7 @@ stay() {
 run() {
   local code=0 left start
   for ((start = 1; start <= MAX_STARTS; start++)); do
-    wait_for_servers || true # or the job's time is over
+    wait_for_servers || return
     left=$(seconds_left)
     if ((left <= 0)); then
       say "its $MAX_SECONDS seconds are over"
@@ -224,6 +234,8 @@ exec >>"$LOG" 2>&1
 # A machine made in place of one that was taken away goes on with its log.
 if [[ ! -e began ]]; then
   if gcloud storage cp --quiet "$(log_name)" before >/dev/null 2>&1; then cat before; fi
+  # How an earlier job of this name has ended.
+  [[ $machine != 0 ]] || gcloud storage rm --quiet "$LOGS/$NAME.exit" >/dev/null 2>&1 || true
   date +%s >began.new
   mv began.new began
 fi
@@ -238,7 +250,7 @@ printf '%s' "$BOOTSTRAP" >bootstrap.py
 if [[ -n $SEVERAL ]]; then
   serve &
   helpers+=("$!")
-  ((machine == 0)) || stay
+  [[ $machine == 0 ]] || stay
   tpu=$(IFS=, && echo "${addresses[*]/#/grpc://}")
   devices=(--config.strategy.name=tpu "--config.strategy.tpu=$tpu")
   # The chips are the server's; and of a machine that is lost TensorFlow would print at length.

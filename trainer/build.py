@@ -16,7 +16,7 @@ import ml_collections
 import numpy as np
 import tensorflow as tf
 
-from configs import validate
+from configs import default, validate
 from input_pipeline import batch_plan, examples, shards, sources, vocabulary
 from input_pipeline.examples import Examples
 from input_pipeline.shard_cache import ShardCache
@@ -92,8 +92,12 @@ def stored_config(store: Store) -> ml_collections.ConfigDict:
 def scoring_config(
     store: Store, given: ml_collections.ConfigDict | None
 ) -> ml_collections.ConfigDict:
-    """The config of the run in a workdir, but where the reviews lie and what to run on as given."""
+    """The config of the run in a workdir, but where the reviews lie and what to run on as given.
+
+    Without a given one it runs on what is here: the machines of the training may be long gone.
+    """
     config = stored_config(store)
+    config.strategy.update(default.get_config().strategy)
     if given is not None:
         for field in ("source", "dir", "test_split", "on_bad_text", "cache_dir", "cache_bytes"):
             config.data[field] = given.data[field]

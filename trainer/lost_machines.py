@@ -5,6 +5,7 @@
 TensorFlow may wait for an answer of such a machine for ever.
 """
 
+import contextlib
 import os
 import socket
 import sys
@@ -12,49 +13,54 @@ import threading
 import time
 from collections.abc import Sequence
 
-from trainer.preemption import STOPPED_FROM_OUTSIDE
+from trainer.preemption import SECONDS_GIVEN, STOPPED_FROM_OUTSIDE
 
+SAVE = "save"  # the name of a thread that saves what this machine has a copy of
 _SECONDS_BETWEEN_LOOKS = 1.0
-_SECONDS_TO_ANSWER = 5.0
-_SECONDS_SILENT = 20.0  # after which a machine counts as gone
 
 
-def watch(addresses: Sequence[str]) -> None:
+def watch(addresses: Sequence[str], answer: float = 5.0, silent: float = 20.0) -> None:
     """Looks after host:port of each machine from a thread, for as long as the process lives.
 
-    Raises OSError when one of them is not there to begin with.
+    One that has not answered within `answer` seconds for `silent` seconds is gone. Raises OSError
+    when one of them is not there to begin with.
     """
     for address in addresses:
         try:
-            _connect(address)
+            _connect(address, silent)
         except OSError as error:
             raise OSError(f"{address}: {error.strerror or error}") from error
-    threading.Thread(target=_watch, args=(addresses,), name="watch", daemon=True).start()
+    arguments = (addresses, answer, silent)
+    threading.Thread(target=_watch, args=arguments, name="watch", daemon=True).start()
 
 
-def _watch(addresses: Sequence[str]) -> None:
+def _watch(addresses: Sequence[str], answer: float, silent: float) -> None:
     heard = dict.fromkeys(addresses, time.monotonic())
     while True:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
         for address in addresses:
             try:
-                _connect(address)
+                _connect(address, answer)
             except ConnectionRefusedError:  # a server started anew knows nothing of this run
                 _leave(address)
             except OSError:
-                if time.monotonic() - heard[address] > _SECONDS_SILENT:
+                if time.monotonic() - heard[address] > silent:
                     _leave(address)
             else:
                 heard[address] = time.monotonic()
 
 
-def _connect(address: str) -> None:
+def _connect(address: str, seconds: float) -> None:
     host, _, port = address.rpartition(":")
-    socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_ANSWER).close()
+    socket.create_connection((host, int(port)), seconds).close()
 
 
 def _leave(address: str) -> None:
-    print(f"The machine at {address} is gone; run the same command again.", file=sys.stderr)
-    sys.stderr.flush()
-    # The main thread may never come back, and saves nothing: what it would save is over there.
+    for thread in threading.enumerate():
+        if thread.name == SAVE:
+            thread.join(SECONDS_GIVEN)
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        print(f"The machine at {address} is gone; run the same command again.", file=sys.stderr)
+        sys.stderr.flush()
+    # The main thread may never come back, and what it would save is over there.
     os._exit(STOPPED_FROM_OUTSIDE)

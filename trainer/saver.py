@@ -17,6 +17,7 @@ from absl import logging
 
 from storage.errors import Superseded, UserError
 from trainer.checkpoints import Checkpoints, Manifest
+from trainer.lost_machines import SAVE
 from trainer.train_state import TrainState
 
 METRICS = ".metrics.jsonl"  # of the run up to the checkpoint; kept in it
@@ -41,7 +42,7 @@ class Saver:
         self._state.copy_to(self._spare)
         # A daemon: a process that has to leave at once doesn't wait for it.
         self._thread = threading.Thread(
-            target=self._save, args=(manifest, metrics), name="save", daemon=True
+            target=self._save, args=(manifest, metrics), name=SAVE, daemon=True
         )
         self._thread.start()
 

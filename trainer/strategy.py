@@ -18,6 +18,8 @@ from input_pipeline.pipeline import Batch
 from storage.errors import UserError
 from trainer import cluster, lost_machines
 from trainer.cluster import Cluster
+from trainer.preemption import Stopped
+from trainer.workers import LOST
 
 
 def devices(kind: str = "CPU") -> int:
@@ -94,6 +96,10 @@ def _tpu(address: str) -> tf.distribute.Strategy:
         # on the TPU's first machine.
         tf.config.experimental_connect_to_cluster(resolver, make_master_device_default=False)
         tf.tpu.experimental.initialize_tpu_system(resolver)
+    except LOST as error:  # one that was there a moment ago
+        raise Stopped(
+            f"The TPU {address} is gone ({type(error).__name__}); run the same command again."
+        ) from error
     except (tf.errors.OpError, ValueError, OSError) as error:
         raise UserError(
             f"config.strategy.tpu: got {address!r}, but no TPU is there "

@@ -67,29 +67,56 @@ def pods(tmp_path):
         process.communicate()
 
 
+def started(pod):
+    """What the command of a pod has been given, once it runs."""
+    lines = iter(pod.stdout.readline, "")
+    return json.loads(next(line for line in lines if not line.startswith("waiting")))
+
+
 @pytest.mark.parametrize("code", [0, 1, 75])
 def test_first_pod_runs_the_command_on_the_chips_of_all(pods, code):
     start, addresses = pods
     first, second = start(0), start(1)
-    arguments, load_library = json.loads(first.stdout.readline())
+    arguments, load_library = started(first)
     tpu = ",".join(f"grpc://{address}" for address in addresses)
     assert arguments == [
         "a b;$(touch x)", "--config.strategy.name=tpu", f"--config.strategy.tpu={tpu}"
     ]  # fmt: skip
     assert load_library == "0"
-    assert second.poll() is None
+    second.terminate()  # as Kubernetes does: the first may need it yet
     first.communicate(f"{code}\n")
     assert first.returncode == code
-    second.terminate()  # as Kubernetes does when the first has succeeded
-    assert second.wait(timeout=60)
+    host, port = addresses[1].split(":")
+    socket.create_connection((host, int(port))).close()
+    assert second.poll() is None
 
 
 def test_signal_reaches_the_command(pods):
     start, _ = pods
     first, _ = start(0), start(1)
-    first.stdout.readline()
+    started(first)
     first.terminate()
     assert first.wait(timeout=60) == 128 + signal.SIGTERM
+
+
+def test_signal_reaches_a_pod_that_waits_for_others(pods):
+    start, _ = pods
+    first = start(0)
+    assert first.stdout.readline().startswith("waiting for the server at")
+    first.terminate()
+    assert first.wait(timeout=60) == 75
+
+
+def test_server_that_ends_under_the_command_is_a_crash_whatever_the_command_says(pods):
+    start, addresses = pods
+    first, _ = start(0), start(1)
+    started(first)
+    host, port = addresses[0].split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b"end")
+        assert connection.recv(1) == b""  # it has ended
+    first.communicate("75\n")
+    assert first.returncode == 70
 
 
 @pytest.mark.parametrize("index", [0, 1])

@@ -27,7 +27,9 @@ if [[ -s ${FAILURES:-} ]]; then
   sed -i 1d "$FAILURES"
   exit 1
 fi
-if [[ $1 == storage ]]; then
+if [[ $1 == storage && $2 == rm ]]; then
+  rm "${4/#gs:\/\//$REMOTE/}"
+elif [[ $1 == storage ]]; then
   from=${*: -2:1} to=${*: -1}
   from=${from/#gs:\/\//$REMOTE/} to=${to/#gs:\/\//$REMOTE/}
   [[ " $* " == *" --no-clobber "* && -e $to ]] && exit
@@ -338,6 +340,8 @@ def test_slice_runs_the_job_on_its_first_machine_once_all_serve(slice_of_two, bo
 
     two.terminate()  # as a machine that is deleted is told
     assert two.wait(timeout=60) == 75
+    host, port = addresses[1].split(":")
+    socket.create_connection((host, int(port))).close()  # the first may need it to its end
     assert "machine 1 of 2" in second.uploaded(job, "1.log")
     assert second.deletions() == []
 
@@ -351,6 +355,26 @@ def test_machine_of_a_slice_sees_to_the_end_when_the_first_has_not(slice_of_two,
     assert second.wait(timeout=60) == 124
     assert slice_of_two[1].uploaded(job, "exit") == "124\n"
     assert len(slice_of_two[1].deletions()) == 1
+
+
+def test_slice_whose_servers_do_not_come_is_given_up(slice_of_two, booted):
+    first, job = slice_of_two[0], make_job()
+    first.environment["LONGHAUL_PATIENCE"] = "1"
+    booted(process := first.boot(job))
+    assert process.wait(timeout=60) == 69
+    log = first.uploaded(job, "log")
+    assert "waiting for the server at 127.0.0.3:" in log
+    assert "see its log, and the network's firewall" in log
+    assert not first.starts.exists()
+    assert len(first.deletions()) == 1
+
+
+def test_how_an_earlier_job_of_the_name_ended_is_forgotten(machine):
+    job = make_job()
+    run(machine, job, [1])
+    (machine.folder / "home").rename(machine.folder / "earlier")
+    assert run(machine, job, [0]) == 0
+    assert machine.uploaded(job, "exit") == "0\n"
 
 
 def test_first_word_on_how_a_job_ended_stays(slice_of_two, booted):
@@ -372,6 +396,6 @@ def test_slice_that_says_something_else_is_deleted(slice_of_two, booted, endpoin
     (machine.folder / "metadata" / "worker-network-endpoints").write_text(endpoints)
     booted(process := machine.boot(job))
     assert process.wait(timeout=60) == 1
-    assert "not what a slice is known to say" in machine.uploaded(job, "log")
+    assert "not what a slice is known to say" in machine.uploaded(job, "unknown.log")
     assert len(machine.deletions()) == 1
     assert not (machine.folder / "home" / "x").exists()

@@ -1,4 +1,5 @@
 import io
+import json
 
 import pytest
 
@@ -94,3 +95,15 @@ def test_text_of_several_lines_is_one_row(store, capsys):
 def test_text_that_is_not_utf8_is_refused(store):
     with pytest.raises(UserError, match="not UTF-8"):
         predict.predict(build.stored_config(store), store, "best", ["caf\udce9"])
+
+
+def test_machines_of_the_training_are_not_asked_for(workdir):
+    """A launcher has put their addresses into the config; they may be gone since."""
+    config = json.loads((workdir / "config.json").read_text())
+    config["strategy"].update(name="tpu", tpu="grpc://10.0.0.2:8470")
+    (workdir / "config.json").write_text(json.dumps(config))
+    store = open_store(str(workdir))
+    strategy = build.scoring_config(store, None).strategy
+    assert (strategy.name, strategy.tpu) == ("auto", "local")
+    given = build.stored_config(store)
+    assert build.scoring_config(store, given).strategy.tpu == "grpc://10.0.0.2:8470"
