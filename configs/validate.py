@@ -147,9 +147,9 @@ def check(config: Mapping[str, Any], stored: bool = False) -> None:
     """
     flat = flatten(config)
     for field, (accepted, test) in RULES.items():
-        if field not in flat and stored and field in _YOUNGER:
-            continue
         if field not in flat:
+            if stored and field in _YOUNGER:
+                continue
             raise UserError(f"config.{field}: missing; begin with configs.default.get_config()")
         if not test(flat[field]):
             raise UserError(f"config.{field}: got {flat[field]!r}, accepted is {accepted}")

@@ -24,6 +24,11 @@ def between(flag: str, value: float, low: float, high: float, unit: str = "") ->
         raise refused(flag, value, f"a number from {low} to {high} {unit}".rstrip())
 
 
+def fill(options: object, field: str, value: object) -> None:
+    """Completes a frozen dataclass, from its __post_init__: a flag that was left open."""
+    object.__setattr__(options, field, value)
+
+
 def refused(flag: str, value: object, accepted: str) -> UserError:
     """The error of a flag, in one line whatever the value."""
     shown = ascii(value)

@@ -50,7 +50,7 @@ def request(job: Job, options: Options) -> dict[str, Any]:
         "template": {"spec": _pod(job, options)},
     }
     annotations = {}
-    if options.tpu_topology and options.pods > 1:
+    if options.is_slice_of_several:
         # The job runs in the first; the others serve.
         pods["successPolicy"] = {"rules": [{"succeededIndexes": "0"}]}
         # One slice is one node pool, and nothing else keeps the pods of a job in one of several.
@@ -105,12 +105,9 @@ def prerequisites(job: Job, options: Options) -> list[str]:
             f"Kueue: {release.format('kueue')}/download/manifests.yaml; and in it the queue, which "
             f"this finds: {queue}"
         )
-    if options.tpu_topology and options.pods > 1:
-        needed.append(
-            "a NetworkPolicy that lets the pods of the job alone reach each other's TensorFlow "
-            "servers, at ports 8470 and 8476, since these ask for no password: kubectl get "
-            f"networkpolicy {_namespace(options)}"
-        )
+    if options.is_slice_of_several:
+        policy = common.between_servers("a NetworkPolicy", "the pods of the job")
+        needed.append(f"{policy}: kubectl get networkpolicy {_namespace(options)}")
     needed += common.reviews(job)
     return needed
 
@@ -204,7 +201,7 @@ def _cluster(options: Options) -> str:
     get = ["gcloud", "container", "clusters", "get-credentials", "CLUSTER"]
     get += [f"--region={options.region}", f"--project={_project(options) or 'PROJECT'}"]
     nodes = ", ".join(f"{key}={value}" for key, value in _devices(options)[1].items())
-    least = "1.31" if options.pods > 1 and options.tpu_topology else "1.28"  # successPolicy
+    least = "1.31" if options.is_slice_of_several else "1.28"  # successPolicy
     return (
         f"a cluster of Kubernetes {least} or later with a node pool"
         f"{f' of {nodes}' if nodes else ''}, and kubectl set to it: {shlex.join(get)}"

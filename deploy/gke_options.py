@@ -7,7 +7,7 @@ Options(tpu_topology="4x4").pods            # 4
 import dataclasses
 import math
 
-from deploy.checks import PROJECT, REGION, between, matching, refused
+from deploy.checks import PROJECT, REGION, between, fill, matching, refused
 from storage.errors import UserError
 
 _GPU, _V5E = "nvidia-l4", "tpu-v5-lite-podslice"
@@ -69,7 +69,7 @@ class Options:
         elif self.tpu_accelerator:
             raise UserError("--tpu_topology: missing; --tpu_accelerator needs it, such as 2x2")
         if self.accelerators is None:
-            self._fill("accelerators", 1 if self.accelerator else 0)
+            fill(self, "accelerators", 1 if self.accelerator else 0)
         if self.accelerator:
             between("accelerators", self.accelerators, 1, 16)
         elif self.accelerators:
@@ -85,11 +85,8 @@ class Options:
             given = getattr(self, flag)
             if given not in (default, "", 0):
                 raise refused(flag, given, "none with --tpu_topology, which has no GPUs")
-        self._fill("accelerator", "")
-        self._fill("tpu_accelerator", self.tpu_accelerator or _V5E)
-
-    def _fill(self, field: str, value: object) -> None:
-        object.__setattr__(self, field, value)  # which is how a frozen one is completed
+        fill(self, "accelerator", "")
+        fill(self, "tpu_accelerator", self.tpu_accelerator or _V5E)
 
     @property
     def chips(self) -> int:
@@ -99,6 +96,9 @@ class Options:
     @property
     def pods(self) -> int:
         """As many as machines."""
-        if self.tpu_topology and self.chips > _ONE_MACHINE:
-            return self.chips // _CHIPS_OF_SEVERAL
-        return self.workers
+        return self.chips // _CHIPS_OF_SEVERAL if self.is_slice_of_several else self.workers
+
+    @property
+    def is_slice_of_several(self) -> bool:
+        """Whether the job is a TPU slice of several machines."""
+        return bool(self.tpu_topology) and self.chips > _ONE_MACHINE

@@ -35,6 +35,14 @@ def granted(project: str, account: str, *roles: str) -> str:
     return " && ".join(each)
 
 
+def between_servers(what: str, machines: str) -> str:
+    """What keeps TensorFlow's servers among the machines of a slice, which they answer to."""
+    return (
+        f"{what} that lets {machines} reach each other's TensorFlow servers, at ports 8470 and "
+        "8476, and nobody else, since these ask for no password"
+    )
+
+
 def bucket(job: Job, project: str, location: str) -> str:
     """The workdir's bucket."""
     create = ["gcloud", "storage", "buckets", "create", job.bucket, f"--project={project}"]

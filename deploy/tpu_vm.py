@@ -24,7 +24,7 @@ from grpc import Channel
 from configs import validate
 from deploy import fits, rpc
 from deploy import prerequisites as common
-from deploy.checks import REGION, between, matching, refused
+from deploy.checks import REGION, between, fill, matching, refused
 from deploy.job import Job
 from deploy.tpu_vm_remote import WORKDIR, TpuVm
 from storage.errors import UserError
@@ -58,8 +58,7 @@ class Options:
 
     def __post_init__(self):
         matching("zone", self.zone, _ZONE, "a zone with TPUs, such as us-west4-a")
-        # Which is how a frozen one is completed.
-        object.__setattr__(self, "project", rpc.project(self.project))
+        fill(self, "project", rpc.project(self.project))
         if self.accelerator_type not in _TYPES:
             raise refused("accelerator_type", self.accelerator_type, ", ".join(_TYPES))
         matching(
@@ -80,6 +79,11 @@ class Options:
     def chips(self) -> int:
         """Of the whole TPU, and so are the replicas."""
         return _TYPES[self.accelerator_type]
+
+    @property
+    def is_slice_of_several(self) -> bool:
+        """Whether the TPU has several machines."""
+        return self.chips > _ONE_MACHINE
 
 
 def request(job: Job, options: Options) -> tpu_v2.CreateQueuedResourceRequest:
@@ -124,7 +128,7 @@ def startup_script(job: Job, options: Options) -> str:
         "ARCHIVE": job.archive_url,
         "DIGEST": job.digest,
         "MAX_SECONDS": str(options.max_run_hours * 3600),
-        "SEVERAL": "yes" if options.chips > _ONE_MACHINE else "",
+        "SEVERAL": "yes" if options.is_slice_of_several else "",
         "BOOTSTRAP": job.command[2],
     }
     lists = {"REQUIREMENTS": requirements(), "ARGUMENTS": job.arguments}
@@ -245,13 +249,11 @@ def _parent(options: Options) -> str:
 
 
 def _reachable(options: Options) -> list[str]:
-    if options.chips <= _ONE_MACHINE:
+    if not options.is_slice_of_several:
         return []
     network = options.network.rpartition("/")[2] or "default"
     listed = ["gcloud", "compute", "firewall-rules", "list", f"--project={options.project}"]
     listed.append(f"--filter=network:{network}")
     return [
-        "a firewall that lets the machines of the slice reach each other's TensorFlow servers, at "
-        f"ports 8470 and 8476, and nobody else, since these ask for no password: "
-        f"{shlex.join(listed)}"
+        f"{common.between_servers('a firewall', 'the machines of the slice')}: {shlex.join(listed)}"
     ]

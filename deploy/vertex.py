@@ -22,7 +22,7 @@ from grpc import Channel
 
 from deploy import fits, rpc, vertex_machines
 from deploy import prerequisites as common
-from deploy.checks import REGION, between, matching, refused
+from deploy.checks import REGION, between, fill, matching, refused
 from deploy.job import Job
 from deploy.vertex_remote import LOGGING, Vertex
 from storage.errors import UserError
@@ -62,7 +62,7 @@ class Options:
 
     def __post_init__(self):
         matching("region", self.region, REGION, "one like us-central1")
-        self._fill("project", rpc.project(self.project))
+        fill(self, "project", rpc.project(self.project))
         self._check_machines()
         self._check_time()
         self._check_names()
@@ -74,9 +74,9 @@ class Options:
             between("accelerators", self.accelerators, 1, 16)
         else:
             between("accelerators", self.accelerators, 0, 1, "when there is no --accelerator")
-            self._fill("accelerators", 0)
+            fill(self, "accelerators", 0)
         if not self.machine:
-            self._fill("machine", vertex_machines.usual(self.accelerator, self.accelerators))
+            fill(self, "machine", vertex_machines.usual(self.accelerator, self.accelerators))
         matching(
             "machine", self.machine, r"[a-z][a-z0-9-]{2,58}[a-z0-9]", "one like g2-standard-12"
         )
@@ -96,7 +96,7 @@ class Options:
     def _check_names(self) -> None:
         if not self.image:
             registry = f"{self.region}-docker.pkg.dev/{self.project}"
-            self._fill("image", f"{registry}/longhaul/longhaul:tf2.21")
+            fill(self, "image", f"{registry}/longhaul/longhaul:tf2.21")
         accepted = "HOST/PATH, with :TAG or @sha256:DIGEST, such as the dry run shows by default"
         matching("image", self.image, _IMAGE, accepted)
         if self.network:
@@ -117,9 +117,6 @@ class Options:
                 raise UserError(
                     "--service_account: missing; --tensorboard needs one that may write"
                 )
-
-    def _fill(self, field: str, value: object) -> None:
-        object.__setattr__(self, field, value)  # which is how a frozen one is completed
 
 
 def request(job: Job, options: Options) -> vertex.CreateCustomJobRequest:
