@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 _DEPLOY = [
     "build>=1,<2",
@@ -21,9 +21,9 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
-    packages=["configs", "deploy", "input_pipeline", "storage", "trainer"],
+    packages=find_packages(exclude=["tests*", "benchmarks*"]),
     # What deploy hands to other machines as text.
-    package_data={"deploy": ["*.sh", "Dockerfile", "tpu_requirements.txt"]},
+    package_data={"deploy.payload": ["*.sh", "Dockerfile", "tpu_requirements.txt"]},
     install_requires=[
         "absl-py>=2.1,<3",
         # crc32c of checkpoint files; google-cloud-storage rests on it as well.

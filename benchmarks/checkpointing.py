@@ -22,10 +22,12 @@ from pathlib import Path
 import tensorflow as tf
 
 from benchmarks.common import machine, metric_lines, print_table, tail, training, wait_until
+from input_pipeline.vocabulary import read_vocabulary
 from storage import checksum
 from storage.store import Store, open_store
-from trainer import build, train_state
-from trainer.checkpoints import Manifest, ranked
+from trainer.learning import train_state
+from trainer.run import workdir
+from trainer.run.checkpoints import Manifest, ranked
 
 _EVERY_STEPS = 200
 _LOG_STEPS = 25
@@ -37,7 +39,7 @@ _STOPPED_FROM_OUTSIDE = 75
 @contextlib.contextmanager
 def bucket() -> Iterator[None]:
     """A server with a bucket, and the environment that leads the client to it."""
-    command = [sys.executable, "-m", "tests.gcs_server", "--port=0", "--bucket=bucket"]
+    command = [sys.executable, "-m", "tests.fakes.gcs_server", "--port=0", "--bucket=bucket"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         line = server.stdout.readline()
         os.environ["STORAGE_EMULATOR_HOST"] = line.partition("STORAGE_EMULATOR_HOST=")[2].strip()
@@ -129,8 +131,8 @@ def main() -> None:
         rows = stalls(store)
         left = leave(args.config, Path(name, "log"))
         rows.append(("SIGTERM to the end of the process, with a save", f"{left:.1f} s"))
-        config = build.stored_config(store)
-        state = train_state.create(config, len(build.stored_vocabulary(store)))
+        config = workdir.stored_config(store)
+        state = train_state.create(config, len(read_vocabulary(store)))
         resume(store, state, Path(name))  # the first one builds TensorFlow's graph of the reading
         rounds = [resume(store, state, Path(name)) for _ in range(args.rounds)]
         size = sum(file["size"] for file in ranked(store, "last")[0].files)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from benchmarks.common import metric_lines
 from storage.errors import UserError
 from storage.store import Store
-from trainer.checkpoints import Manifest, ranked, restore
+from trainer.run.checkpoints import Manifest, ranked, restore
 
 _TIMES = ("reviews_per_second", "tokens_per_second", "goodput", "time")
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"

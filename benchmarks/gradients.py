@@ -25,7 +25,7 @@ import tensorflow as tf
 from benchmarks.common import machine, print_table
 from configs import imdb
 from input_pipeline.pipeline import Batch
-from trainer import steps, train_state
+from trainer.learning import steps, train_state
 
 _VOCABULARIES = (2_000, 20_000, 100_000, 500_000)
 _REVIEWS, _WORDS, _EMBEDDING = 64, 240, 128

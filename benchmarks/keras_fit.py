@@ -27,12 +27,15 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.common import machine, print_table
-from configs import imdb, validate
-from input_pipeline import batch_plan
+from configs import imdb
+from configs.schema import rules
+from input_pipeline import batch_plan, load
 from input_pipeline.batch_plan import BatchPlan
 from input_pipeline.examples import Examples
-from trainer import build, steps, train_state
-from trainer.strategy import distribute
+from trainer.learning import steps, train_state
+from trainer.machines import strategy as strategies
+from trainer.machines.strategy import distribute
+from trainer.run import workdir
 
 _WARM_UP_STEPS = 3
 _BASELINE = "Keras fit, padded_batch, mask"
@@ -65,12 +68,12 @@ def load_task(source: str) -> Task:
     """The task of configs/imdb.py with reviews from `source`."""
     config = imdb.get_config()
     config.data.source = source
-    validate.check(config)
+    rules.check(config)
     model = config.model
     if (model.pooling, model.bidirectional, model.precision) != ("concat", False, "float32"):
         sys.exit("error: the contestants are written for concat, one direction, float32")
-    words = build.make_vocabulary(config)
-    reviews = build.load_training_data(config.data, words).train.examples
+    words = workdir.initial_vocabulary(config)
+    reviews = load.load_training_data(config.data, words).train.examples
     return Task(config, len(words), reviews, reviews.lengths)
 
 
@@ -102,7 +105,7 @@ def shuffled(task: Task, count: int, turn: int) -> BatchPlan:
 def longhaul_loop(task: Task) -> Callable[[BatchPlan], None]:
     """This project's own loop."""
     config = task.config
-    strategy = build.make_strategy(config)
+    strategy = strategies.make_strategy(config)
     per_epoch = batch_plan.steps_per_epoch(len(task.reviews), config.train.batch_size)
     with strategy.scope():
         state = train_state.create(config, task.vocabulary_size)

@@ -25,9 +25,9 @@ import numpy as np
 
 from benchmarks.checkpointing import bucket
 from benchmarks.common import machine, metrics, print_table, training, wait_until
-from input_pipeline import shards
-from input_pipeline.shard_cache import ShardCache
-from input_pipeline.shards import Index, Reviews
+from input_pipeline.shards import format as shards
+from input_pipeline.shards.cache import ShardCache
+from input_pipeline.shards.format import Index, Reviews
 from input_pipeline.training_set import InMemory, Sharded
 from input_pipeline.vocabulary import Vocabulary
 from storage.store import Store, open_store

@@ -31,8 +31,8 @@ from pathlib import Path
 from benchmarks.common import tail, training
 from benchmarks.compare import differences, last_checkpoint, remains
 from storage.store import open_store
-from tests.gcs_faults import Fault
-from tests.gcs_server import GcsServer
+from tests.fakes.gcs_faults import Fault
+from tests.fakes.gcs_server import GcsServer
 
 _CONFIG = "configs/sample.py"
 # Steps enough for a hundred kills, and a checkpoint about every third of a second.

@@ -24,7 +24,7 @@ import ml_collections
 from deploy.checks import matching
 from storage.errors import UserError
 
-_BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+_BOOTSTRAP = Path(__file__).parent / "payload" / "bootstrap.py"
 _NAME = r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?"
 _URL = r"(?=.{1,600}$)gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](?:/[A-Za-z0-9][A-Za-z0-9._=@+-]*)+/?"
 _LONGEST_ARGUMENT = 10_000

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from deploy.bootstrap import content_digest
+from deploy.payload.bootstrap import content_digest
 from storage.errors import UserError
 from storage.store import open_store
 

@@ -50,7 +50,7 @@ def bucket(job: Job, project: str, location: str) -> str:
 
 
 def image(name: str, arguments: Mapping[str, str] | None = None) -> list[str]:
-    """A container image of deploy/Dockerfile, and the repository that it lies in.
+    """A container image of deploy/payload/Dockerfile, and the repository that it lies in.
 
     `arguments` are those of the Dockerfile that are to be others than there.
     """
@@ -65,7 +65,7 @@ def image(name: str, arguments: Mapping[str, str] | None = None) -> list[str]:
     push = shlex.join(["docker", "push", name])
     if lines:
         lines.append(f"docker let into it: gcloud auth configure-docker {registry}")
-    return [*lines, f"the image: {shlex.join([*build, '-'])} < deploy/Dockerfile && {push}"]
+    return [*lines, f"the image: {shlex.join([*build, '-'])} < deploy/payload/Dockerfile && {push}"]
 
 
 def reviews(job: Job) -> list[str]:

@@ -12,13 +12,14 @@ import sys
 
 from absl import app, flags
 
-from configs import command_line, validate
-from deploy import local, submission
+from configs.schema import command_line, rules
+from deploy import jobs
+from deploy.targets import local
 from storage.errors import UserError
 
 _CONFIG = command_line.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder or gs:// URL of the run.")
-_TARGET = flags.DEFINE_enum("target", "local", ["local", *submission.TARGETS], "Where.")
+_TARGET = flags.DEFINE_enum("target", "local", ["local", *jobs.TARGETS], "Where.")
 _NAME = flags.DEFINE_string("name", "", "Of the job; by default made of the command.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Check and show everything, send nothing.")
 _WAIT = flags.DEFINE_bool("wait", False, "Stay until the job is over.")
@@ -35,7 +36,7 @@ _STRINGS = {
     "accelerator_type": "For tpu_vm, such as v5litepod-4, or -16 for a slice of machines.",
     "runtime_version": "For tpu_vm: image of the TPU VM.",
     "provisioning": "For vertex: standard, spot or flex_start.",
-    "image": "Container image with the dependencies, made from deploy/Dockerfile.",
+    "image": "Container image with the dependencies, made from deploy/payload/Dockerfile.",
     "network": "VPC network.",
     "service_account": "Account that the job runs as.",
     "tensorboard": "For vertex: full name of a TensorBoard, which the job's events go to.",
@@ -80,8 +81,8 @@ def _run(words: list[str]) -> int:
     for flag, value in (("config", config), ("workdir", workdir)):
         if not value:
             raise UserError(f"--{flag}: missing; give it as for `python -m trainer`")
-    validate.check(config)
-    options = submission.make_options(target, given)
+    rules.check(config)
+    options = jobs.make_options(target, given)
     arguments = command_line.config_arguments(sys.argv[1:])
     if _WAIT.value and target in ("local", "gke"):
         raise UserError(f"--wait: got True, but --target={target} has nothing to wait for here")
@@ -94,18 +95,18 @@ def _run(words: list[str]) -> int:
             print(local.describe(arguments, options))
             return 0
         return local.run(arguments, options.workers, options.max_restarts)
-    plan = submission.prepare(target, options, _NAME.value, arguments, config, workdir)
+    plan = jobs.prepare(target, options, _NAME.value, arguments, config, workdir)
     if _DRY_RUN.value:
-        print(submission.describe(plan), end="")
+        print(jobs.describe(plan), end="")
         return 0
-    return submission.submit(plan, _WAIT.value)
+    return jobs.submit(plan, _WAIT.value)
 
 
 def _follow(words: list[str], given: dict) -> int:
     verb, *names = words
-    if verb not in submission.VERBS or len(names) != 1:
+    if verb not in jobs.VERBS or len(names) != 1:
         raise UserError(
-            f"{' '.join(words)!r}: accepted is {' or '.join(submission.VERBS)} and the name of one "
+            f"{' '.join(words)!r}: accepted is {' or '.join(jobs.VERBS)} and the name of one "
             "job, or no such word; quote a value that has spaces"
         )
     if _DRY_RUN.value or _WAIT.value or _NAME.value or _CONFIG.value is not None:
@@ -114,9 +115,9 @@ def _follow(words: list[str], given: dict) -> int:
             "them out"
         )
     if _TARGET.value == "local":
-        raise UserError(f"{verb}: --target={'|'.join(submission.TARGETS)} is missing")
-    options = submission.make_options(_TARGET.value, given)
-    return submission.follow(verb, _TARGET.value, options, names[0], _WORKDIR.value)
+        raise UserError(f"{verb}: --target={'|'.join(jobs.TARGETS)} is missing")
+    options = jobs.make_options(_TARGET.value, given)
+    return jobs.follow(verb, _TARGET.value, options, names[0], _WORKDIR.value)
 
 
 if __name__ == "__main__":

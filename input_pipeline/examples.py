@@ -17,7 +17,7 @@ import tensorflow as tf
 from input_pipeline import text, vocabulary
 from input_pipeline.batch_plan import held_out
 from input_pipeline.cache import cached
-from input_pipeline.sources import Source
+from input_pipeline.sources.registry import Source
 from input_pipeline.streaming import count_words, in_threads
 from input_pipeline.vocabulary import Vocabulary
 

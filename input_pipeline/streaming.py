@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipeline import text
-from input_pipeline.sources import Source
+from input_pipeline.sources.registry import Source
 from storage.errors import UserError
 
 _AHEAD = 4  # items in work or done, for each thread

@@ -21,7 +21,7 @@ import tensorflow as tf
 from input_pipeline import batch_plan, pipeline
 from input_pipeline.batch_plan import BatchPlan
 from input_pipeline.examples import Examples
-from input_pipeline.shards import Reviews, ShardSet
+from input_pipeline.shards.format import Reviews, ShardSet
 from storage.errors import UserError
 
 _READERS = 2  # threads: one makes batches, one waits for the next block

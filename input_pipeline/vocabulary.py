@@ -16,7 +16,9 @@ import tensorflow as tf
 
 from input_pipeline.text import UNKNOWN_WORD
 from storage.errors import UserError
+from storage.store import Store
 
+VOCABULARY_FILE = "vocabulary.txt"
 PADDING, UNKNOWN = 0, 1
 _FIRST_LINES = ("<pad>", UNKNOWN_WORD)
 
@@ -71,3 +73,10 @@ def from_bytes(data: bytes, name: str) -> Vocabulary:
             "first two lines, then one word a line, none twice; bring back the file"
         )
     return Vocabulary(words[:-1])
+
+
+def read_vocabulary(store: Store) -> Vocabulary | None:
+    """Reads the vocabulary of a run or of prepared shards; returns None when there is none yet."""
+    if not store.exists(VOCABULARY_FILE):
+        return None
+    return from_bytes(store.read(VOCABULARY_FILE), f"{store.url}/{VOCABULARY_FILE}")

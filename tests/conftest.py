@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from configs import default
-from input_pipeline import sample_corpus
+from input_pipeline.sources import sample_corpus
 from storage.store import open_store
-from tests.gcs_server import GcsServer
+from tests.fakes.gcs_server import GcsServer
 
 # Before anything runs on a device: the strategies' tests need up to four of them.
 tf.config.set_logical_device_configuration(

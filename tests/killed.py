@@ -10,11 +10,15 @@ import signal
 import sys
 from collections.abc import Callable
 
-from trainer import build, checkpoints, main, scorer, train
+from input_pipeline import load
+from trainer import main
+from trainer.learning import scorer
+from trainer.modes import train
+from trainer.run import checkpoints
 
 # Where a run can be hit: the owner and the name of the function.
 PLACES = {
-    "start": (build, "load_training_data"),
+    "start": (load, "load_training_data"),
     "step": (train, "_call"),
     "save": (checkpoints.Checkpoints, "_upload"),  # between the files of a checkpoint
     "manifest": (checkpoints.Checkpoints, "retire"),  # right after a manifest

@@ -13,10 +13,10 @@ import time
 
 from absl import app, flags, logging
 
-from configs import command_line, validate
+from configs.schema import command_line, rules
 from storage.errors import UserError
 from storage.store import open_store
-from trainer.preemption import STOPPED_FROM_OUTSIDE, StopRequests
+from trainer.machines.preemption import STOPPED_FROM_OUTSIDE, StopRequests
 
 _STARTED = time.monotonic()
 
@@ -53,25 +53,27 @@ def _run_mode(config, stop: StopRequests) -> None:
     if not _WORKDIR.value:
         raise UserError("--workdir: missing; give the folder of the run, such as runs/sample")
     if config is not None:
-        validate.check(config)
+        rules.check(config)
     elif _MODE.value in ("train_and_evaluate", "prepare"):
         raise UserError("--config: missing; give a config such as configs/sample.py")
     patience = {} if config is None else {"retry_seconds": config.checkpoint.retry_seconds}
     store = open_store(_WORKDIR.value, **patience)
     # Imported now: a mistake in the flags shouldn't wait for TensorFlow.
-    from trainer.quiet import quiet_start
+    from trainer.machines.quiet import quiet_start
 
     with quiet_start():
-        from trainer import build, evaluate, hooks, predict, prepare, strategy, train
+        from trainer.machines import strategy
+        from trainer.modes import evaluate, predict, prepare, train
+        from trainer.run import clock, workdir
 
         strategy.devices()
     if _MODE.value == "train_and_evaluate":
-        train.train_and_evaluate(config, store, hooks.Clock(started=_STARTED), stop)
+        train.train_and_evaluate(config, store, clock.Clock(started=_STARTED), stop)
         return
     if _MODE.value == "prepare":
         prepare.prepare(config, store)
         return
-    config = build.scoring_config(store, config)
+    config = workdir.scoring_config(store, config)
     if _MODE.value == "evaluate":
         evaluate.evaluate(config, store, _CHECKPOINT.value)
     else:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from configs import sample
-from deploy import submission
+from deploy import jobs
 from deploy.job import Job
 from storage.errors import UserError
 
@@ -79,7 +79,7 @@ def hostile(marker):
 
 
 def text_flags():
-    for target in submission.TARGETS:
+    for target in jobs.TARGETS:
         module = importlib.import_module(f"deploy.{target}")
         for field in dataclasses.fields(module.Options):
             if field.type in (str, "str"):
@@ -124,7 +124,7 @@ def test_flag_of_a_target_is_refused_or_carried_intact(target, flag, marker):
         given = {**FLAGS_NEEDED[target], flag: value}
         try:
             module = importlib.import_module(f"deploy.{target}")
-            options = submission.make_options(target, given)
+            options = jobs.make_options(target, given)
             rendered = module.render(module.request(make_job(), options))
         except UserError as error:
             assert str(error).isprintable()
@@ -168,10 +168,10 @@ def arguments_of_tpu_vm(rendered):
 ARGUMENTS = {"vertex": arguments_of_vertex, "gke": arguments_of_gke, "tpu_vm": arguments_of_tpu_vm}
 
 
-@pytest.mark.parametrize("target", submission.TARGETS)
+@pytest.mark.parametrize("target", jobs.TARGETS)
 def test_trainer_flag_is_refused_or_arrives_intact(target, marker):
     module = importlib.import_module(f"deploy.{target}")
-    options = submission.make_options(target, FLAGS_NEEDED[target])
+    options = jobs.make_options(target, FLAGS_NEEDED[target])
     intact = 0
     for value in hostile(marker):
         argument = f"--config.data.dir={value}"
@@ -186,13 +186,13 @@ def test_trainer_flag_is_refused_or_arrives_intact(target, marker):
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("target", submission.TARGETS)
+@pytest.mark.parametrize("target", jobs.TARGETS)
 def test_command_to_paste_executes_nothing_but_itself(target, marker, tmp_path):
     module = importlib.import_module(f"deploy.{target}")
-    options = submission.make_options(target, FLAGS_NEEDED[target])
+    options = jobs.make_options(target, FLAGS_NEEDED[target])
     values = [value for value in hostile(marker) if value.isprintable() and len(value) < 1000]
     for value in values[::7]:
         job = make_job(arguments=("--config=configs/sample.py", f"--config.data.dir={value}"))
         run_by_hand(module.equivalent(job, options), marker, tmp_path)
-    for line in submission.commands(target, options, make_job()):
+    for line in jobs.commands(target, options, make_job()):
         run_by_hand(line, marker, tmp_path)

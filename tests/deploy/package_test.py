@@ -13,7 +13,10 @@ import pytest
 import setuptools
 from packaging.requirements import Requirement
 
-from deploy import bootstrap, gke, package, tpu_vm
+from deploy import package
+from deploy.payload import bootstrap
+from deploy.targets.gke import target as gke
+from deploy.targets.tpu_vm import target as tpu_vm
 from storage.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -77,7 +80,12 @@ def test_archive_has_the_packages_as_they_are_now_and_nothing_else(tree):
         write(tree / name, "stays at home")
     found = contents(package.build(tree).path)
     assert found["trainer/model.py"] == b"CHANGED = True\n"
-    assert found.keys() >= {"trainer/new.py", "deploy/new.sh", "deploy/Dockerfile", "README.md"}
+    assert found.keys() >= {
+        "trainer/new.py",
+        "deploy/new.sh",
+        "deploy/payload/Dockerfile",
+        "README.md",
+    }
     assert {name.split("/")[0] for name in found if "/" in name} == PACKAGES | {"longhaul.egg-info"}
     assert b"stays at home" not in found.values()
 

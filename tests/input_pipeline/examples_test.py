@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from input_pipeline import examples, text, vocabulary
 from input_pipeline.batch_plan import held_out
-from input_pipeline.sources import Source
+from input_pipeline.sources.registry import Source
 from storage.errors import UserError
 
 REVIEWS = [("A fine film.", 1), ("Bad, bad film!", 0), ("", 0), ("It's fine<br />again.", 1)]

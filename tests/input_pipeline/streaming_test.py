@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from input_pipeline import streaming
-from input_pipeline.sources import open_source
+from input_pipeline.sources.registry import open_source
 from input_pipeline.text import tokenize
 from storage.errors import UserError
 

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_pipeline import pipeline, shards
+from input_pipeline import pipeline
 from input_pipeline.pipeline import Batch
-from input_pipeline.shard_cache import ShardCache
+from input_pipeline.shards import format as shards
+from input_pipeline.shards.cache import ShardCache
 from input_pipeline.training_set import InMemory, Sharded
 from storage.errors import UserError
 from storage.store import open_store
-from tests.input_pipeline.shards_test import made, put
+from tests.input_pipeline.shards.format_test import made, put
 
 BATCH, WIDTH_STEP, MAX_TOKENS = 8, 4, 20
 PARTS = [made(number, reviews) for number, reviews in enumerate([50, 41, 64])]

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from storage.errors import UserError
 from storage.store import open_store, probe
-from tests.gcs_faults import Fault
-from tests.gcs_server import GcsServer
+from tests.fakes.gcs_faults import Fault
+from tests.fakes.gcs_server import GcsServer
 
 
 @pytest.fixture

@@ -6,12 +6,13 @@ from pathlib import Path
 import ml_collections
 import pytest
 
-from configs import default, validate
+from configs import default
+from configs.schema import rules
 from storage.store import open_store
 from tests.conftest import small_config
-from trainer import train
-from trainer.hooks import Clock
-from trainer.preemption import StopRequests
+from trainer.machines.preemption import StopRequests
+from trainer.modes import train
+from trainer.run.clock import Clock
 
 
 @pytest.fixture(scope="session")
@@ -36,8 +37,8 @@ def finished(run_config, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def flags(run_config) -> list[str]:
     """The command line of the run that `finished` is."""
-    usual = validate.flatten(default.get_config())
-    changed = {k: v for k, v in validate.flatten(run_config).items() if v != usual[k]}
+    usual = rules.flatten(default.get_config())
+    changed = {k: v for k, v in rules.flatten(run_config).items() if v != usual[k]}
     return ["--config=configs/default.py", *(f"--config.{k}={v}" for k, v in changed.items())]
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from storage.store import open_store
 from tests.conftest import STORES
-from tests.gcs_faults import Fault
-from tests.trainer.train_test import lines, numbers, tensors
+from tests.fakes.gcs_faults import Fault
+from tests.trainer.modes.train_test import lines, numbers, tensors
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -1,0 +1,184 @@
+"""Run with `python -m pytest tests/configs/command_line_test.py`.
+
+`python -m trainer` with flags that are wrong: each run ends before TensorFlow is imported.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from configs.schema import command_line, rules
+
+ROOT = Path(__file__).resolve().parents[3]
+SAMPLE = "--config=configs/sample.py"
+
+
+@pytest.fixture
+def complaint(tmp_path):
+    """Runs with these flags away from the repository; the one line that it leaves with."""
+
+    def run(*flags):
+        done = subprocess.run(
+            [sys.executable, "-m", "trainer", f"--workdir={tmp_path / 'run'}", *flags],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        assert done.returncode == 1
+        assert done.stdout == ""
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        assert done.stderr.startswith("error: ")
+        assert not (tmp_path / "run").exists()
+        return done.stderr
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("train.epochs", "0"),
+        ("train.epochs", "two"),
+        ("train.epochs", "2.5"),
+        ("model.dropout", "high"),
+        ("model.bidirectional", "maybe"),
+        ("model.layer_sizes", "64,x"),
+        ("model.layer_sizes", "64;import"),
+        ("model.layer_sizes", "64,1.5"),
+    ],
+)
+def test_bad_value_names_the_field_the_value_and_what_is_accepted(complaint, field, value):
+    line = complaint(SAMPLE, f"--config.{field}={value}")
+    assert f"config.{field}" in line
+    assert value.partition(",")[0] in line
+    assert rules.RULES[field][0] in line
+
+
+def test_unknown_field_is_named_with_one_like_it(complaint):
+    line = complaint(SAMPLE, "--config.train.epoch=2")
+    assert "config.train.epoch" in line
+    assert "epochs" in line
+    assert "\\n" not in line
+
+
+def test_field_of_a_field_is_refused(complaint):
+    assert "config.train.epochs.x" in complaint(SAMPLE, "--config.train.epochs.x=2")
+
+
+def test_misspelt_mode_names_the_modes(complaint):
+    line = complaint(SAMPLE, "--mode=evalaute")
+    assert "mode" in line
+    assert all(mode in line for mode in ("train_and_evaluate", "evaluate", "predict"))
+
+
+def test_misspelt_flag_is_named_with_one_like_it(complaint):
+    line = complaint(SAMPLE, "--chekpoint=last")
+    assert "chekpoint" in line
+    assert "checkpoint" in line
+
+
+@pytest.mark.parametrize("flags", [["--config=configs/imbd.py"], ["--config", "configs/imbd.py"]])
+def test_missing_config_file_names_those_there_are(complaint, flags):
+    line = complaint(*flags)
+    assert "configs/imbd.py is not there" in line
+    assert all(name in line for name in ("default.py", "imdb.py", "sample.py"))
+
+
+def test_only_configs_are_offered(complaint):
+    line = complaint("--config=configs/imbd.py")
+    assert "validate.py" not in line
+    assert "command_line.py" not in line
+
+
+def test_missing_config_is_asked_for(complaint):
+    assert "configs/sample.py" in complaint()
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("def get_config(:", "line 1"),
+        ("CONFIG = {}", "get_config"),
+        ("import no_such_module", "no_such_module"),
+    ],
+    ids=["syntax", "without get_config", "import"],
+)
+def test_faulty_config_file_is_named_with_its_fault(complaint, tmp_path, source, named):
+    (tmp_path / "mine.py").write_text(source)
+    line = complaint("--config=mine.py")
+    assert "mine.py" in line
+    assert named in line
+
+
+def test_own_config_goes_before_the_packaged_one(complaint, tmp_path):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "sample.py").write_text(
+        "from configs import default\n"
+        "def get_config():\n"
+        "    config = default.get_config()\n"
+        "    config.train.epochs = -7\n"
+        "    return config\n"
+    )
+    assert "config.train.epochs: got -7" in complaint(SAMPLE)
+
+
+def test_word_that_is_no_flag_is_refused(complaint):
+    assert "'film'" in complaint(SAMPLE, "film")
+
+
+def test_override_without_a_config_asks_for_one(complaint):
+    assert "give --config=FILE" in complaint("--mode=evaluate", "--config.data.dir=reviews")
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("import sys; sys.exit(0)", "SystemExit: 0"),
+        ("raise SystemExit('bye')", "SystemExit: bye"),
+        ("raise ValueError('one\\ntwo')", "two"),
+    ],
+)
+def test_config_file_that_leaves_or_complains_is_named(complaint, tmp_path, source, named):
+    (tmp_path / "mine.py").write_text(source)
+    line = complaint("--config=mine.py")
+    assert line == f"error: --config: mine.py can't be used ({named})\n"
+
+
+def test_config_file_without_a_config_is_named(tmp_path):
+    (tmp_path / "mine.py").write_text("def get_config(): pass")
+    command = [sys.executable, "-m", "trainer", "--workdir=run", f"--config={tmp_path / 'mine.py'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "mine.py can't be used: its get_config() returns no" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "arguments"),
+    [
+        (["--config", "c.py"], ["--config=c.py"]),
+        (["--config=c.py", "--config.seed", "5"], ["--config=c.py", "--config.seed=5"]),
+        (["--config.data.dir", "--a b", "--x"], ["--config.data.dir=--a b"]),
+        (["--config.model.bidirectional", "--x=1"], ["--config.model.bidirectional=true"]),
+        (["-noconfig.model.bidirectional"], ["--config.model.bidirectional=false"]),
+    ],
+)
+def test_what_makes_a_config_is_handed_on_in_one_form(flags, arguments):
+    assert command_line.config_arguments(flags) == arguments
+
+
+def test_what_can_not_be_handed_on_is_refused():
+    with pytest.raises(SystemExit, match="--flagfile: what is in it can't be handed on"):
+        command_line.config_arguments(["--config=c.py", "--flagfile=f"])
+
+
+def test_help_shows_the_flags():
+    command = [sys.executable, "-m", "trainer", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert {"--workdir", "--mode", "--checkpoint"} <= {w.rstrip(":") for w in done.stdout.split()}

@@ -1,0 +1,135 @@
+"""The launcher of a slice's pods as processes, with a stand-in for the server of TensorFlow."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.targets.gke import target as gke
+
+LAUNCHER = Path(gke.__file__).with_name("gke_slice.py").read_text(encoding="utf-8")
+# As tensorflow.python.tools.grpc_tpu_worker in TensorFlow's TPU build.
+SERVER = """
+import os, socket
+def main(unused):
+    address = os.environ["TPU_HOSTNAME_OVERRIDE"], int(os.environ["TPU_TASK_PORT"])
+    with socket.create_server(address) as server:
+        while True:
+            if server.accept()[0].recv(9) == b"end":
+                raise SystemExit(1)
+"""
+COMMAND = """
+import json, os, sys
+print(json.dumps([sys.argv[1:], os.environ["TPU_LOAD_LIBRARY"]]), flush=True)
+sys.exit(int(sys.stdin.readline()))
+"""
+
+
+@pytest.fixture
+def pods(tmp_path):
+    """A function that starts a pod, and the addresses of the two that there are."""
+    package = tmp_path / "tensorflow" / "python" / "tools"
+    package.mkdir(parents=True)
+    (package / "grpc_tpu_worker.py").write_text(SERVER)
+    for folder in (package, *package.parents[:2]):
+        (folder / "__init__.py").touch()
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in (one, other)]
+    started = []
+
+    def start(index):
+        process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCHER, sys.executable, "-c", COMMAND, "a b;$(touch x)"],
+            env={
+                **os.environ,
+                "PYTHONPATH": str(tmp_path),
+                "LONGHAUL_HOSTS": ",".join(addresses),
+                "JOB_COMPLETION_INDEX": str(index),
+            },
+            cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start, addresses
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):  # it and all of its own have left
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def started(pod):
+    """What the command of a pod has been given, once it runs."""
+    lines = iter(pod.stdout.readline, "")
+    return json.loads(next(line for line in lines if not line.startswith("waiting")))
+
+
+@pytest.mark.parametrize("code", [0, 1, 75])
+def test_first_pod_runs_the_command_on_the_chips_of_all(pods, code):
+    start, addresses = pods
+    first, second = start(0), start(1)
+    arguments, load_library = started(first)
+    tpu = ",".join(f"grpc://{address}" for address in addresses)
+    assert arguments == [
+        "a b;$(touch x)", "--config.strategy.name=tpu", f"--config.strategy.tpu={tpu}"
+    ]  # fmt: skip
+    assert load_library == "0"
+    second.terminate()  # as Kubernetes does: the first may need it yet
+    first.communicate(f"{code}\n")
+    assert first.returncode == code
+    host, port = addresses[1].split(":")
+    socket.create_connection((host, int(port))).close()
+    assert second.poll() is None
+
+
+def test_signal_reaches_the_command(pods):
+    start, _ = pods
+    first, _ = start(0), start(1)
+    started(first)
+    first.terminate()
+    assert first.wait(timeout=60) == 128 + signal.SIGTERM
+
+
+def test_signal_reaches_a_pod_that_waits_for_others(pods):
+    start, _ = pods
+    first = start(0)
+    assert first.stdout.readline().startswith("waiting for the server at")
+    first.terminate()
+    assert first.wait(timeout=60) == 75
+
+
+def test_server_that_ends_under_the_command_is_a_crash_whatever_the_command_says(pods):
+    start, addresses = pods
+    first, _ = start(0), start(1)
+    started(first)
+    host, port = addresses[0].split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b"end")
+        assert connection.recv(1) == b""  # it has ended
+    first.communicate("75\n")
+    assert first.returncode == 70
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_server_that_ends_by_itself_is_a_crash(pods, index):
+    start, addresses = pods
+    process = start(index)
+    host, port = addresses[index].split(":")
+    while True:
+        try:
+            connection = socket.create_connection((host, int(port)))
+            break
+        except ConnectionRefusedError:
+            assert process.poll() is None
+    with connection:
+        connection.sendall(b"end")
+    assert process.wait(timeout=60) == 70

@@ -1,0 +1,216 @@
+"""Vertex AI's JobService and Cloud Logging for tests, on ports of this machine.
+
+    with VertexServer() as server:
+        server.inject("CreateCustomJob", StatusCode.UNAVAILABLE, after=True)
+        remote = vertex.connect(options, server.channel, logging=server.logging)
+
+A job is in the first state of `life` when it is made, and goes on to the next whenever it has been
+looked at; the last one stays. It has the number of a project in its name where the request has the
+project's ID, as the service does it.
+"""
+
+import dataclasses
+import datetime
+import http.server
+import json
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from google.cloud.aiplatform_v1 import types
+from google.cloud.aiplatform_v1.types import JobState
+from google.protobuf.empty_pb2 import Empty
+
+from tests.deploy.targets.required_fields import missing
+
+_SERVICE = "google.cloud.aiplatform.v1.JobService"
+_PARENT = r"projects/some-project/locations/us-central1"
+_NUMBERED = "projects/12345/locations/us-central1"
+_START = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+LIFE = tuple(JobState[f"JOB_STATE_{s}"] for s in ("QUEUED", "PENDING", "RUNNING", "SUCCEEDED"))
+_OVER = {JobState[f"JOB_STATE_{s}"] for s in ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")}
+
+
+@dataclasses.dataclass
+class _Fault:
+    method: str
+    code: grpc.StatusCode
+    message: str
+    times: int
+    after: bool  # the request has been carried out, its answer is lost
+    meanwhile: Callable[[], object] | None  # what somebody else does before
+
+
+class VertexServer:
+    """The two services for the time of a `with`; `log` has (method, request) as they came."""
+
+    def __init__(self, life: tuple[JobState, ...] = LIFE, page_size: int = 1):
+        self.jobs: dict[str, types.CustomJob] = {}
+        self.log: list[tuple[str, object]] = []
+        self.entries: list[dict] = []  # of Cloud Logging, the oldest first
+        self.entry_requests: list[dict] = []
+        self.entry_status = 200
+        self.life = life
+        self._page_size = page_size
+        self._to_come: dict[str, list[JobState]] = {}
+        self._faults: list[_Fault] = []
+        self._lock = threading.Lock()
+        self._server = grpc.server(ThreadPoolExecutor(2))
+        self._server.add_generic_rpc_handlers([self._handlers()])
+        port = self._server.add_insecure_port("127.0.0.1:0")
+        self._server.start()
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Logging)
+        self._http.vertex = self
+        self.logging = f"http://127.0.0.1:{self._http.server_port}"
+        threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
+
+    def __enter__(self) -> "VertexServer":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.channel.close()
+        self._server.stop(None).wait()
+        self._http.shutdown()
+        self._http.server_close()
+
+    def inject(
+        self,
+        method: str,
+        code: grpc.StatusCode,
+        message: str = "injected",
+        times: int = 1,
+        after: bool = False,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> None:
+        """Lets the next requests of a method fail, before or after they are carried out."""
+        self._faults.append(_Fault(method, code, message, times, after, meanwhile))
+
+    def add(self, job: types.CustomJob) -> types.CustomJob:
+        """Makes a job without a request; a state that it has stays."""
+        made = types.CustomJob.deserialize(types.CustomJob.serialize(job))
+        made.name = f"{_NUMBERED}/customJobs/{1000 + len(self.jobs)}"
+        made.create_time = _START + datetime.timedelta(hours=len(self.jobs))
+        self._to_come[made.name] = [] if made.state else list(self.life[1:])
+        made.state = made.state or self.life[0]
+        self.jobs[made.name] = made
+        return made
+
+    def fail(self, name: str, message: str) -> None:
+        """Lets a job fail now."""
+        self.jobs[name].state = JobState.JOB_STATE_FAILED
+        self.jobs[name].error = {"code": 3, "message": message}
+        self._to_come[name] = []
+
+    def requests(self, method: str) -> list:
+        return [request for name, request in self.log if name == method]
+
+    def _handlers(self) -> grpc.GenericRpcHandler:
+        methods = {
+            "CreateCustomJob": (self._create, types.CreateCustomJobRequest),
+            "ListCustomJobs": (self._list, types.ListCustomJobsRequest),
+            "GetCustomJob": (self._get, types.GetCustomJobRequest),
+            "CancelCustomJob": (self._cancel, types.CancelCustomJobRequest),
+        }
+        handlers = {
+            method: grpc.unary_unary_rpc_method_handler(
+                self._answering(method, act),
+                request_deserializer=request.deserialize,
+                response_serializer=lambda answer: (
+                    answer.SerializeToString()
+                    if isinstance(answer, Empty)
+                    else type(answer).serialize(answer)
+                ),
+            )
+            for method, (act, request) in methods.items()
+        }
+        return grpc.method_handlers_generic_handler(_SERVICE, handlers)
+
+    def _answering(self, method, act):
+        def answer(request, context):
+            with self._lock:
+                self.log.append((method, request))
+                fault = next((f for f in self._faults if f.method == method and f.times), None)
+                if fault:
+                    fault.times -= 1
+                if fault and fault.meanwhile:
+                    fault.meanwhile()
+                if fault and not fault.after:
+                    context.abort(fault.code, fault.message)
+                if lacking := missing(request):
+                    context.abort(
+                        grpc.StatusCode.INVALID_ARGUMENT, f"required: {', '.join(lacking)}"
+                    )
+                result = act(request, context)
+                if fault:
+                    context.abort(fault.code, fault.message)
+                return result
+
+        return answer
+
+    def _create(self, request, context):
+        _check_parent(request, context)
+        return self.add(request.custom_job)
+
+    def _list(self, request, context):
+        _check_parent(request, context)
+        wanted = re.fullmatch(r'display_name="([^"]*)"', request.filter)
+        if not wanted:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"filter: {request.filter}")
+        names = [n for n, job in self.jobs.items() if job.display_name == wanted[1]]
+        start = int(request.page_token or 0)
+        end = start + self._page_size
+        return types.ListCustomJobsResponse(
+            custom_jobs=[self._look(name) for name in names[start:end]],
+            next_page_token=str(end) if end < len(names) else "",
+        )
+
+    def _get(self, request, context):
+        self._check_there(request, context)
+        return self._look(request.name)
+
+    def _cancel(self, request, context):
+        self._check_there(request, context)
+        if self.jobs[request.name].state in _OVER:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the job is over")
+        self.jobs[request.name].state = JobState.JOB_STATE_CANCELLING
+        self._to_come[request.name] = [JobState.JOB_STATE_CANCELLED]
+        return Empty()
+
+    def _check_there(self, request, context):
+        if request.name not in self.jobs:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"{request.name} does not exist")
+
+    def _look(self, name):
+        job = types.CustomJob.deserialize(types.CustomJob.serialize(self.jobs[name]))
+        if self._to_come[name]:
+            self.jobs[name].state = self._to_come[name].pop(0)
+        return job
+
+
+def _check_parent(request, context):
+    if not re.fullmatch(_PARENT, request.parent):
+        context.abort(grpc.StatusCode.NOT_FOUND, f"{request.parent} does not exist")
+
+
+class _Logging(http.server.BaseHTTPRequestHandler):
+    """entries:list of Cloud Logging, the newest first and no more than asked for."""
+
+    def do_POST(self):
+        vertex = self.server.vertex
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        vertex.entry_requests.append({"path": self.path, **asked})
+        answer = {"entries": vertex.entries[::-1][: asked["pageSize"]]}
+        if vertex.entry_status != 200:
+            answer = {"error": {"code": vertex.entry_status, "message": "injected"}}
+        body = json.dumps(answer).encode()
+        self.send_response(vertex.entry_status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass

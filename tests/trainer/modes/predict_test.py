@@ -1,0 +1,110 @@
+import io
+import json
+
+import pytest
+
+from storage.errors import UserError
+from storage.store import open_store
+from trainer.modes import evaluate, predict
+from trainer.run import workdir
+from trainer.run.checkpoints import ranked
+
+
+@pytest.fixture
+def store(workdir):
+    return open_store(str(workdir))
+
+
+def predicted(store, texts, capsys, checkpoint="best"):
+    predict.predict(workdir.stored_config(store), store, checkpoint, texts)
+    captured = capsys.readouterr()
+    return [line.split("\t") for line in captured.out.splitlines()], captured.err
+
+
+def test_a_line_for_each_text_in_its_order(store, capsys):
+    texts = [f"A film of {'many ' * n}words" for n in range(70)] + [""]
+    rows, errors = predicted(store, texts, capsys)
+    assert [row[2] for row in rows] == texts
+    for probability, label, _ in rows:
+        assert 0 <= float(probability) <= 1
+        assert label == ("positive" if float(probability) > 0.5 else "negative")
+    best = ranked(store, "best")[0]
+    assert f"Checkpoint: step {best.step}, validation accuracy" in errors.splitlines()[-1]
+
+
+def test_probability_does_not_depend_on_the_company(store, capsys):
+    alone, _ = predicted(store, ["a dull film"], capsys)
+    together, _ = predicted(store, ["a dull film", "a film " * 40], capsys)
+    assert float(together[0][0]) == pytest.approx(float(alone[0][0]), abs=1e-4)
+
+
+def test_checkpoint_can_be_chosen(store, capsys):
+    _, errors = predicted(store, ["x"], capsys, "60")
+    assert errors.splitlines()[-1] == "Checkpoint: step 60"
+    with pytest.raises(UserError, match="no step 7"):
+        predicted(store, ["x"], capsys, "7")
+
+
+def test_needs_no_data_but_the_workdir(store, capsys):
+    text = store.read("config.json").decode().replace("files:", "files:/nowhere/")
+    store.write("config.json", text.encode())
+    assert len(predicted(store, ["a fine film"], capsys)[0]) == 1
+
+
+def test_damaged_best_checkpoint_gives_way_to_the_next(store, workdir, capsys):
+    best, second = ranked(store, "best")[:2]
+    for path in (workdir / "checkpoints" / str(best.step)).glob("*.data*"):
+        path.unlink()
+    _, errors = predicted(store, ["x"], capsys)
+    assert f"Checkpoint: step {second.step}" in errors.splitlines()[-1]
+
+
+def test_vocabulary_that_does_not_fit_is_refused(store, capsys):
+    text = store.read("vocabulary.txt").decode().replace("film\n", "zzz\n")
+    store.write("vocabulary.txt", text.encode())
+    with pytest.raises(UserError, match="bring back that file"):
+        predicted(store, ["x"], capsys)
+
+
+def test_workdir_without_a_run_is_refused(tmp_path):
+    with pytest.raises(UserError, match="holds no run"):
+        workdir.stored_config(open_store(str(tmp_path)))
+
+
+def test_lines_of_a_stream():
+    assert list(predict.lines(io.BytesIO("één\r\ntwee\n".encode()))) == ["één", "twee"]
+    with pytest.raises(UserError, match="line 2: not UTF-8"):
+        list(predict.lines(io.BytesIO(b"fine\n\xff\n")))
+
+
+def test_evaluation_repeats_the_test_of_the_training(store, finished, capsys):
+    result = evaluate.evaluate(workdir.stored_config(store), store, "best")
+    output = capsys.readouterr().out.splitlines()
+    assert output[-2] == f"Test Accuracy: {result.accuracy:.3f}"
+    assert sum(count for _, count, _ in result.by_length) == 60
+    assert (
+        f'"accuracy": {result.accuracy}, "auc": {result.auc}'
+        in (finished / "metrics.jsonl").read_text()
+    )
+
+
+def test_text_of_several_lines_is_one_row(store, capsys):
+    rows, _ = predicted(store, ["a\tfine\r\nfilm"], capsys)
+    assert [row[2:] for row in rows] == [["a fine  film"]]
+
+
+def test_text_that_is_not_utf8_is_refused(store):
+    with pytest.raises(UserError, match="not UTF-8"):
+        predict.predict(workdir.stored_config(store), store, "best", ["caf\udce9"])
+
+
+def test_machines_of_the_training_are_not_asked_for(workdir):
+    """A launcher has put their addresses into the config; they may be gone since."""
+    config = json.loads((workdir / "config.json").read_text())
+    config["strategy"].update(name="tpu", tpu="grpc://10.0.0.2:8470")
+    (workdir / "config.json").write_text(json.dumps(config))
+    store = open_store(str(workdir))
+    strategy = workdir.scoring_config(store, None).strategy
+    assert (strategy.name, strategy.tpu) == ("auto", "local")
+    given = workdir.stored_config(store)
+    assert workdir.scoring_config(store, given).strategy.tpu == "grpc://10.0.0.2:8470"

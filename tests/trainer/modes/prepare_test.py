@@ -1,0 +1,270 @@
+"""Run with `python -m pytest tests/trainer/prepare_test.py`."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from input_pipeline import batch_plan, load, vocabulary
+from input_pipeline.shards import format as shards
+from input_pipeline.training_set import InMemory, Sharded
+from input_pipeline.vocabulary import read_vocabulary
+from storage.errors import UserError
+from storage.store import open_store
+from tests.conftest import small_config
+from tests.fakes.gcs_server import Fault
+from trainer.modes import prepare
+from trainer.run import workdir
+
+SETS = ("train", "validation", "test")
+
+
+@pytest.fixture
+def config(reviews):
+    return prepare_config(reviews)
+
+
+def prepare_config(reviews, shard_reviews=100):
+    config = small_config()
+    config.data.source = f"files:{reviews}"
+    with config.unlocked():
+        config.data.shard_reviews = shard_reviews
+    return config
+
+
+def contents(store):
+    return {name: store.read(name) for name in store.list() if not name.startswith("claims/")}
+
+
+def in_memory(config, words):
+    """The examples of each set, in full length, by a source read the other way."""
+    reviews = load.load_split(config.data, "train", words)
+    held_out = batch_plan.held_out(len(reviews), config.data.validation_share)
+    parts = [reviews.take(np.flatnonzero(mask)) for mask in (~held_out, held_out)]
+    return [*parts, load.load_split(config.data, "test", words)]
+
+
+def opened(store, split):
+    return shards.open_set(store, split, cache=None)
+
+
+@pytest.fixture(scope="module")
+def prepared(reviews, tmp_path_factory):
+    """What an uninterrupted preparation leaves; not to be changed."""
+    store = open_store(str(tmp_path_factory.mktemp("prepared") / "set"))
+    prepare.prepare(prepare_config(reviews), store)
+    return store
+
+
+@pytest.fixture
+def copy(prepared, tmp_path):
+    return open_store(str(shutil.copytree(prepared.url, tmp_path / "copy")))
+
+
+class Killed(BaseException):
+    """Comes at a point of a preparation, and no code expects it."""
+
+
+class Deadly:
+    """A store whose n-th write kills, before or after it is done."""
+
+    def __init__(self, store, number, done):
+        self._store, self._left, self._done = store, number, done
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def write(self, name, data):
+        if not name.startswith("."):
+            self._left -= 1
+        if self._left == 0 and not self._done:
+            raise Killed
+        self._store.write(name, data)
+        if self._left == 0:
+            raise Killed
+
+
+def test_sets_hold_what_memory_would(store, config, capsys):
+    config.data.shard_reviews = 1000  # all in one shard, which keeps the order
+    prepare.prepare(config, store)
+    words = workdir.initial_vocabulary(config)
+    assert read_vocabulary(store) == words
+    for split, expected in zip(SETS, in_memory(config, words), strict=True):
+        got = opened(store, split).examples()
+        assert got.digest == expected.digest
+        assert (got.tokens.dtype, got.labels.dtype) == (expected.tokens.dtype, np.int32)
+    output = capsys.readouterr().out
+    assert "train: 644 reviews, " in output
+    assert f"--config.data.source=shards:{store.url}" in output
+
+
+def test_cut_in_shards_they_are_the_same_reviews(prepared, config):
+    words = workdir.initial_vocabulary(config)
+    for split, expected in zip(SETS, in_memory(config, words), strict=True):
+        cut = opened(prepared, split)
+        assert cut.index.vocabulary == words.digest
+        assert max(cut.index.reviews) <= 100
+        got = cut.examples()
+        assert sorted(got.tokens.to_list()) == sorted(expected.tokens.to_list())
+        assert got.labels.sum() == expected.labels.sum()
+
+
+def test_one_shard_trains_in_the_order_of_memory(store, config):
+    config.data.shard_reviews = 1000
+    prepare.prepare(config, store)
+    words = workdir.initial_vocabulary(config)
+    one = Sharded(opened(store, "train"), max_tokens=20, keep="tail")
+    other = InMemory(in_memory(config, words)[0].shortened(20, "tail"))
+    batches = [data.epoch(16, 16, 0, 1).batches(1) for data in (one, other)]
+    for got, expected in zip(*batches, strict=True):
+        for left, right in zip(got, expected, strict=True):
+            np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", [1, 2, 5, 9, 10, 11, 12, 13])
+def test_killed_at_any_write_it_goes_on(prepared, config, tmp_path, number, done):
+    store = open_store(str(tmp_path / "set"))
+    with pytest.raises(Killed):
+        prepare.prepare(config, Deadly(store, number, done))
+    before = contents(store)
+    prepare.prepare(config, store)
+    assert contents(store) == contents(prepared)
+    assert before.items() <= contents(prepared).items()
+
+
+def test_killed_process_goes_on_in_a_bucket(cloud, prepared, config, tmp_path):
+    url = f"gs://bucket/{tmp_path.name}/set"
+    code = f"""
+import os, signal, sys
+from storage.gcs import GcsStore
+from storage.store import open_store
+from tests.trainer.modes.prepare_test import prepare, prepare_config
+write = GcsStore.write
+def deadly(store, name, data):
+    write(store, name, data)
+    if name.startswith("train/000003"):
+        os.kill(os.getpid(), signal.SIGKILL)
+GcsStore.write = deadly
+prepare.prepare(prepare_config({config.data.source.removeprefix("files:")!r}), open_store({url!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    store = open_store(url)
+    assert len(store.list("train/")) == 4
+    prepare.prepare(config, store)
+    assert contents(store) == contents(prepared)
+
+
+def test_what_is_finished_is_not_read_again(copy, config, monkeypatch, capsys):
+    monkeypatch.setattr(prepare, "_tokenised", None)
+    monkeypatch.setattr(prepare.streaming, "read_labels", None)
+    prepare.prepare(config, copy)
+    assert "train: 644 reviews" in capsys.readouterr().out
+
+
+def test_only_what_is_missing_is_made(copy, config, monkeypatch):
+    expected = contents(copy)
+    for name in (f"test/{shards.INDEX}", copy.list("test/")[0]):
+        copy.delete(name)
+    written, write = [], copy.write
+    monkeypatch.setattr(copy, "write", lambda name, data: (written.append(name), write(name, data)))
+    prepare.prepare(config, copy)
+    assert contents(copy) == expected
+    assert [name for name in written if name != ".probe"] == copy.list("test/")
+
+
+CHANGES = {
+    "config.data.validation_share: 0.08 before, now 0.1": lambda c: c.data.update(
+        validation_share=0.1
+    ),
+    "config.data.vocabulary_size: 200 before, now 300": lambda c: c.data.update(
+        vocabulary_size=300
+    ),
+    "config.data.shard_reviews: 100 before, now 50": lambda c: c.data.update(shard_reviews=50),
+    "reviews of train: [0-9a-f]{8} before, now [0-9a-f]{8}": lambda c: c.data.update(
+        source="sample"
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_sets_of_another_order_are_refused(copy, config, change):
+    CHANGES[change](config)
+    before = contents(copy)
+    with pytest.raises(UserError, match=change):
+        prepare.prepare(config, copy)
+    assert contents(copy) == before
+
+
+def test_fields_that_decide_nothing_may_change(copy, config):
+    config.data.max_tokens = 7
+    config.train.batch_size = 32
+    prepare.prepare(config, copy)
+
+
+def test_folder_of_a_run_is_refused(config, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"^--workdir: .* holds a run"):
+        prepare.prepare(config, open_store(str(tmp_path)))
+
+
+def test_vocabulary_of_another_run_is_taken(config, tmp_path):
+    theirs = vocabulary.build({"film": 2, "good": 1}, 4)
+    config.checkpoint.init_from = str(tmp_path)
+    (tmp_path / "vocabulary.txt").write_bytes(theirs.to_bytes())
+    store = open_store(str(tmp_path / "set"))
+    prepare.prepare(config, store)
+    assert read_vocabulary(store) == theirs
+    assert opened(store, "train").index.vocabulary == theirs.digest
+
+
+def test_other_vocabulary_is_refused(copy, config):
+    copy.write("vocabulary.txt", b"<pad>\n<unk>\nfilm\n")
+    with pytest.raises(UserError, match=r"vocabulary\.txt is not the vocabulary that train/index"):
+        prepare.prepare(config, copy)
+
+
+@pytest.mark.parametrize("share", [0.0001, 0.9999])
+def test_share_that_leaves_none_is_refused(config, tmp_path, share):
+    config.data.validation_share = share
+    with pytest.raises(UserError, match=r"^config\.data\.validation_share: got "):
+        prepare.prepare(config, open_store(str(tmp_path)))
+
+
+def test_one_label_is_refused(config, tmp_path):
+    lines = [json.dumps({"text": f"film {i}", "label": 1}) + "\n" for i in range(50)]
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.jsonl").write_text("".join(lines))
+    config.data.source = f"files:{tmp_path}"
+    with pytest.raises(UserError, match="have the label 1; both 0 and 1 are needed"):
+        prepare.prepare(config, open_store(str(tmp_path / "set")))
+
+
+def test_source_that_grows_meanwhile_is_noticed(config, reviews, tmp_path, monkeypatch):
+    folder = shutil.copytree(reviews, tmp_path / "reviews")
+    config.data.source = f"files:{folder}"
+    read = prepare.streaming.count_words
+
+    def growing(*args):
+        with (folder / "train.jsonl").open("a") as file:
+            file.write('{"text": "one more", "label": 1}\n')
+        return read(*args)
+
+    monkeypatch.setattr(prepare.streaming, "count_words", growing)
+    with pytest.raises(UserError, match="had 700 reviews and has 701 now"):
+        prepare.prepare(config, open_store(str(tmp_path / "set")))
+
+
+@pytest.mark.parametrize("kind", ["429", "503", "reset", "drop", "corrupt"])
+def test_passing_fault_changes_nothing(cloud, prepared, config, tmp_path, kind):
+    store = open_store(f"gs://bucket/{tmp_path.name}/set", retry_seconds=10.0)
+    fault = cloud.inject(Fault(kind, operation="insert", name="train/", skip=2, seconds=0.05))
+    prepare.prepare(config, store)
+    cloud.clear()
+    assert fault.hits
+    assert contents(store) == contents(prepared)

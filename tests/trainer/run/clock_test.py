@@ -1,0 +1,41 @@
+import pytest
+
+from trainer.run.clock import Clock, Rate
+
+
+class Time:
+    """A clock that stands still until it is told to go on."""
+
+    def __init__(self):
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_wall_time_is_shared_out_by_cause():
+    time = Time()
+    clock = Clock(now=time, started=90.0)
+    clock.end_start()
+    with clock.timed("training"):
+        time.seconds += 70
+    clock.move("training", "input wait", 10)
+    with pytest.raises(KeyError), clock.timed("checkpoint"):
+        time.seconds += 15
+        raise KeyError
+    time.seconds += 5
+    assert clock.shares() == pytest.approx(
+        {"start": 0.1, "training": 0.6, "input wait": 0.1, "checkpoint": 0.15, "other": 0.05}
+    )
+
+
+def test_rates_are_counted_from_the_last_start():
+    time = Time()
+    rate = Rate(now=time)
+    rate.add(reviews=64, tokens=10_000)
+    time.seconds += 4
+    assert rate.values() == {"reviews_per_second": 16, "tokens_per_second": 2500}
+    rate.restart()
+    rate.add(reviews=8, tokens=80)
+    time.seconds += 2
+    assert rate.values() == {"reviews_per_second": 4, "tokens_per_second": 40}

@@ -1,0 +1,228 @@
+"""Faults of Cloud Storage at each point of a save and of a restore; the README's table is of these.
+
+The real client talks to a server on this machine that fails as it is told.
+"""
+
+import math
+
+import pytest
+
+from storage import claims
+from storage.errors import UserError
+from storage.store import open_store
+from tests.fakes.gcs_server import Fault
+from trainer.run.checkpoints import Checkpoints, Manifest, ranked, restore
+
+LARGE = 8 * 2**20 + 1  # bytes from which on the client uploads in a session
+
+# Faults after which the same request, asked again, is answered.
+PASSING = ["429", "500", "503", "reset", "truncate", "drop", "slow", "corrupt"]
+# Those that stay until a person mends them.
+LASTING = ["401", "403", "404", "503", "reset", "drop"]
+SAVE = {
+    "claims, before the upload": ("list", "claims/"),
+    "index file": ("insert", r"\.index"),
+    "data file": ("insert", r"\.data"),
+    "manifest": ("insert", "manifest"),
+}
+LARGE_SAVE = {"data file, session": ("start", r"\.data"), "data file, bytes": ("chunk", r"\.data")}
+RETIRE = {
+    "list of what is there": ("list", "checkpoints/"),
+    "manifests read": ("download", "manifest"),
+    "deletion": ("delete", ""),
+}
+RESTORE = {
+    "list of checkpoints": ("list", "checkpoints/"),
+    "manifest": ("download", "/2/.*manifest"),
+    "index file": ("download", r"/2/.*\.index"),
+    "data file": ("download", r"/2/.*\.data"),
+}
+
+
+@pytest.fixture
+def store(cloud, tmp_path):
+    yield open_store(f"gs://bucket/{tmp_path.name}/run", retry_seconds=20.0)
+    cloud.clear()
+
+
+@pytest.fixture
+def impatient(store):
+    """The same store, for faults that stay."""
+    return open_store(store.url, retry_seconds=0.3)
+
+
+def save(store, step, size=1000, keep_last=2):
+    checkpoints = Checkpoints(store, claims.take(store), keep_last)
+    save_step(checkpoints, step, size)
+    return checkpoints
+
+
+def save_step(checkpoints, step, size=1000, accuracy=None):
+    def write(prefix):
+        for ending in (".index", ".data-00000-of-00001"):
+            with open(prefix + ending, "wb") as file:  # noqa: PTH123
+                file.write(bytes([step]) * (size if "data" in ending else 100))
+
+    checkpoints.save(write, Manifest(step, "{}", "v", "d", accuracy, {}))
+
+
+def restored(store, which="last"):
+    """The step whose bytes are restored, 0 for none."""
+    found = []
+
+    def read(prefix, manifest):
+        with open(prefix + ".data-00000-of-00001", "rb") as file:  # noqa: PTH123
+            content = file.read()
+        assert content == bytes([manifest.step]) * len(content)
+        found.append(manifest.step)
+
+    restore(store, which, read)
+    return found[0] if found else 0
+
+
+def assert_all_verify(store):
+    """No checkpoint is to be seen that doesn't verify."""
+    for manifest in ranked(store, "last"):
+        assert restored(store, str(manifest.step)) == manifest.step
+
+
+def struck(cloud, kind, point, **options):
+    operation, name = point
+    return cloud.inject(Fault(kind, operation=operation, name=name, seconds=0.05, **options))
+
+
+@pytest.mark.parametrize("kind", PASSING)
+@pytest.mark.parametrize("point", SAVE)
+def test_passing_fault_in_a_save_changes_nothing(cloud, store, point, kind):
+    checkpoints = save(store, 1)
+    fault = struck(cloud, kind, SAVE[point])
+    save_step(checkpoints, 2)
+    assert fault.hits or kind == "corrupt"
+    assert restored(store) == 2
+    assert_all_verify(store)
+
+
+@pytest.mark.parametrize("kind", PASSING)
+@pytest.mark.parametrize("point", LARGE_SAVE)
+def test_passing_fault_in_a_large_upload_changes_nothing(cloud, store, point, kind):
+    fault = struck(cloud, kind, LARGE_SAVE[point])
+    save(store, 2, LARGE)
+    assert fault.hits or kind == "corrupt"
+    assert restored(store) == 2
+
+
+@pytest.mark.parametrize("kind", PASSING)
+@pytest.mark.parametrize("point", RETIRE)
+def test_passing_fault_in_a_clean_up_changes_nothing(cloud, store, point, kind):
+    checkpoints = save(store, 1, keep_last=1)
+    save_step(checkpoints, 2)
+    fault = struck(cloud, kind, RETIRE[point])
+    checkpoints.retire()
+    assert fault.hits or kind == "corrupt"
+    assert [manifest.step for manifest in ranked(store, "last")] == [2]
+    assert store.list("checkpoints/1/") == []
+
+
+@pytest.mark.parametrize("kind", PASSING)
+@pytest.mark.parametrize("point", RESTORE)
+def test_passing_fault_in_a_restore_changes_nothing(cloud, store, point, kind):
+    checkpoints = save(store, 1)
+    save_step(checkpoints, 2)
+    fault = struck(cloud, kind, RESTORE[point])
+    assert restored(store) == 2
+    assert fault.hits or kind == "corrupt"
+
+
+@pytest.mark.parametrize("kind", LASTING)
+@pytest.mark.parametrize("point", SAVE)
+def test_lasting_fault_fails_the_save_alone(cloud, impatient, point, kind):
+    checkpoints = save(impatient, 1)
+    struck(cloud, kind, SAVE[point], times=math.inf)
+    with pytest.raises(UserError, match=r"^--workdir: gs://bucket/.*/run/"):
+        save_step(checkpoints, 2)
+    cloud.clear()
+    assert restored(impatient) in ((1, 2) if (kind, point) == ("drop", "manifest") else (1,))
+    assert_all_verify(impatient)
+    save_step(checkpoints, 2)
+    save_step(checkpoints, 3)
+    assert restored(impatient) == 3
+    assert_all_verify(impatient)
+
+
+def test_lost_answer_to_the_manifest_is_no_obstacle_to_saving_the_step_again(cloud, impatient):
+    """The first try fails for good, though the store has it; the second brings other words."""
+    checkpoints = save(impatient, 1)
+    struck(cloud, "drop", SAVE["manifest"], times=math.inf)
+    with pytest.raises(UserError):
+        save_step(checkpoints, 2)
+    cloud.clear()
+    save_step(checkpoints, 2, accuracy=0.5)
+    assert restored(impatient) == 2
+    assert_all_verify(impatient)
+
+
+def test_outage_right_after_the_commit_is_no_failure(cloud, impatient):
+    checkpoints = save(impatient, 1)
+    struck(cloud, "503", SAVE["claims, before the upload"], skip=2, times=math.inf)
+    save_step(checkpoints, 2)
+    cloud.clear()
+    assert restored(impatient) == 2
+
+
+@pytest.mark.parametrize("point", ["index file", "data file", "manifest"])
+def test_bytes_that_always_arrive_changed_are_no_checkpoint(cloud, store, point):
+    checkpoints = save(store, 1)
+    struck(cloud, "corrupt", SAVE[point], times=math.inf)
+    with pytest.raises(UserError, match="not transferred intact in 3 tries"):
+        save_step(checkpoints, 2)
+    assert restored(store) == 1
+    assert_all_verify(store)
+
+
+@pytest.mark.parametrize("kind", LASTING)
+@pytest.mark.parametrize("point", RETIRE)
+def test_lasting_fault_in_a_clean_up_leaves_what_verifies(cloud, impatient, point, kind):
+    checkpoints = save(impatient, 1, keep_last=1)
+    save_step(checkpoints, 2)
+    struck(cloud, kind, RETIRE[point], times=math.inf)
+    if (kind, point) != ("404", "deletion") and (kind, point) != ("404", "manifests read"):
+        with pytest.raises(UserError):
+            checkpoints.retire()
+    cloud.clear()
+    assert restored(impatient) == 2
+    assert_all_verify(impatient)
+    checkpoints.retire()
+    assert [manifest.step for manifest in ranked(impatient, "last")] == [2]
+
+
+@pytest.mark.parametrize("kind", ["401", "403", "503", "reset", "drop"])
+@pytest.mark.parametrize("point", RESTORE)
+def test_lasting_fault_stops_a_restore_and_harms_nothing(cloud, impatient, point, kind):
+    checkpoints = save(impatient, 1)
+    save_step(checkpoints, 2)
+    struck(cloud, kind, RESTORE[point], times=math.inf)
+    with pytest.raises(UserError, match=r"^--workdir: gs://bucket/"):
+        restored(impatient)
+    cloud.clear()
+    assert restored(impatient) == 2
+
+
+@pytest.mark.parametrize("point", ["manifest", "index file", "data file"])
+def test_bytes_that_always_arrive_changed_are_walked_back_from(cloud, store, point, caplog):
+    checkpoints = save(store, 1)
+    save_step(checkpoints, 2)
+    struck(cloud, "corrupt", RESTORE[point], times=math.inf)
+    assert restored(store) == 1
+    assert "2" in caplog.text
+    cloud.clear()
+    assert restored(store) == 2
+
+
+def test_clean_up_deletes_nothing_when_a_manifest_does_not_arrive_intact(cloud, store):
+    checkpoints = save(store, 1, keep_last=1)
+    save_step(checkpoints, 2)
+    struck(cloud, "corrupt", RESTORE["manifest"], times=math.inf)
+    with pytest.raises(UserError, match="not transferred intact"):
+        checkpoints.retire()
+    cloud.clear()
+    assert [manifest.step for manifest in ranked(store, "last")] == [2, 1]

@@ -1,0 +1,163 @@
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from storage import claims
+from storage.errors import Superseded, UserError
+from storage.store import open_store
+from trainer.learning import train_state
+from trainer.run.checkpoints import Checkpoints, Manifest, ranked, restore
+from trainer.run.saver import METRICS, Saver
+
+
+class Held(Checkpoints):
+    """Saves when it is told to."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.go = threading.Event()
+        self.under_way = threading.Semaphore(1)
+
+    def save(self, write, manifest):
+        if not self.under_way.acquire(blocking=False):
+            raise RuntimeError("two saves at a time")
+        try:
+            self.go.wait()
+            super().save(write, manifest)
+        finally:
+            self.under_way.release()
+
+
+@pytest.fixture
+def states(config):
+    config.train.average_decay = 0.9
+    return train_state.create(config, 50), train_state.create(config, 50)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(str(tmp_path / "run"))
+
+
+@pytest.fixture
+def checkpoints(store):
+    return Held(store, claims.take(store), 9)
+
+
+def manifest(step):
+    return Manifest(step, "{}", "v", "d", None, {})
+
+
+def fill(state, value):
+    for variable in state.variables:
+        variable.assign(tf.cast(tf.fill(variable.shape, value), variable.dtype))
+
+
+def values(state):
+    return [variable.numpy() for variable in state.variables]
+
+
+def restored(store, state, which):
+    """Reads a checkpoint into a state; returns the metrics in it."""
+
+    def read(path, _):
+        state.checkpoint().read(path).assert_consumed()
+        lines.append(tf.io.read_file(path + METRICS).numpy())
+
+    lines = []
+    restore(store, which, read)
+    return lines[0]
+
+
+def test_saves_the_state_of_the_moment_while_it_goes_on_changing(states, checkpoints, store):
+    state, spare = states
+    fill(state, 1)
+    saver = Saver(checkpoints, state, spare)
+    saver.save(manifest(1), b"one\n")
+    fill(state, 2)
+    checkpoints.go.set()
+    assert saver.finish()
+    assert restored(store, state, "last") == b"one\n"
+    assert all((value == 1).all() for value in values(state))
+    assert saver.saved_step == 1
+
+
+def test_every_tensor_of_a_checkpoint_is_copied(config, states, tmp_path):
+    state, spare = states
+    for number, variable in enumerate(state.variables):
+        fill_value = tf.cast(tf.fill(variable.shape, number + 1), variable.dtype)
+        variable.assign(fill_value)
+    state.copy_to(spare)
+    contents = []
+    for name, one in (("direct", state), ("copy", spare)):
+        reader = tf.train.load_checkpoint(one.checkpoint().write(str(tmp_path / name)))
+        # The graph of objects holds names that Keras makes unique in a process.
+        names = sorted(n for n in reader.get_variable_to_shape_map() if "OBJECT_GRAPH" not in n)
+        contents.append([(n, np.asarray(reader.get_tensor(n)).tobytes()) for n in names])
+    assert contents[0] == contents[1]
+
+
+def test_copies_of_a_mirrored_state_are_those_of_a_plain_one(config, tmp_path):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        state = train_state.create(config, 50)
+    fill(state, 3)
+    spare = train_state.create(config, 50)
+    state.copy_to(spare)
+    assert all((value == 3).all() for value in values(spare))
+    path = spare.checkpoint().write(str(tmp_path / "copy"))
+    fill(state, 4)
+    state.checkpoint().read(path).assert_consumed()
+    assert all((value == 3).all() for value in values(state))
+
+
+def test_one_save_is_under_way_at_a_time(states, checkpoints):
+    saver = Saver(checkpoints, *states)
+    saver.save(manifest(1), b"")
+    assert not saver.settle(seconds=0.01)
+    timer = threading.Timer(0.05, checkpoints.go.set)
+    timer.start()
+    saver.save(manifest(2), b"")
+    assert saver.finish()
+    assert saver.saved_step == 2
+
+
+def test_failed_save_is_told_of_at_the_next_which_succeeds(states, checkpoints, store, caplog):
+    checkpoints.go.set()
+    saver = Saver(checkpoints, *states)
+    scratch, store.scratch = store.scratch, full
+    saver.save(manifest(1), b"")
+    saver.settle()
+    assert "step 1 was not saved, the last one is of step 0: the disk is full" in caplog.text
+    store.scratch = scratch
+    saver.save(manifest(2), b"")
+    assert saver.finish()
+    assert [m.step for m in ranked(store, "last")] == [2]
+
+
+def full():
+    raise UserError("the disk is full")
+
+
+def test_failure_of_the_last_save_is_raised_once(states, checkpoints, store):
+    checkpoints.go.set()
+    saver = Saver(checkpoints, *states)
+    store.scratch = full
+    saver.save(manifest(1), b"")
+    with pytest.raises(UserError, match="full"):
+        saver.finish()
+    assert saver.finish()
+    assert saver.saved_step == 0
+
+
+def test_superseded_process_hears_of_it_as_soon_as_a_save_has(states, checkpoints, store):
+    checkpoints.go.set()
+    saver = Saver(checkpoints, *states)
+    saver.check()
+    claims.take(store)
+    saver.save(manifest(1), b"")
+    with pytest.raises(Superseded):
+        saver.settle()
+    assert ranked(store, "last") == []

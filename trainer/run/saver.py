@@ -1,0 +1,134 @@
+"""Saving behind the training: a step waits for a copy of the state and for nothing else.
+
+    with strategy.scope():
+        state = train_state.create(config, vocabulary_size)
+    saver = Saver(checkpoints, state, spare=train_state.create(config, vocabulary_size))
+    saver.save(manifest, metrics)      # returns when the state is copied
+    saver.finish()                     # waits; raises what went wrong with the last save
+
+One save is under way at a time. One that failed is told of at the next, which may succeed.
+"""
+
+import threading
+from pathlib import Path
+
+import tensorflow as tf
+from absl import logging
+
+from storage.errors import Superseded, UserError
+from trainer.learning.train_state import TrainState
+from trainer.machines.lost_machines import SAVE
+from trainer.run.checkpoints import Checkpoints, Manifest
+
+METRICS = ".metrics.jsonl"  # of the run up to the checkpoint; kept in it
+
+
+class Saver:
+    """Hands copies of a state to `checkpoints`, one at a time, in a thread."""
+
+    def __init__(
+        self, checkpoints: Checkpoints, state: TrainState, spare: TrainState, saved_step: int = 0
+    ):
+        self._checkpoints = checkpoints
+        self._state = state
+        self._spare = spare
+        self._error: BaseException | None = None
+        self._thread: threading.Thread | None = None
+        self.saved_step = saved_step  # of the newest checkpoint that is whole
+
+    def save(self, manifest: Manifest, metrics: bytes) -> None:
+        """Waits as `settle` does, copies the state, and saves the copy from behind."""
+        self.settle()
+        self._state.copy_to(self._spare)
+        # A daemon: a process that has to leave at once doesn't wait for it.
+        self._thread = threading.Thread(
+            target=self._save, args=(manifest, metrics), name=SAVE, daemon=True
+        )
+        self._thread.start()
+
+    def settle(self, seconds: float | None = None) -> bool:
+        """Waits, at most so long, for the save under way; True when none is any more.
+
+        Warns when that save failed, but raises Superseded.
+        """
+        try:
+            return self.finish(seconds)
+        except Superseded:
+            raise
+        except UserError as error:
+            logging.warning("%s", error)
+            return True
+
+    def finish(self, seconds: float | None = None) -> bool:
+        """Waits in the same way; raises, once, what the save ended with."""
+        if self._thread:
+            self._thread.join(seconds)
+            if self._thread.is_alive():
+                return False
+            self._thread = None
+        error, self._error = self._error, None
+        if error:
+            raise error
+        return True
+
+    def check(self) -> None:
+        """Raises Superseded when a save has found a newer process."""
+        if isinstance(self._error, Superseded):
+            self.finish()
+
+    def _save(self, manifest: Manifest, metrics: bytes) -> None:
+        def write(prefix: str) -> None:
+            _write(self._spare.checkpoint(), prefix)
+            Path(prefix + METRICS).write_bytes(metrics)
+
+        try:
+            self._checkpoints.save(write, manifest)
+            self.saved_step = manifest.step
+            self._retire()
+        except Superseded as error:
+            self._error = error
+        except UserError as error:
+            self._error = UserError(
+                f"The checkpoint of step {manifest.step} was not saved, the last one is of step "
+                f"{self.saved_step}: {error}"
+            )
+        # Whatever it is, it belongs to the thread that waits for this one.
+        except BaseException as error:
+            self._error = error
+
+    def _retire(self) -> None:
+        try:
+            self._checkpoints.retire()
+        except UserError as error:
+            logging.warning("Old checkpoints are kept for now: %s", error)
+
+
+class Onlooker:
+    """The saver of a worker that is not the chief: what it is told to save, the chief saves."""
+
+    def __init__(self, saved_step: int = 0):
+        self.saved_step = saved_step
+
+    def save(self, manifest: Manifest, metrics: bytes) -> None:
+        """Takes it for saved."""
+        self.saved_step = manifest.step
+
+    def settle(self, seconds: float | None = None) -> bool:
+        """There is nothing to wait for."""
+        return True
+
+    finish = settle
+
+    def check(self) -> None:
+        """The chief looks for a newer process."""
+
+
+def _write(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
+    try:
+        checkpoint.write(prefix)
+    except (tf.errors.ResourceExhaustedError, tf.errors.OutOfRangeError) as error:
+        reason = error.message.rpartition("; ")[2].partition(" [")[0]
+        raise UserError(
+            f"{Path(prefix).parent}: no room for a checkpoint ({reason}); free some space there "
+            "and run the same command again (for a bucket, TMPDIR says where that is)"
+        ) from error
