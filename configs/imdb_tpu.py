@@ -3,35 +3,27 @@
     python -m trainer --config=configs/imdb_tpu.py --workdir=gs://BUCKET/runs/imdb-tpu \\
         --config.data.source=shards:gs://BUCKET/imdb
 
-What the TPU's compiler makes of its step, without a TPU:
+To see how the TPU's compiler translates the training step, on a machine without a TPU:
 
     python -m trainer.tpu_check --config=configs/imdb_tpu.py --topology=v5e:2x2
 
-docs/tpu.md shows why its batches and widths are what they are. The same in float32 on two CPU cores
-(--config.strategy.name=default --config.model.precision=float32) has a validation accuracy of 0.889
-and a test accuracy of 0.880.
+docs/tpu.md shows why its batches and widths are what they are. In float32 on two CPU cores
+(--config.strategy.name=default --config.model.precision=float32) it reaches a validation accuracy
+of 0.889 and a test accuracy of 0.880. Its batches of 256 give each core 64 reviews. With fewer, a
+time step issues nearly as many instructions for less work; with more, the activations kept for the
+gradients no longer fit the core's fast memory.
 """
 
 import ml_collections
 
-from configs import default
+from configs import imdb_large_batch
 
 
 def get_config() -> ml_collections.ConfigDict:
-    config = default.get_config()
-    config.data.source = "tfds:imdb_reviews"
-    # Each width is a program of its own to compile, eight at most: 64, 128, ... 512.
+    config = imdb_large_batch.get_config()
+    # Each width is a program to compile, eight at most: 64, 128, ... 512.
     config.data.width_step = 64
     config.strategy.name = "tpu"
-    config.model.pooling = "concat"
-    config.model.dropout = 0.3
-    # The matrix units' own number format.
+    # The native number format of the matrix units.
     config.model.precision = "bfloat16"
-    # 64 reviews a core. With fewer, a time step issues nearly as many instructions for less; with
-    # more, what the steps keep for their gradients no longer fits the core's fast memory.
-    config.train.batch_size = 256
-    config.train.epochs = 4
-    config.optimizer.learning_rate = 4e-3
-    config.optimizer.warmup_steps = 20
-    config.optimizer.schedule = "cosine"
     return config

@@ -1,103 +1,128 @@
-"""Configs on the command line: `--config=FILE --config.section.field=VALUE`.
+"""The command line of every command that takes `--config=FILE --config.section.field=VALUE`.
 
-_CONFIG = define_config()
-app.run(main, flags_parser=parse)
+_CONFIG = command_line.define_config()      # _CONFIG.value is the config, or None
+
+def run() -> None:
+    command_line.run(main)                  # main(argv), once the flags are parsed
 """
 
 import contextlib
 import difflib
+import functools
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from configs.schema import rules
 
-_PACKAGED = Path(__file__).parents[1]
+_CONFIGS = Path(__file__).parents[1]
 _HELP = {"--help", "-help", "-h", "--helpshort", "--helpfull"}
-_NO_CONFIGS = ("__init__",)
 
 
 def define_config() -> flags.FlagHolder:
-    """The flag --config; its value is None when it isn't given."""
+    """Defines the flag --config, whose value is a ConfigDict, or None when it isn't given."""
     try:
         return config_flags.DEFINE_config_file(
             "config", None, "File with get_config(); --config.x.y=VALUE overrides a field of it."
         )
-    except flags.Error as error:  # it looks at the command line, and into a --flagfile, at once
-        _leave(_last_line(str(error)))
+    # It reads the command line, and the file of a --flagfile, when it is defined.
+    except flags.Error as error:
+        _exit(_last_line(error))
 
 
-def parse(argv: list[str]) -> list[str]:
-    """Parses the flags; leaves with code 1 and one line that says what is wrong with them.
+def run(main: Callable[[list[str]], None]) -> None:
+    """Parses the flags and calls `main` with the arguments that are not flags.
 
-    A config file that is not in the working folder is looked for beside the installed ones. With
-    --help it says what there is and leaves with code 0.
+    --help prints the docstring and the flags of the module that defines `main`.
     """
-    if _HELP.intersection(argv):  # which absl has leave with code 1
-        app.usage(shorthelp="--helpfull" not in argv, writeto_stdout=True)
+    logging.set_verbosity(logging.WARNING)
+    sys.stdout.reconfigure(encoding="utf-8")
+    module = sys.modules[main.__module__]
+    app.run(main, flags_parser=functools.partial(_parse, module=module))
+
+
+def config_arguments(argv: list[str]) -> list[str]:
+    """Returns the arguments that make up the config, for the command line of another process.
+
+    Exits with one line when a --flagfile may hold more of them.
+    """
+    if any(re.match(r"--?flagfile(=|$)", argument) for argument in argv):
+        _exit("--flagfile: what is in it can't be handed on; give its flags themselves")
+    return [argument for argument in _joined(argv) if re.match(r"--?config[.=]", argument)]
+
+
+def _parse(argv: list[str], module: ModuleType) -> list[str]:
+    """Parses the flags and returns the other arguments.
+
+    Exits with code 1 and one line that says what is wrong with them. A config file that is not in
+    the working folder is looked for among the installed ones.
+    """
+    if _HELP.intersection(argv):  # absl would exit with code 1
+        print(_help(module, full="--helpfull" in argv))
         sys.exit()
     argv = _joined(argv)
     file = next((a.partition("=")[2] for a in argv if a.startswith("--config=")), "--config")
     for argument in argv:
         _check_field(argument, with_config=file != "--config")
     try:
-        # What a config prints must not be taken for the command's own output.
+        # What a config file prints must not mix with the command's own output.
         with contextlib.redirect_stdout(sys.stderr):
-            words = flags.FLAGS([_found(argument) for argument in argv])
+            others = flags.FLAGS([_with_found_config(argument) for argument in argv])
     except flags.Error as error:
-        _leave(_about_flag(str(error), file))
-    # A config file is a program, which may raise anything, or leave.
+        _exit(_describe_flag_error(str(error), file))
+    # A config file is a program: it may raise anything, and exit.
     except (Exception, SystemExit) as error:
-        _leave(_about_config(file, error))
+        _exit(_describe_config_error(file, error))
     if file != "--config" and not isinstance(flags.FLAGS["config"].value, ConfigDict):
-        _leave(f"--config: {file} can't be used: its get_config() returns no ConfigDict")
-    return words
+        _exit(f"--config: {file} can't be used: its get_config() returns no ConfigDict")
+    return others
 
 
-def config_arguments(argv: list[str]) -> list[str]:
-    """Those of a command line that make its config, to hand on to another process.
-
-    Leaves with one line when others may be among them.
-    """
-    if any(re.match(r"--?flagfile(=|$)", argument) for argument in argv):
-        _leave("--flagfile: what is in it can't be handed on; give its flags themselves")
-    return [argument for argument in _joined(argv) if re.match(r"--?config[.=]", argument)]
+def _help(module: ModuleType, full: bool) -> str:
+    """Returns the docstring of a command's module and its flags; `full` includes absl's own."""
+    # absl keeps the flags of a module that runs as a program under the name of the program.
+    name = sys.argv[0] if module.__name__ == "__main__" else module.__name__
+    flags.FLAGS.register_key_flag_for_module(name, flags.FLAGS["config"])
+    own = flags.FLAGS.module_help(name).lstrip().partition("\n")[2]  # without the name
+    return f"{module.__doc__}\nflags:\n{flags.FLAGS.get_help() if full else own}"
 
 
 def _joined(argv: list[str]) -> list[str]:
-    """Each flag of a config as one argument, --FLAG=VALUE, in whichever way it was given."""
-    joined, waiting = [], False
+    """Returns the arguments with each flag of a config in one form, --FLAG=VALUE."""
+    joined, lacks_value = [], False
     for argument in argv:
         flag, separator, _ = argument.partition("=")
-        without = re.fullmatch(r"--?no(config\.[\w.]+)", argument)
-        if waiting:
+        negated = re.fullmatch(r"--?no(config\.[\w.]+)", argument)
+        if lacks_value:
             joined[-1] += f"={argument}"
-            waiting = False
-        elif without:
-            joined.append(f"--{without[1]}=false")
+            lacks_value = False
+        elif negated:
+            joined.append(f"--{negated[1]}=false")
         elif not separator and re.fullmatch(r"--?config(\.[\w.]+)?", flag):
-            waiting = rules.RULES.get(flag.lstrip("-").removeprefix("config.")) != rules.FLAG
-            joined.append(flag if waiting else f"{flag}=true")
+            lacks_value = rules.RULES.get(flag.lstrip("-").removeprefix("config.")) != rules.FLAG
+            joined.append(flag if lacks_value else f"{flag}=true")
         else:
             joined.append(argument)
     return joined
 
 
-def _about_flag(text: str, file: str) -> str:
-    """What absl says of a flag, in one line that names it, what it got and what it accepts."""
+def _describe_flag_error(text: str, file: str) -> str:
+    """Returns absl's error about a flag as one line: the flag, what it got, what it accepts."""
     match = re.match(r"flag --([\w.]+)=(.*?): ", text, re.DOTALL)
     if not match:
         return f"{_last_line(text)}; --help lists the flags"
     flag, value = match.groups()
     if flag == "config":
-        return _about_config(file, text[match.end() :])
+        return _describe_config_error(file, text[match.end() :])
     if flag.startswith("config."):
         field = flag.removeprefix("config.")
-        return f"{flag}: got {value!a}, accepted is {rules.RULES[field][0]}"
+        return f"{flag}: got {value!a}, accepted is {rules.RULES[field].accepted}"
     kind = flags.FLAGS[flag].flag_type()
     accepted = {"int": "an integer", "bool": "true or false"}.get(kind)
     if not accepted:
@@ -105,39 +130,46 @@ def _about_flag(text: str, file: str) -> str:
     return f"--{flag}: got {value!a}, accepted is {accepted}"
 
 
-def _about_config(file: str, error: BaseException | str) -> str:
+def _describe_config_error(file: str, error: BaseException | str) -> str:
     kind = "" if isinstance(error, str) else f"{type(error).__name__}: "
     return f"--config: {file} can't be used ({kind}{_last_line(error)})"
 
 
 def _check_field(argument: str, with_config: bool) -> None:
+    """Exits when an argument overrides a field that doesn't exist, or a config that isn't given."""
     match = re.match(r"--?config\.([^=]+)", argument)
     if match and match[1] not in rules.RULES:
         near = difflib.get_close_matches(match[1], rules.RULES, n=1)
         hint = f"did you mean config.{near[0]}?" if near else "configs/default.py holds them all"
-        _leave(f"config.{match[1]}: no such field; {hint}")
+        _exit(f"config.{match[1]}: no such field; {hint}")
     if match and not with_config:
-        _leave(f"config.{match[1]}: nothing to override; give --config=FILE as well")
+        _exit(f"config.{match[1]}: nothing to override; give --config=FILE as well")
 
 
-def _found(argument: str) -> str:
+def _with_found_config(argument: str) -> str:
+    """Returns a --config argument with the path of an installed config; any other unchanged."""
     flag, separator, name = argument.partition("=")
-    if flag.lstrip("-") != "config" or not separator:
+    if flag.lstrip("-") != "config" or not separator or Path(name).is_file():
         return argument
-    if Path(name).is_file():
-        return argument
-    packaged = _PACKAGED / Path(name).name
-    if Path(name).parent.name != _PACKAGED.name or not packaged.is_file():
-        known = sorted(path.name for path in _PACKAGED.glob("*.py") if path.stem not in _NO_CONFIGS)
-        _leave(f"--config: {name} is not there; accepted is a file, or configs/{'|'.join(known)}")
-    return f"{flag}={packaged}"
+    installed = _CONFIGS / Path(name).name
+    if Path(name).parent.name != _CONFIGS.name or not installed.is_file():
+        known = sorted(path.name for path in _CONFIGS.glob("*.py") if path.stem != "__init__")
+        _exit(f"--config: {name} is not there; accepted is a file, or configs/{'|'.join(known)}")
+    return f"{flag}={installed}"
 
 
 def _last_line(error: BaseException | str) -> str:
-    """The text of an error; of a traceback from within a config file, what went wrong."""
+    """Returns the last line of an error's text, which in a traceback says what went wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else "no reason given"
 
 
-def _leave(text: str) -> NoReturn:
+def _exit(text: str) -> NoReturn:
+    """Exits with code 1 and one line on standard error."""
     sys.exit(f"error: {text}")
+
+
+# TEMPORARY: until trainer.main, trainer.tpu_check and deploy.submit call `run`.
+def parse(argv: list[str]) -> list[str]:
+    """Parses the flags of the main module."""
+    return _parse(argv, sys.modules["__main__"])

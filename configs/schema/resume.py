@@ -1,0 +1,107 @@
+"""Which config may resume a run: the one whose decisive fields are those of the run.
+
+    stored = resume.completed(json.loads(text))     # a config.json, of this version or an older one
+    resume.require_same_run(stored, config)         # UserError unless `config` may resume it
+    fields = resume.decisive_fields(config)         # JSON text, which each manifest carries
+    resume.require_same_fields(fields, config)      # the comparison with a manifest's text
+
+A decisive field is one that the run's numbers depend on: the fields outside FREE. A config or a
+manifest may come from a version that lacked a field; SINCE says what its absence meant.
+"""
+
+import copy
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from configs.schema.rules import flatten
+from storage.errors import UserError
+
+# Sections and fields that may differ between the starts of a run: its numbers do not depend on
+# them.
+FREE = frozenset(
+    {
+        "strategy",
+        "checkpoint",
+        "evaluation",
+        "data.dir",
+        "data.test_split",
+        "data.cache_dir",
+        "data.cache_bytes",
+        "data.shard_reviews",
+        "model.kernel",
+        "train.log_every_steps",
+        "train.steps_per_call",
+        "train.tensorboard_dir",
+    }
+)
+
+# The fields that the first version of the config lacked, each with the value that describes what
+# runs did before the field existed. It differs from the field's default where that has changed
+# what runs do.
+SINCE: dict[str, Any] = {"train.tensorboard_dir": "tensorboard"}
+
+# Stands for `train.epochs` where the numbers do not depend on it.
+_ANY = "any"
+
+
+def completed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a copy of a config as read from JSON, with the fields of SINCE that it lacks."""
+    complete = copy.deepcopy(dict(config))
+    for field, value in SINCE.items():
+        *sections, name = field.split(".")
+        section = complete
+        for part in sections:
+            section = section.setdefault(part, {})
+            if not isinstance(section, dict):
+                break  # a damaged file, which rules.check refuses
+        else:
+            section.setdefault(name, value)
+    return complete
+
+
+def decisive_fields(config: Mapping[str, Any]) -> str:
+    """Returns the decisive fields of a complete config as JSON text, sorted by name.
+
+    Two configs with the same text train the same run.
+    """
+    fields = json.loads(json.dumps(flatten(config)))  # tuples become lists, as in config.json
+    if fields["optimizer.schedule"] == "constant":
+        # A cosine schedule ends with the last epoch; a constant one does not depend on it.
+        fields["train.epochs"] = _ANY
+    decisive = {field: value for field, value in fields.items() if _is_decisive(field)}
+    return json.dumps(decisive, sort_keys=True)
+
+
+def require_same_run(stored: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Raises UserError unless `config` may resume the run with the config `stored`.
+
+    Both are complete. The error names each decisive field that differs, with both values.
+    """
+    require_same_fields(decisive_fields(stored), config)
+
+
+def require_same_fields(stored: str, config: Mapping[str, Any]) -> None:
+    """Raises UserError unless `config` may resume the run with the decisive fields `stored`.
+
+    `stored` is what `decisive_fields` returned in this version or an older one.
+    """
+    since = {field: value for field, value in SINCE.items() if _is_decisive(field)}
+    old = json.loads(json.dumps(since)) | json.loads(stored)
+    new = json.loads(decisive_fields(config))
+    if _ANY in (old["train.epochs"], new["train.epochs"]):
+        old["train.epochs"] = new["train.epochs"] = _ANY
+    changes = [
+        f"config.{field}: the run has {old.get(field)!r}, got {new.get(field)!r}"
+        for field in sorted(old.keys() | new.keys())
+        if old.get(field) != new.get(field)
+    ]
+    if changes:
+        raise UserError(
+            "; ".join(changes)
+            + "; these decide the numbers: give the run's own values, or another --workdir"
+        )
+
+
+def _is_decisive(field: str) -> bool:
+    return field not in FREE and field.partition(".")[0] not in FREE

@@ -1,0 +1,68 @@
+"""Values of config fields that the tests of the schema share."""
+
+import copy
+from typing import Any
+
+from configs import default
+
+# Each field with an accepted value other than the default's, at an end of its range if it has one.
+ACCEPTED = {
+    "seed": 2**31 - 1,
+    "data.source": "files:reviews",
+    "data.dir": "elsewhere",
+    "data.train_split": "train[:10%]",
+    "data.test_split": "train[90%:]",
+    "data.validation_share": 0.999,
+    "data.vocabulary_size": 3,
+    "data.max_tokens": 1,
+    "data.keep": "tail",
+    "data.width_step": 1,
+    "data.on_bad_text": "skip",
+    "data.cache_dir": "",
+    "data.cache_bytes": 0,
+    "data.shard_reviews": 1,
+    "model.embedding_size": 1,
+    "model.layer_sizes": (1,),
+    "model.bidirectional": True,
+    "model.pooling": "concat",
+    "model.dropout": 0.0,
+    "model.precision": "bfloat16",
+    "model.kernel": "xla",
+    "train.epochs": 1,
+    "train.batch_size": 1,
+    "train.micro_batches": 64,
+    "train.steps_per_call": 1,
+    "train.label_smoothing": 0.999,
+    "train.average_decay": 0.999,
+    "train.log_every_steps": 1,
+    "train.tensorboard_dir": "logs",
+    "optimizer.name": "adamw",
+    "optimizer.learning_rate": 1,
+    "optimizer.warmup_steps": 100,
+    "optimizer.schedule": "cosine",
+    "optimizer.beta1": 0,
+    "optimizer.beta2": 0.0,
+    "optimizer.epsilon": 1e-30,
+    "optimizer.weight_decay": 0.01,
+    "optimizer.clip_norm": 0.0,
+    "strategy.name": "mirrored",
+    "strategy.virtual_devices": 8,
+    "strategy.tpu": "grpc://10.0.0.2:8470",
+    "checkpoint.every_steps": 0,
+    "checkpoint.keep_last": 1,
+    "checkpoint.retry_seconds": 1.0,
+    "checkpoint.init_from": "runs/other",
+    "evaluation.batch_size": 1,
+}
+
+
+def changed(values: dict[str, Any], schedule: str = "constant") -> dict[str, Any]:
+    """Returns the default config as a dictionary, with other values in some fields."""
+    config = default.get_config().to_dict()
+    for field, value in {"optimizer.schedule": schedule, **values}.items():
+        *sections, name = field.split(".")
+        section = config
+        for part in sections:
+            section = section[part]
+        section[name] = copy.copy(value)
+    return config
