@@ -1,8 +1,8 @@
-"""Leaves when a machine whose devices this process uses is gone, so that it can be run again.
+"""Ends the process when a machine whose devices it uses is lost, so that the run can be resumed.
 
     watch(["10.0.0.5:8470", "10.0.0.6:8470"])
 
-TensorFlow may wait for an answer of such a machine for ever.
+TensorFlow may wait forever for an answer from a lost machine.
 """
 
 import contextlib
@@ -13,54 +13,62 @@ import threading
 import time
 from collections.abc import Sequence
 
-from trainer.machines.preemption import SECONDS_GIVEN, STOPPED_FROM_OUTSIDE
+from storage.exit_codes import RUN_AGAIN
+from trainer.machines.preemption import GRACE_SECONDS
 
-SAVE = "save"  # the name of a thread that saves what this machine has a copy of
-_SECONDS_BETWEEN_LOOKS = 1.0
+# The name of a thread that saves from this machine's own copy of the state. The process waits for
+# it before it ends.
+SAVE_THREAD = "save"
+_POLL_SECONDS = 1.0
 
 
-def watch(addresses: Sequence[str], answer: float = 5.0, silent: float = 20.0) -> None:
-    """Looks after host:port of each machine from a thread, for as long as the process lives.
+def watch(addresses: Sequence[str], timeout: float = 5.0, lost_after: float = 20.0) -> None:
+    """Starts a thread that watches machines, given as host:port, until the process ends.
 
-    One that has not answered within `answer` seconds for `silent` seconds is gone. Raises OSError
-    when one of them is not there to begin with.
+    A machine is lost when it refuses a connection, or when every attempt to connect within
+    `timeout` seconds has failed for `lost_after` seconds; the process then ends with RUN_AGAIN.
+    Raises OSError when a machine does not answer to begin with.
     """
     for address in addresses:
         try:
-            _connect(address, silent)
+            _connect(address, lost_after)
         except OSError as error:
             raise OSError(f"{address}: {error.strerror or error}") from error
-    arguments = (addresses, answer, silent)
+    arguments = (addresses, timeout, lost_after)
     threading.Thread(target=_watch, args=arguments, name="watch", daemon=True).start()
 
 
-def _watch(addresses: Sequence[str], answer: float, silent: float) -> None:
-    heard = dict.fromkeys(addresses, time.monotonic())
+def _watch(addresses: Sequence[str], timeout: float, lost_after: float) -> None:
+    last_answer = dict.fromkeys(addresses, time.monotonic())
     while True:
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        time.sleep(_POLL_SECONDS)
         for address in addresses:
             try:
-                _connect(address, answer)
-            except ConnectionRefusedError:  # a server started anew knows nothing of this run
-                _leave(address)
+                _connect(address, timeout)
+            except ConnectionRefusedError:  # a restarted server has lost this run's state
+                _exit(address)
             except OSError:
-                if time.monotonic() - heard[address] > silent:
-                    _leave(address)
+                if time.monotonic() - last_answer[address] > lost_after:
+                    _exit(address)
             else:
-                heard[address] = time.monotonic()
+                last_answer[address] = time.monotonic()
 
 
-def _connect(address: str, seconds: float) -> None:
+def _connect(address: str, timeout: float) -> None:
     host, _, port = address.rpartition(":")
-    socket.create_connection((host, int(port)), seconds).close()
+    socket.create_connection((host, int(port)), timeout).close()
 
 
-def _leave(address: str) -> None:
+def _exit(address: str) -> None:
+    """Waits for a save in progress, prints the reason and ends the process."""
     for thread in threading.enumerate():
-        if thread.name == SAVE:
-            thread.join(SECONDS_GIVEN)
-    with contextlib.suppress(OSError):  # nobody reads it any more
-        print(f"The machine at {address} is gone; run the same command again.", file=sys.stderr)
-        sys.stderr.flush()
-    # The main thread may never come back, and what it would save is over there.
-    os._exit(STOPPED_FROM_OUTSIDE)
+        if thread.name == SAVE_THREAD:
+            thread.join(GRACE_SECONDS)
+    with contextlib.suppress(OSError):  # the reader of standard error may have ended
+        message = f"The machine at {address} is lost; run the same command again."
+        print(message, file=sys.stderr, flush=True)
+    # The main thread may be blocked forever, and the state it would save is on the lost machine.
+    os._exit(RUN_AGAIN)
+
+
+SAVE = SAVE_THREAD

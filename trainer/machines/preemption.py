@@ -1,11 +1,13 @@
-"""Requests to leave: SIGTERM, as machines send before they are taken away, and Ctrl-C.
+"""Requests to stop: Ctrl-C, and SIGTERM as a machine sends it before it is taken away.
 
     with StopRequests() as stop:
-        set_up()                    # a request ends this at once, with Stopped
+        set_up()                    # a request raises Stopped at once
         with stop.deferred():
-            stop.check()            # only here it does, between two steps
+            for step in steps:
+                train(step)
+                stop.check()        # a request raises Stopped here only, between two steps
 
-On Google's machines the notice that precedes SIGTERM is heeded as well.
+On Google's machines a preemption notice, which comes before SIGTERM, counts as a request too.
 """
 
 import contextlib
@@ -20,54 +22,59 @@ from pathlib import Path
 from types import FrameType
 
 from storage.errors import UserError
+from storage.exit_codes import RUN_AGAIN as STOPPED_FROM_OUTSIDE  # noqa: F401
 
-STOPPED_FROM_OUTSIDE = 75  # the exit code that says: run me again
-# https://cloud.google.com/compute/docs/instances/spot#preemption-process: a machine is given up to
-# 30 seconds between the notice and its end.
-SECONDS_GIVEN = 22.0
-_SECONDS_BETWEEN_POLLS = 1.0
+# How long a process may save after a request. Google gives a Spot machine up to 30 seconds
+# (https://cloud.google.com/compute/docs/instances/spot#preemption-process).
+GRACE_SECONDS = 22.0
+_POLL_SECONDS = 1.0
+_POLL_TIMEOUT_SECONDS = 5.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# https://cloud.google.com/compute/docs/metadata/predefined-metadata-keys
 _PREEMPTED = "computeMetadata/v1/instance/preempted"
 
 
 class Stopped(KeyboardInterrupt):
-    """The process leaves because it was asked to; the same command carries on."""
+    """The process ends because it was asked to; the same command resumes the run."""
 
 
 class StopRequests:
-    """Listens for as long as the context lasts; only in a process's main thread."""
+    """Receives requests to stop while the context is open; for a process's main thread only."""
 
     def __init__(self):
         self._requested_at: float | None = None
         self._interrupts = 0
         self._deferred = False
         self._raised = False
-        self._before = {}
-        self._over = threading.Event()
+        self._previous_handlers = {}
+        self._closed = threading.Event()
 
     def __enter__(self) -> "StopRequests":
-        self._before = {number: signal.getsignal(number) for number in _SIGNALS}
+        self._previous_handlers = {number: signal.getsignal(number) for number in _SIGNALS}
         self.listen()
         if host := _metadata_host():
             threading.Thread(target=self._poll, args=(host,), daemon=True).start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, _) -> None:
-        self._over.set()
-        for number, handler in self._before.items():
+        self._closed.set()
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
         if self._raised and isinstance(error, Exception) and not isinstance(error, UserError):
-            # It met TensorFlow on its way up, which makes an error of its own of it.
+            # TensorFlow turns a Stopped that passes through it into an error of another type.
             self.check()
 
     def listen(self) -> None:
-        """Takes the signals back from a library that has put handlers of its own in between."""
+        """Sets the signal handlers; call it again after a library has replaced them."""
         for number in _SIGNALS:
-            signal.signal(number, self._note)
+            signal.signal(number, self._on_signal)
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Within, a request waits for `check` or the end; only a second Ctrl-C does not."""
+        """Defers a request to the next `check` or to the block's end.
+
+        A second Ctrl-C is not deferred: it raises KeyboardInterrupt at once.
+        """
         self._deferred = True
         try:
             yield
@@ -76,46 +83,53 @@ class StopRequests:
         self.check()
 
     def check(self, anywhere: Callable[[bool], bool] = bool) -> None:
-        """Raises Stopped when there was a request, or on another worker, as `anywhere` finds."""
+        """Raises Stopped when there was a request.
+
+        `anywhere` turns this process's answer into that of all workers, such as `Workers.any`.
+        """
         if anywhere(self._requested_at is not None):
             self._requested_at = self._requested_at or time.monotonic()
             raise Stopped("Stopped; run the same command again.")
 
     def seconds_left(self) -> float:
-        """Of those a machine is given to put things in order, since the first request."""
-        return max(0.0, self._requested_at + SECONDS_GIVEN - time.monotonic())
+        """Returns what remains of GRACE_SECONDS since the first request, at least 0."""
+        return max(0.0, self._requested_at + GRACE_SECONDS - time.monotonic())
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._interrupts += number == signal.SIGINT
         if self._interrupts > 1:
             raise KeyboardInterrupt
         if self._requested_at is None:
             self._requested_at = time.monotonic()
-            # While steps run it is not raised from here: TensorFlow's callbacks may swallow it.
+            # A handler must not raise while steps run: TensorFlow's callbacks may swallow it.
             if not self._deferred:
                 self._raised = True
                 self.check()
 
     def _poll(self, host: str) -> None:
-        """Waits for the machine's notice and passes it on as the signal that will follow it."""
-        # Not through a proxy: it would answer for another machine.
+        """Waits for the machine's preemption notice, then sends this process a SIGTERM."""
+        # Without a proxy, which would answer for another machine.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         opener.addheaders = [("Metadata-Flavor", "Google")]
-        while not self._over.wait(_SECONDS_BETWEEN_POLLS):
-            # No answer is no notice; the next poll may have one.
+        url = f"http://{host}/{_PREEMPTED}"
+        while not self._closed.wait(_POLL_SECONDS):
+            # A failed poll is not a notice; the next one may succeed.
             with contextlib.suppress(OSError, http.client.HTTPException):
-                with opener.open(f"http://{host}/{_PREEMPTED}", timeout=5) as answer:
-                    preempted = answer.read().strip() == b"TRUE"
+                with opener.open(url, timeout=_POLL_TIMEOUT_SECONDS) as response:
+                    preempted = response.read().strip() == b"TRUE"
                 if preempted:
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
 
 
 def _metadata_host() -> str | None:
-    """Where a machine of Google's tells about itself; None on any other."""
+    """Returns the host of the metadata server on a machine of Google's, None on any other."""
     if host := os.environ.get("GCE_METADATA_HOST"):
         return host
     with contextlib.suppress(OSError):
         product = Path("/sys/class/dmi/id/product_name").read_text()
         return "metadata.google.internal" if product.startswith("Google") else None
     return None
+
+
+SECONDS_GIVEN = GRACE_SECONDS

@@ -1,11 +1,12 @@
-"""Holds back what TensorFlow's C++ says on every machine while it starts.
+"""Hides the harmless messages that TensorFlow's C++ code prints while it starts.
 
     with quiet_start():
         import tensorflow as tf
         tf.config.list_physical_devices()
 
-TF_CPP_MIN_LOG_LEVEL has no say before the library is loaded (github.com/tensorflow/tensorflow
-issue 100442). Whatever is not known to be harmless is printed when the block ends.
+TF_CPP_MIN_LOG_LEVEL has no effect on messages from before the library is loaded
+(https://github.com/tensorflow/tensorflow/issues/100442). A line that is not known to be harmless is
+printed when the block ends.
 """
 
 import contextlib
@@ -15,8 +16,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-# Notes of information in the forms of TensorFlow 2.21 and 2.20, what goes with them, and CUDA's
-# 303: there is no driver, as on any CPU machine.
+# Messages of level INFO in the formats of TensorFlow 2.21 and 2.20, the lines that accompany them,
+# and CUDA's error 303: no driver is installed, which is normal on a machine without a GPU.
 _HARMLESS = re.compile(
     rb"I0000 |\S+ \S+: I |WARNING: All log messages before absl|To enable the following instr|"
     rb".*cuInit: UNKNOWN ERROR \(303\)"
@@ -25,7 +26,7 @@ _HARMLESS = re.compile(
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
-    """Diverts the process's standard error, C++ and all, for as long as the block runs."""
+    """Holds back the process's standard error while the block runs, including that of C++ code."""
     with tempfile.TemporaryFile() as held:
         terminal = os.dup(2)
         os.dup2(held.fileno(), 2)

@@ -1,60 +1,42 @@
-"""Which `tf.distribute` strategy a run gets, and how batches reach its replicas.
+"""The `tf.distribute` strategy of a run, and what it means for batches and the loop over steps.
 
-strategy = create(config.strategy)      # before TensorFlow touches a device
-with strategy.scope(): ...
-for batch in distribute(strategy, examples, plan): ...
+    strategy = make_strategy(config)      # before TensorFlow uses a device
+    with strategy.scope(): ...
+
+`distribution.py` brings batches to the strategy's replicas.
 """
-
-from collections.abc import Callable, Iterator
-from functools import partial
 
 import ml_collections
 import tensorflow as tf
 
 from configs.schema import rules
-from input_pipeline import pipeline
-from input_pipeline.batch_plan import BatchPlan
-from input_pipeline.examples import Examples
-from input_pipeline.pipeline import Batch
 from storage.errors import UserError
 from trainer.machines import cluster, lost_machines
 from trainer.machines.cluster import Cluster
+from trainer.machines.distribution import distribute, distribute_batches  # noqa: F401
 from trainer.machines.preemption import Stopped
-from trainer.machines.workers import LOST
+from trainer.machines.workers import LOST_WORKER_ERRORS
 
-_MOST_WIDTHS = 8
+_MAX_WIDTHS = 8
 
 
 def make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
-    """The strategy of a whole config; UserError when its replicas don't divide the batches."""
-    strategy = create(config.strategy)
+    """Returns the strategy of a whole config, on the devices that this process finds.
+
+    With several workers it waits for all of them. Raises UserError when the machines do not fit the
+    `strategy` part or TF_CONFIG, and when the replicas do not divide the batches; Stopped when a
+    TPU's machine is lost while the strategy is made.
+    """
+    strategy = _make_strategy(config.strategy)
     rules.check_replicas(config, strategy.num_replicas_in_sync)
     return strategy
 
 
-def static_widths(
-    config: ml_collections.ConfigDict, strategy: tf.distribute.Strategy
-) -> tuple[int, ...]:
-    """All widths of a config's `data` part where the strategy needs to know them, else none."""
-    if not needs_static_shapes(strategy):
-        return ()
-    step = config.width_step
-    widths = tuple(range(step, config.max_tokens + step, step))
-    if len(widths) > _MOST_WIDTHS:
-        raise UserError(
-            f"config.data.width_step: got {config.width_step}, which makes {len(widths)} widths; a "
-            f"TPU compiles a program for each, so accepted are steps that make up to {_MOST_WIDTHS}"
-        )
-    return widths
+def strategy_name(name: str, gpus: int, virtual_devices: int, workers: int, tpus: int = 0) -> str:
+    """Returns the name of the strategy that `auto` stands for; other names are returned as given.
 
-
-def devices(kind: str = "CPU") -> int:
-    """How many devices of a kind the machine has; the first call starts TensorFlow's platforms."""
-    return len(tf.config.list_physical_devices(kind))
-
-
-def choose(name: str, gpus: int, virtual_devices: int, workers: int, tpus: int = 0) -> str:
-    """The strategy meant by `name`, a pure function of what the job has."""
+    A pure function of the numbers of devices and workers.
+    """
     if name != "auto":
         return name
     if tpus:
@@ -64,31 +46,73 @@ def choose(name: str, gpus: int, virtual_devices: int, workers: int, tpus: int =
     return "mirrored" if gpus > 1 or virtual_devices > 1 else "default"
 
 
-def create(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
-    """The strategy of a config's `strategy` part.
+def device_count(kind: str = "CPU") -> int:
+    """Returns how many physical devices of a kind, such as "GPU", the machine has.
 
-    Raises UserError when virtual devices are asked for too late or beside GPUs, and when TF_CONFIG
-    and the strategy don't go together.
+    The first call initializes TensorFlow's platforms.
     """
-    gpus, here = devices("GPU"), cluster.from_environment()
-    workers = len(here.addresses) if here else 1
-    name = choose(config.name, gpus, config.virtual_devices, workers, devices("TPU"))
+    return len(tf.config.list_physical_devices(kind))
+
+
+def needs_static_shapes(strategy: tf.distribute.Strategy) -> bool:
+    """Returns True when XLA compiles the steps, which it does for each shape of a batch."""
+    return isinstance(strategy, tf.distribute.TPUStrategy)
+
+
+def static_widths(
+    data: ml_collections.ConfigDict, strategy: tf.distribute.Strategy
+) -> tuple[int, ...]:
+    """Returns the widths, in tokens, of all batches that the `data` part of a config allows.
+
+    Returns an empty tuple when the strategy does not need static shapes. Raises UserError when
+    there are more widths than a TPU should compile programs for.
+    """
+    if not needs_static_shapes(strategy):
+        return ()
+    step = data.width_step
+    widths = tuple(range(step, data.max_tokens + step, step))
+    if len(widths) > _MAX_WIDTHS:
+        raise UserError(
+            f"config.data.width_step: got {step}, which makes {len(widths)} widths; a TPU compiles "
+            f"a program for each, so accepted are steps that make up to {_MAX_WIDTHS}"
+        )
+    return widths
+
+
+def loop_device(strategy: tf.distribute.Strategy) -> str | None:
+    """Returns the device on which the loop over steps runs; None means this machine.
+
+    It is a machine of the TPU when the TPU is on other machines than this process. A call may ask a
+    Google service, so call it once.
+    """
+    resolver = strategy.cluster_resolver
+    if not isinstance(resolver, tf.distribute.cluster_resolver.TPUClusterResolver):
+        return None
+    return f"/job:{resolver.get_job_name()}/task:0" if resolver.master() else None
+
+
+def _make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
+    """Returns the strategy of the `strategy` part of a config."""
+    gpus, this_cluster = device_count("GPU"), cluster.from_environment()
+    workers = len(this_cluster.addresses) if this_cluster else 1
+    name = strategy_name(config.name, gpus, config.virtual_devices, workers, device_count("TPU"))
     if (name == "multi_worker") != (workers > 1):
         raise UserError(
             f"config.strategy.name: got {config.name!r}, but TF_CONFIG names {workers} worker(s); "
-            "accepted is 'multi_worker' for several and another for one, or 'auto'"
+            "accepted is 'multi_worker' for several workers and another name for one, or 'auto'"
         )
     if config.virtual_devices:
         if gpus or workers > 1:
             raise UserError(
                 f"config.strategy.virtual_devices: got {config.virtual_devices}, but there are "
-                f"{gpus} GPUs and {workers} worker(s); accepted is 0 unless there are none and one"
+                f"{gpus} GPUs and {workers} worker(s); accepted is 0 unless one worker runs "
+                "without GPUs"
             )
         _split_cpu(config.virtual_devices)
     if name == "multi_worker":
-        return _multi_worker(here, gpus)
+        return _multi_worker_strategy(this_cluster, gpus)
     if name == "tpu":
-        return _tpu(config.tpu)
+        return _tpu_strategy(config.tpu)
     kind, count = ("GPU", gpus) if gpus else ("CPU", max(config.virtual_devices, 1))
     if name == "mirrored":
         return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
@@ -97,13 +121,28 @@ def create(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def _multi_worker(here: Cluster, gpus: int) -> tf.distribute.Strategy:
-    """Waits until all workers are there."""
+def _split_cpu(virtual_devices: int) -> None:
+    """Splits the CPU into logical devices; UserError when TensorFlow already uses it otherwise."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if len(tf.config.get_logical_device_configuration(cpu) or [None]) == virtual_devices:
+        return
+    logical_devices = [tf.config.LogicalDeviceConfiguration()] * virtual_devices
+    try:
+        tf.config.set_logical_device_configuration(cpu, logical_devices)
+    except RuntimeError as error:
+        raise UserError(
+            f"config.strategy.virtual_devices: got {virtual_devices}, but TensorFlow already runs "
+            "with another number of devices; start a new process"
+        ) from error
+
+
+def _multi_worker_strategy(this_cluster: Cluster, gpus: int) -> tf.distribute.Strategy:
+    """Waits until all workers have connected."""
     communication = tf.distribute.experimental.CommunicationImplementation
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-        tf.train.ClusterSpec({role: list(addresses) for role, addresses in here.roles}),
-        task_type=here.role,
-        task_id=here.index,
+        tf.train.ClusterSpec({role: list(addresses) for role, addresses in this_cluster.roles}),
+        task_type=this_cluster.role,
+        task_id=this_cluster.index,
         rpc_layer="grpc",
     )
     options = tf.distribute.experimental.CommunicationOptions(
@@ -112,77 +151,27 @@ def _multi_worker(here: Cluster, gpus: int) -> tf.distribute.Strategy:
     return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
 
 
-def _tpu(address: str) -> tf.distribute.Strategy:
-    """Not run on hardware."""
+def _tpu_strategy(address: str) -> tf.distribute.Strategy:
+    """Connects to a TPU and initializes it. Never run on TPU hardware."""
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=address)
-        if resolver.master():  # else it is this machine's
+        if resolver.master():  # empty when the TPU is on this machine
             lost_machines.watch(resolver.cluster_spec().job_tasks(resolver.get_job_name()))
-        # By default all that is done from here on, such as to read and write files, would be done
-        # on the TPU's first machine.
+        # By default every later operation, file reads and writes among them, would run on the TPU's
+        # first machine.
         tf.config.experimental_connect_to_cluster(resolver, make_master_device_default=False)
         tf.tpu.experimental.initialize_tpu_system(resolver)
-    except LOST as error:  # one that was there a moment ago
+    except LOST_WORKER_ERRORS as error:  # the machine answered a moment ago
         raise Stopped(
-            f"The TPU {address} is gone ({type(error).__name__}); run the same command again."
+            f"The TPU {address} is lost ({type(error).__name__}); run the same command again."
         ) from error
     except (tf.errors.OpError, ValueError, OSError) as error:
         raise UserError(
-            f"config.strategy.tpu: got {address!r}, but no TPU is there "
+            f"config.strategy.tpu: got {address!r}, but no TPU answers there "
             f"({str(error).splitlines()[0][:200]}); give 'local' on a TPU VM, or a TPU's name or "
             "the grpc:// addresses of its machines"
         ) from error
     return tf.distribute.TPUStrategy(resolver)
 
 
-def loop_device(strategy: tf.distribute.Strategy) -> str | None:
-    """Where the loop over steps runs when the TPU is on other machines than this process: there.
-
-    None is here. It may ask Google's service, so it is asked once.
-    """
-    resolver = strategy.cluster_resolver
-    if not isinstance(resolver, tf.distribute.cluster_resolver.TPUClusterResolver):
-        return None
-    return f"/job:{resolver.get_job_name()}/task:0" if resolver.master() else None
-
-
-def needs_static_shapes(strategy: tf.distribute.Strategy) -> bool:
-    """True where XLA compiles the steps."""
-    return isinstance(strategy, tf.distribute.TPUStrategy)
-
-
-def _split_cpu(devices: int) -> None:
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    wanted = [tf.config.LogicalDeviceConfiguration()] * devices
-    if len(tf.config.get_logical_device_configuration(cpu) or [None]) == devices:
-        return
-    try:
-        tf.config.set_logical_device_configuration(cpu, wanted)
-    except RuntimeError as error:
-        raise UserError(
-            f"config.strategy.virtual_devices: got {devices}, but TensorFlow runs already on "
-            "another number of devices; start a new process"
-        ) from error
-
-
-def distribute(
-    strategy: tf.distribute.Strategy, reviews: Examples, plan: BatchPlan, first_step: int = 0
-) -> Iterator[Batch]:
-    """An iterator over a plan's steps from `first_step` on, each replica with its slice."""
-    return distribute_batches(strategy, partial(pipeline.batches, reviews, plan), first_step)
-
-
-def distribute_batches(
-    strategy: tf.distribute.Strategy,
-    batches: Callable[[int, int, range], tf.data.Dataset],
-    first_step: int = 0,
-) -> Iterator[Batch]:
-    """The same for what `batches` makes of (replicas, first step, replicas of this machine)."""
-    replicas = strategy.num_replicas_in_sync
-
-    def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        local = replicas // context.num_input_pipelines
-        first = context.input_pipeline_id * local
-        return batches(replicas, first_step, range(first, first + local))
-
-    return iter(strategy.distribute_datasets_from_function(dataset))
+devices = device_count

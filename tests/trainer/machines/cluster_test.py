@@ -1,3 +1,5 @@
+"""TF_CONFIG as launchers and cloud services set it, well-formed or not."""
+
 import json
 
 import pytest
@@ -5,36 +7,36 @@ import pytest
 from storage.errors import UserError
 from trainer.machines import cluster
 
-CHIEF = {"chief": ["a:1"], "worker": ["b:2", "c:3"]}
+CLUSTER = {"chief": ["a:1"], "worker": ["b:2", "c:3"]}
 
 
 def tf_config(addresses=None, role="worker", index=0, **extra):
-    content = {"cluster": addresses or CHIEF, "task": {"type": role, "index": index}}
+    content = {"cluster": addresses or CLUSTER, "task": {"type": role, "index": index}}
     return json.dumps({**content, **extra})
 
 
-def test_chief_comes_first_and_workers_follow():
-    found = cluster.parse(tf_config(index=1))
-    assert found.addresses == ("a:1", "b:2", "c:3")
-    assert (found.rank, found.is_chief) == (2, False)
+def test_chief_has_rank_0_and_workers_follow():
+    parsed = cluster.parse(tf_config(index=1))
+    assert parsed.addresses == ("a:1", "b:2", "c:3")
+    assert (parsed.rank, parsed.is_chief) == (2, False)
     assert cluster.parse(tf_config(role="chief")).is_chief
 
 
-def test_first_worker_is_chief_where_there_is_none():
+def test_first_worker_is_chief_of_a_cluster_without_one():
     addresses = {"worker": ["b:2", "c:3"]}
     assert cluster.parse(tf_config(addresses)).is_chief
     assert not cluster.parse(tf_config(addresses, index=1)).is_chief
 
 
-def test_other_keys_and_an_index_in_digits_are_tolerated():
-    addresses = {**CHIEF, "evaluator": ["d:4"]}
+def test_unknown_keys_are_ignored_and_an_index_may_be_a_string():
+    addresses = {**CLUSTER, "evaluator": ["d:4"]}
     task = {"type": "worker", "index": "1", "trial": "7", "cloud": "x"}
     text = json.dumps({"cluster": addresses, "task": task, "environment": "cloud", "job": "{}"})
     assert cluster.parse(text).rank == 2
 
 
 @pytest.mark.parametrize("text", ["", " ", "{}", '{"cluster": {}}', tf_config({"chief": ["a:1"]})])
-def test_one_machine_is_no_cluster(monkeypatch, text):
+def test_single_machine_has_no_cluster(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
     assert cluster.from_environment() is None
     monkeypatch.delenv("TF_CONFIG")
@@ -44,19 +46,19 @@ def test_one_machine_is_no_cluster(monkeypatch, text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "no JSON"),
+        ("{", "not valid JSON"),
         ("[]", r"TF_CONFIG: got \[\], accepted is a JSON object"),
         ('{"cluster": []}', r"TF_CONFIG: cluster: got \[\]"),
         (tf_config({"chief": "a:1", "worker": ["b:2"]}), r"cluster\.chief: got 'a:1'.*host:port"),
         (tf_config({"worker": ["b", "c:3"]}), r"cluster\.worker: got \['b', 'c:3'\]"),
-        (json.dumps({"cluster": CHIEF}), "TF_CONFIG: task: got None"),
+        (json.dumps({"cluster": CLUSTER}), "TF_CONFIG: task: got None"),
         (tf_config(role="ps"), r"task\.type: got 'ps', accepted is one of 'chief', 'worker'"),
         (tf_config(index=2), r"task\.index: got 2, accepted is an integer from 0 to 1"),
         (tf_config(index=-1), r"task\.index: got -1"),
         (tf_config(index="x"), r"task\.index: got 'x'"),
     ],
 )
-def test_malformed_tf_config_is_one_line_that_names_the_key(text, message):
+def test_malformed_tf_config_is_refused_in_one_line_that_names_the_key(text, message):
     with pytest.raises(UserError, match=message) as error:
         cluster.parse(text)
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""The watch ends its process, so it has one."""
+"""The watch ends its process, so each test starts one for it."""
 
 import contextlib
 import socket
@@ -12,7 +12,7 @@ from trainer.machines import lost_machines
 WAIT = """
 import sys, threading
 from trainer.machines import lost_machines
-lost_machines.watch(sys.argv[1:], answer=0.2, silent=0.5)
+lost_machines.watch(sys.argv[1:], timeout=0.2, lost_after=0.5)
 print("watching", flush=True)
 threading.Event().wait()
 """
@@ -25,52 +25,52 @@ threading.Thread(target=lambda: (time.sleep(2), print("saved", flush=True)), nam
 )
 
 
-def test_process_leaves_when_one_of_its_machines_is_gone():
-    with socket.create_server(("127.0.0.1", 0)) as stays:
-        leaves = socket.create_server(("127.0.0.1", 0))
-        there, gone = (f"127.0.0.1:{s.getsockname()[1]}" for s in (stays, leaves))
+def test_process_ends_when_one_of_its_machines_is_lost():
+    with socket.create_server(("127.0.0.1", 0)) as kept:
+        closed = socket.create_server(("127.0.0.1", 0))
+        running, lost = (f"127.0.0.1:{s.getsockname()[1]}" for s in (kept, closed))
         process = subprocess.Popen(
-            [sys.executable, "-c", WAIT, there, gone], stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", WAIT, running, lost], stderr=subprocess.PIPE, text=True
         )
-        leaves.accept()
-        leaves.close()
+        closed.accept()
+        closed.close()
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 75
-    assert errors == f"The machine at {gone} is gone; run the same command again.\n"
+    assert errors == f"The machine at {lost} is lost; run the same command again.\n"
 
 
-def test_save_under_way_is_waited_for_and_nobody_has_to_read_the_reason():
-    leaves = socket.create_server(("127.0.0.1", 0))
-    address = f"127.0.0.1:{leaves.getsockname()[1]}"
+def test_process_waits_for_a_save_in_progress_even_with_standard_error_closed():
+    server = socket.create_server(("127.0.0.1", 0))
+    address = f"127.0.0.1:{server.getsockname()[1]}"
     process = subprocess.Popen(
         [sys.executable, "-c", SAVING, address],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     process.stderr.close()
     assert process.stdout.readline() == "watching\n"
-    leaves.close()
+    server.close()
     assert process.stdout.read() == "saved\n"
     assert process.wait(timeout=60) == 75
 
 
-def test_machine_that_falls_silent_is_gone():
-    """Its packets go nowhere, as those of a machine without power: the queue of callers is full."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent:
-        address = silent.getsockname()
+def test_machine_that_stops_answering_is_lost():
+    """A full queue of connections drops packets, as a machine without power does."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        address = server.getsockname()
         process = subprocess.Popen(
             [sys.executable, "-c", WAIT, f"127.0.0.1:{address[1]}"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert process.stdout.readline() == "watching\n"
-        with contextlib.ExitStack() as callers, contextlib.suppress(TimeoutError):
+        with contextlib.ExitStack() as connections, contextlib.suppress(TimeoutError):
             while True:
-                callers.enter_context(socket.create_connection(address, timeout=0.2))
+                connections.enter_context(socket.create_connection(address, timeout=0.2))
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 75
-    assert errors.endswith("is gone; run the same command again.\n")
+    assert errors.endswith("is lost; run the same command again.\n")
 
 
-def test_machine_that_is_not_there_is_no_machine_to_watch():
+def test_machine_that_never_answered_is_refused():
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
     with pytest.raises(OSError, match=rf"^{address}: Connection refused$"):

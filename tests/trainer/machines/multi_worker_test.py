@@ -1,4 +1,4 @@
-"""Jobs of two workers, as processes on this machine."""
+"""Jobs of two workers, which run as processes on this machine."""
 
 import json
 import os
@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parents[3]
 
 
 def launcher(flags, workdir, *extra):
-    """`deploy.submit` with two workers."""
+    """Starts `deploy.submit` with two workers."""
     return subprocess.Popen(
         [sys.executable, "-m", "deploy.submit", "--workers=2", *extra, *flags,
          f"--workdir={workdir}"],
@@ -31,19 +31,20 @@ def launcher(flags, workdir, *extra):
 
 
 def finish(process):
+    """Waits for a process; returns its exit code, output and errors."""
     output, errors = process.communicate()
     return process.returncode, output, errors
 
 
-def children(process):
-    """Process ids of the workers, by rank."""
+def worker_pids(process):
+    """The process ids of a launcher's workers, by rank."""
     tasks = Path(f"/proc/{process.pid}/task").iterdir()
     pids = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
     return sorted(pids)
 
 
 def read_until(process, pattern):
-    """Reads the output up to a line, and returns what was read."""
+    """Reads the output up to a line that matches; returns what was read."""
     read = []
     for line in process.stdout:
         read.append(line)
@@ -54,29 +55,29 @@ def read_until(process, pattern):
 
 @pytest.fixture(scope="session")
 def pair_finished(flags, tmp_path_factory):
-    """The workdir of a run by two workers that nothing disturbed."""
+    """The workdir of a run by two workers, uninterrupted; not to be changed."""
     workdir = tmp_path_factory.mktemp("pairs") / "finished"
     code, output, errors = finish(launcher(flags, workdir))
     assert code == 0, output + errors
     return workdir
 
 
-def test_two_workers_have_the_losses_of_one_process(pair_finished, finished):
+def test_two_workers_have_the_same_losses_as_one_process(pair_finished, finished):
     one, two = lines(finished, "train", "validation"), lines(pair_finished, "train", "validation")
     assert [line["step"] for line in two] == [line["step"] for line in one]
     for ours, theirs in zip(two, one, strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
 
 
-def test_job_outlives_its_workers_and_ends_as_if_nothing_had_been(
+def test_job_whose_workers_are_killed_ends_with_the_same_numbers(
     flags, pair_finished, tmp_path, cloud
 ):
-    """One worker is killed as the training begins, then the chief in the middle of it."""
+    """A worker is killed as training begins, then the chief in the middle of it."""
     url = STORES["gs"](tmp_path)
     process = launcher(flags, url, "--max_restarts=2")
     for rank, line in ((1, "reviews to train on"), (0, "Epoch: 1/2")):
         read_until(process, line)
-        os.kill(children(process)[rank], signal.SIGKILL)
+        os.kill(worker_pids(process)[rank], signal.SIGKILL)
         read_until(process, r"launcher\] workers left with .*-9")
     code, output, errors = finish(process)
     assert code == 0, output + errors
@@ -84,7 +85,7 @@ def test_job_outlives_its_workers_and_ends_as_if_nothing_had_been(
     assert tensors(url) == tensors(pair_finished)
 
 
-def test_request_to_the_launcher_stops_the_job(flags, tmp_path):
+def test_sigterm_to_the_launcher_stops_the_job(flags, tmp_path):
     process = launcher(flags, tmp_path / "run")
     read_until(process, "reviews to train on")
     process.send_signal(signal.SIGTERM)
@@ -94,16 +95,16 @@ def test_request_to_the_launcher_stops_the_job(flags, tmp_path):
     assert "launcher" not in output
 
 
-def test_request_to_one_worker_stops_all_at_the_same_step(flags, finished, tmp_path):
+def test_sigterm_to_one_worker_stops_all_at_the_same_step(flags, finished, tmp_path):
     workdir = f"--workdir={tmp_path / 'run'}"
-    asked = ["tests.killed", "SIGTERM", "step", "7", *flags, workdir]
-    results = workers_apart([["trainer", *flags, workdir], asked])
+    signalled = ["tests.killed", "SIGTERM", "step", "7", *flags, workdir]
+    results = run_workers([["trainer", *flags, workdir], signalled])
     steps = set()
     for code, output, errors in results:
         assert code == 75, output + errors
         steps |= set(re.findall(r"Stopped at step (\d+); the same command resumes", errors))
     (step,) = steps
-    # One process goes on where two have stopped.
+    # A single process resumes the run of two workers.
     done = subprocess.run(
         [sys.executable, "-m", "trainer", *flags, workdir],
         cwd=REPOSITORY, capture_output=True, text=True, check=False,
@@ -114,7 +115,7 @@ def test_request_to_one_worker_stops_all_at_the_same_step(flags, finished, tmp_p
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
 
 
-def test_two_workers_train_from_shards_of_a_bucket_as_one_process(
+def test_two_workers_train_from_shards_in_a_bucket_like_one_process(
     flags, run_config, tmp_path, cloud
 ):
     sets = f"gs://bucket/{tmp_path.name}/sets"
@@ -125,10 +126,13 @@ def test_two_workers_train_from_shards_of_a_bucket_as_one_process(
     config.data.source = f"shards:{sets}"
     one, two = tmp_path / "one", tmp_path / "two"
     train.train_and_evaluate(config, open_store(str(one)), Clock(), StopRequests())
-    given = [f"--config.data.source={config.data.source}", "--config.train.epochs=1"]
-    # A cache for both of them, with room for two shards.
-    given += [f"--config.data.cache_dir={tmp_path / 'cache'}", "--config.data.cache_bytes=40000"]
-    code, output, errors = finish(launcher([*flags, *given], two))
+    overrides = [f"--config.data.source={config.data.source}", "--config.train.epochs=1"]
+    # Both workers share a cache with room for two shards.
+    overrides += [
+        f"--config.data.cache_dir={tmp_path / 'cache'}",
+        "--config.data.cache_bytes=40000",
+    ]
+    code, output, errors = finish(launcher([*flags, *overrides], two))
     assert code == 0, output + errors
     assert list((tmp_path / "cache" / "shards").iterdir())
     for ours, theirs in zip(lines(two, "train"), lines(one, "train"), strict=True):
@@ -136,17 +140,17 @@ def test_two_workers_train_from_shards_of_a_bucket_as_one_process(
 
 
 @pytest.mark.slow
-def test_frozen_worker_does_not_hold_up_the_others(flags, tmp_path):
+def test_job_restarts_when_a_worker_is_frozen(flags, tmp_path):
     process = launcher(flags, tmp_path / "run", "--max_restarts=1")
     read_until(process, r"worker 0\] .*reviews to train on")
-    os.kill(children(process)[1], signal.SIGSTOP)
+    os.kill(worker_pids(process)[1], signal.SIGSTOP)
     read_until(process, r"worker 0\] Another worker is gone or stands still")
     read_until(process, r"launcher\] workers left with \[75, -9\]")
     code, output, errors = finish(process)
     assert code == 0, output + errors
 
 
-def test_mistake_stops_the_job_with_one_line(flags, tmp_path):
+def test_mistake_in_the_config_stops_the_job_with_one_line(flags, tmp_path):
     code, output, errors = finish(launcher([*flags, "--config.seed=-1"], tmp_path / "run"))
     assert code == 1
     assert (output, len(errors.splitlines())) == ("", 1)
@@ -158,8 +162,8 @@ def test_mistake_stops_the_job_with_one_line(flags, tmp_path):
     assert "launcher" not in output
 
 
-def workers_apart(commands):
-    """Two processes that know of each other, each a module with flags; their results."""
+def run_workers(commands):
+    """Runs two workers without a launcher, each a module with its flags; returns their results."""
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
@@ -177,25 +181,25 @@ def workers_apart(commands):
     return [finish(process) for process in processes]
 
 
-def test_workdir_that_the_machines_do_not_share_is_refused(flags, tmp_path):
+def test_workdir_that_is_not_shared_is_refused(flags, tmp_path):
     commands = [["trainer", *flags, f"--workdir={tmp_path / n}"] for n in ("chief", "worker")]
-    chief, worker = workers_apart(commands)
+    chief, worker = run_workers(commands)
     assert worker[0] == 1
     assert re.search(r"error: --workdir: .*does not see what the chief has written", worker[2])
     assert chief[0] == 75
     assert not (tmp_path / "worker" / "config.json").exists()
 
 
-def test_workers_with_different_commands_are_refused(flags, tmp_path):
+def test_workers_with_different_configs_are_refused(flags, tmp_path):
     workdir = f"--workdir={tmp_path / 'run'}"
     commands = [["trainer", *flags, f"--config.seed={n}", workdir] for n in (1, 2)]
-    chief, worker = workers_apart(commands)
+    chief, worker = run_workers(commands)
     assert worker[0] == 1
     assert "error: --config: this worker's config" in worker[2]
     assert chief[0] == 75
 
 
-def test_cluster_and_strategy_have_to_go_together(flags, tmp_path):
+def test_strategy_that_does_not_fit_the_cluster_is_refused(flags, tmp_path):
     command = [*flags, "--config.strategy.name=multi_worker", f"--workdir={tmp_path / 'run'}"]
     done = subprocess.run(
         [sys.executable, "-m", "trainer", *command],

@@ -1,3 +1,5 @@
+"""Signals and preemption notices, sent to the test's own process."""
+
 import os
 import signal
 import threading
@@ -12,7 +14,7 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_request_ends_what_has_nothing_to_save_at_once(number):
+def test_request_raises_at_once_outside_of_deferred(number):
     before = signal.getsignal(number)
     with pytest.raises(Stopped), StopRequests():
         os.kill(os.getpid(), number)
@@ -20,7 +22,7 @@ def test_request_ends_what_has_nothing_to_save_at_once(number):
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_deferred_request_waits_until_it_is_asked_for(number):
+def test_deferred_request_waits_for_the_next_check(number):
     with StopRequests() as stop, pytest.raises(Stopped):
         with stop.deferred():
             stop.check()
@@ -28,10 +30,10 @@ def test_deferred_request_waits_until_it_is_asked_for(number):
             assert 0 < stop.seconds_left() < 30
             with pytest.raises(Stopped):
                 stop.check()
-        pytest.fail("the end of `deferred` passes the request on")
+        pytest.fail("the end of `deferred` must raise the request")
 
 
-def test_only_a_second_interrupt_does_not_wait():
+def test_only_a_second_interrupt_is_not_deferred():
     with StopRequests() as stop, pytest.raises(Stopped), stop.deferred():
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -42,25 +44,25 @@ def test_only_a_second_interrupt_does_not_wait():
 
 
 class Metadata(BaseHTTPRequestHandler):
-    """A machine's metadata: not preempted the first time it is asked, preempted from then on."""
+    """A metadata server that answers "not preempted" once and "preempted" from then on."""
 
-    asked: ClassVar = []
+    requests: ClassVar = []
 
     def do_GET(self):
-        self.asked.append((self.path, self.headers["Metadata-Flavor"]))
+        self.requests.append((self.path, self.headers["Metadata-Flavor"]))
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b"TRUE" if len(self.asked) > 1 else b"FALSE")
+        self.wfile.write(b"TRUE" if len(self.requests) > 1 else b"FALSE")
 
     def log_message(self, *_):
         pass
 
 
-def test_notice_of_the_machine_is_a_request(monkeypatch):
+def test_preemption_notice_is_a_request(monkeypatch):
     with HTTPServer(("127.0.0.1", 0), Metadata) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("GCE_METADATA_HOST", f"127.0.0.1:{server.server_port}")
         with pytest.raises(Stopped), StopRequests():
             signal.pause()
         server.shutdown()
-    assert Metadata.asked == [("/computeMetadata/v1/instance/preempted", "Google")] * 2
+    assert Metadata.requests == [("/computeMetadata/v1/instance/preempted", "Google")] * 2

@@ -1,9 +1,10 @@
+"""The choice of a strategy, and the strategies that a CPU can run."""
+
 import pytest
 import tensorflow as tf
 
 from storage.errors import UserError
 from trainer.machines import strategy
-from trainer.machines import strategy as strategies
 
 
 @pytest.mark.parametrize(
@@ -20,33 +21,35 @@ from trainer.machines import strategy as strategies
         ("mirrored", 0, 0, 1, "mirrored"),
     ],
 )
-def test_choice_is_a_function_of_what_is_there(name, gpus, virtual_devices, workers, chosen):
-    assert strategy.choose(name, gpus, virtual_devices, workers) == chosen
+def test_auto_depends_on_devices_and_workers_and_other_names_stay(
+    name, gpus, virtual_devices, workers, chosen
+):
+    assert strategy.strategy_name(name, gpus, virtual_devices, workers) == chosen
 
 
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("one_device", tf.distribute.OneDeviceStrategy), ("default", tf.distribute.Strategy)],
 )
-def test_creates_what_was_chosen(config, name, kind):
+def test_named_strategy_is_made(config, name, kind):
     config.strategy.name = name
-    created = strategy.create(config.strategy)
-    assert isinstance(created, kind)
-    assert created.num_replicas_in_sync == 1
+    made = strategy.make_strategy(config)
+    assert isinstance(made, kind)
+    assert made.num_replicas_in_sync == 1
 
 
 def test_virtual_devices_become_replicas(config):
-    config.strategy.virtual_devices = 4  # as this process has them
-    created = strategy.create(config.strategy)
-    assert isinstance(created, tf.distribute.MirroredStrategy)
-    assert created.num_replicas_in_sync == 4
+    config.strategy.virtual_devices = 4  # as tests/conftest.py has split the CPU
+    made = strategy.make_strategy(config)
+    assert isinstance(made, tf.distribute.MirroredStrategy)
+    assert made.num_replicas_in_sync == 4
 
 
-def test_virtual_devices_come_too_late(config):
-    tf.constant(0)  # TensorFlow runs
+def test_virtual_devices_after_the_start_of_tensorflow_are_refused(config):
+    tf.constant(0)  # starts TensorFlow
     config.strategy.virtual_devices = 3
     with pytest.raises(UserError, match=r"virtual_devices: got 3"):
-        strategy.create(config.strategy)
+        strategy.make_strategy(config)
 
 
 @pytest.mark.parametrize(
@@ -59,15 +62,15 @@ def test_batch_that_the_replicas_do_not_divide_is_refused(config, section, size,
     with pytest.raises(
         UserError, match=rf"{section}.batch_size: got {size}.*multiple of {4 * parts}"
     ):
-        strategies.make_strategy(config)
+        strategy.make_strategy(config)
 
 
-def test_machine_without_a_tpu_is_told_so_in_one_line(config):
+def test_missing_tpu_is_refused_in_one_line(config):
     config.strategy.name = "tpu"
     with pytest.raises(UserError, match=r"config\.strategy\.tpu: got 'local', but no TPU") as error:
-        strategy.create(config.strategy)
+        strategy.make_strategy(config)
     assert "\n" not in str(error.value)
 
 
-def test_tpu_comes_first():
-    assert strategy.choose("auto", 0, 0, 1, tpus=8) == "tpu"
+def test_auto_prefers_a_tpu():
+    assert strategy.strategy_name("auto", 0, 0, 1, tpus=8) == "tpu"

@@ -1,4 +1,4 @@
-"""Runs whose devices are those of other processes, as a TPU's machines are."""
+"""Runs that use the devices of other processes, as they would use a TPU on other machines."""
 
 import subprocess
 import sys
@@ -14,15 +14,15 @@ from trainer.modes import prepare
 
 
 @pytest.fixture
-def sets(run_config, tmp_path):
-    """The reviews of the tests' run, prepared, as a source."""
+def shards_source(run_config, tmp_path):
+    """The source that holds the reviews of `finished` as prepared shards."""
     prepare.prepare(run_config, open_store(str(tmp_path / "sets")))
     return f"shards:{tmp_path / 'sets'}"
 
 
 def start(flags, addresses):
     flags = [*flags, "--config.strategy.name=tpu", f"--config.strategy.tpu={','.join(addresses)}"]
-    # Keras's layers, as in the run that is compared: a TPU would be given others.
+    # The kernel of `finished`, with which the run is compared; `auto` picks another for a TPU.
     flags += ["--config.model.kernel=keras"]
     return subprocess.Popen(
         command(*flags, module=("tests.fakes.tpu_on_other_machines",)),
@@ -30,22 +30,24 @@ def start(flags, addresses):
     )  # fmt: skip
 
 
-def test_run_outlives_a_machine_and_ends_as_if_all_had_been_here(flags, finished, sets, tmp_path):
-    flags = [*flags, f"--config.data.source={sets}", f"--workdir={tmp_path / 'run'}"]
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    with tpu_on_other_machines.serve(elsewhere) as first:
-        with tpu_on_other_machines.serve(elsewhere) as second:
+def test_run_that_loses_a_machine_ends_with_the_numbers_of_a_local_run(
+    flags, finished, shards_source, tmp_path
+):
+    flags = [*flags, f"--config.data.source={shards_source}", f"--workdir={tmp_path / 'run'}"]
+    remote = tmp_path / "remote"
+    remote.mkdir()
+    with tpu_on_other_machines.serve(remote) as first:
+        with tpu_on_other_machines.serve(remote) as second:
             process = start(flags, [first, second])
             read_until(process, "Epoch: 1/2")
         code, output, errors = finish(process)
         assert code == 75, output + errors
-        # Said by TensorFlow's error, or, where that never comes, by the watch.
+        # The message follows from TensorFlow's error or, if that never comes, from the watch.
         assert errors.endswith("run the same command again.\n")
         assert "Traceback" not in errors
     with (
-        tpu_on_other_machines.serve(elsewhere) as first,
-        tpu_on_other_machines.serve(elsewhere) as second,
+        tpu_on_other_machines.serve(remote) as first,
+        tpu_on_other_machines.serve(remote) as second,
     ):
         code, output, errors = finish(start(flags, [first, second]))
     assert code == 0, output + errors
@@ -53,10 +55,10 @@ def test_run_outlives_a_machine_and_ends_as_if_all_had_been_here(flags, finished
     assert "Traceback" not in errors
     assert numbers(tmp_path / "run") == numbers(finished)
     assert tensors(tmp_path / "run") == tensors(finished)
-    assert not list(elsewhere.iterdir())  # files are read and written here
+    assert not list(remote.iterdir())  # the trainer alone reads and writes files
 
 
-def test_address_where_nothing_is_is_refused_in_one_line(flags, tmp_path):
+def test_address_without_a_server_is_refused_in_one_line(flags, tmp_path):
     flags = [*flags, "--config.strategy.name=tpu", "--config.strategy.tpu=grpc://127.0.0.1:9"]
     done = subprocess.run(
         [sys.executable, "-m", "trainer", *flags, f"--workdir={tmp_path / 'run'}"],
