@@ -1,88 +1,129 @@
-"""The command line: flags, then one call.
+"""The command line of the trainer: flags, the table of modes, then one call.
 
     python -m trainer --config=configs/sample.py --workdir=runs/sample
     python -m trainer --mode=predict --workdir=runs/sample --text="A film to remember."
 
-Kept this short on purpose: whatever does work can be called without flags.
+Only the module of the mode that was asked for is imported, and TensorFlow only for a mode that
+needs it, after the flags have been checked.
 """
 
 import contextlib
+import importlib
 import os
 import sys
 import time
+from typing import Any, NamedTuple
 
 from absl import app, flags, logging
 
 from configs.schema import command_line, rules
 from storage.errors import UserError
+from storage.exit_codes import RUN_AGAIN
 from storage.store import open_store
-from trainer.machines.preemption import STOPPED_FROM_OUTSIDE, StopRequests
+from trainer.machines.preemption import StopRequests
 
 _STARTED = time.monotonic()
 
+
+class Mode(NamedTuple):
+    """What a user can ask for."""
+
+    module: str  # in trainer/modes; has `run(call)`
+    flags: tuple[str, ...]  # what it takes beside --mode and --workdir
+    needs_config: bool
+    tensorflow: bool  # whether it works with TensorFlow
+
+
+MODES = {
+    "train_and_evaluate": Mode("train", ("config",), needs_config=True, tensorflow=True),
+    "evaluate": Mode("evaluate", ("config", "checkpoint"), needs_config=False, tensorflow=True),
+    "predict": Mode(
+        "predict", ("config", "checkpoint", "text"), needs_config=False, tensorflow=True
+    ),
+    "prepare": Mode("prepare", ("config",), needs_config=True, tensorflow=True),
+}
+
 _CONFIG = command_line.define_config()
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder or gs:// URL; the same resumes.")
-_MODES = ["train_and_evaluate", "evaluate", "predict", "prepare"]
-_MODE = flags.DEFINE_enum("mode", "train_and_evaluate", _MODES, "What to do.")
-_CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "For evaluate, predict: best, last, STEP.")
-_TEXT = flags.DEFINE_multi_string("text", [], "For predict: a review; else standard input's lines.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder or gs:// URL of the run; the same command again resumes it."
+)
+_MODE = flags.DEFINE_enum("mode", "train_and_evaluate", list(MODES), "What to do.")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "best", "Which checkpoint to evaluate or predict with: best, last or a step."
+)
+_TEXT = flags.DEFINE_multi_string(
+    "text", [], "A review to predict; without it, the lines of standard input."
+)
+_OF_SOME_MODES = {"config": _CONFIG, "checkpoint": _CHECKPOINT, "text": _TEXT}
 
 
 def main(argv: list[str]) -> None:
-    """Runs the mode; exit code 1 and one line for a UserError, 75 when interrupted."""
+    """Runs the mode; exit code 1 and one line for a UserError, 75 when stopped from outside."""
     if argv[1:]:
-        sys.exit(f"error: {argv[1]!r}: no flag; quote a value that has spaces")
-    # Read when TensorFlow is imported. Of a worker that is lost it would print an error at length.
+        sys.exit(f"error: {argv[1]!r}: not a flag; quote a value that has spaces")
+    # TensorFlow reads it when it is imported. Level 2 would print a long error about a lost worker.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if os.environ.get("TF_CONFIG") else "2")
     try:
         with StopRequests() as stop:
-            _run_mode(_CONFIG.value, stop)
+            _run_mode(_MODE.value, stop)
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as stopped:
         print(str(stopped) or "Stopped.", file=sys.stderr, flush=True)
         with contextlib.suppress(BrokenPipeError):
             sys.stdout.flush()
-        # At once: an upload may be under way, which an ordinary exit would wait for.
-        os._exit(STOPPED_FROM_OUTSIDE)
-    except BrokenPipeError:  # whoever read the output has enough, as `head` does
+        # At once: an ordinary exit would wait for an upload in progress.
+        os._exit(RUN_AGAIN)
+    except BrokenPipeError:  # the reader of the output has enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _run_mode(config, stop: StopRequests) -> None:
+def _run_mode(name: str, stop: StopRequests) -> None:
+    mode, config = MODES[name], _CONFIG.value
+    _check_flags(name, mode)
     if not _WORKDIR.value:
         raise UserError("--workdir: missing; give the folder of the run, such as runs/sample")
     if config is not None:
         rules.check(config)
-    elif _MODE.value in ("train_and_evaluate", "prepare"):
+    elif mode.needs_config:
         raise UserError("--config: missing; give a config such as configs/sample.py")
     patience = {} if config is None else {"retry_seconds": config.checkpoint.retry_seconds}
     store = open_store(_WORKDIR.value, **patience)
-    # Imported now: a mistake in the flags shouldn't wait for TensorFlow.
+    from trainer.modes.call import Call
+
+    call = Call(store, config, _CHECKPOINT.value, _TEXT.value, stop, _STARTED)
+    _import(mode).run(call)
+
+
+def _check_flags(name: str, mode: Mode) -> None:
+    """Raises UserError when a flag was given that the mode doesn't take."""
+    for flag, holder in _OF_SOME_MODES.items():
+        if flags.FLAGS[holder.name].present and flag not in mode.flags:
+            takers = " and ".join(other for other, its in MODES.items() if flag in its.flags)
+            raise UserError(
+                f"--{flag}: got {holder.value!r}, but --mode={name} doesn't take it; accepted are "
+                f"--workdir and {', '.join(f'--{accepted}' for accepted in mode.flags)}, and "
+                f"--{flag} with the modes {takers}"
+            )
+
+
+def _import(mode: Mode) -> Any:
+    """Imports the mode's module; TensorFlow's start-up messages are held back."""
+    module = f"trainer.modes.{mode.module}"
+    if not mode.tensorflow:
+        return importlib.import_module(module)
     from trainer.machines.quiet import quiet_start
 
     with quiet_start():
-        from trainer.machines import strategy
-        from trainer.modes import evaluate, predict, prepare, train
-        from trainer.run import clock, workdir
+        imported = importlib.import_module(module)
+        from trainer.machines.strategy import devices
 
-        strategy.devices()
-    if _MODE.value == "train_and_evaluate":
-        train.train_and_evaluate(config, store, clock.Clock(started=_STARTED), stop)
-        return
-    if _MODE.value == "prepare":
-        prepare.prepare(config, store)
-        return
-    config = workdir.scoring_config(store, config)
-    if _MODE.value == "evaluate":
-        evaluate.evaluate(config, store, _CHECKPOINT.value)
-    else:
-        texts = _TEXT.value or predict.lines(sys.stdin.buffer)
-        predict.predict(config, store, _CHECKPOINT.value, texts)
+        devices()
+    return imported
 
 
 def run() -> None:
-    """Parses the flags and runs; the way in of `python -m trainer`."""
+    """Parses the flags and runs; the entry point of `python -m trainer` and of `longhaul`."""
     logging.set_verbosity(logging.WARNING)
     sys.stdout.reconfigure(encoding="utf-8")
     app.run(main, flags_parser=command_line.parse)

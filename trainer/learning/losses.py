@@ -10,9 +10,9 @@ import tensorflow as tf
 def binary_cross_entropy(
     logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, label_smoothing: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Weighted sum and weight <float32>[] over a batch, all arguments <float32>[batch].
+    """Returns the weighted sum and the weight <float32>[] of a batch; arguments <float32>[batch].
 
-    Smoothing moves a label by `label_smoothing` towards one half (Szegedy et al. 2016,
+    Smoothing moves a label by the fraction `label_smoothing` towards one half (Szegedy et al. 2016,
     arXiv:1512.00567).
     """
     targets = labels * (1.0 - label_smoothing) + 0.5 * label_smoothing

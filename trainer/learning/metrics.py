@@ -1,92 +1,65 @@
-"""Metrics of training, as sums, and of an evaluation, from its logits.
+"""Metrics by name: sums over training steps, and an evaluation broken down by length.
 
-sums = Sums()
-sums.add(loss_sum, weight, correct)
-sums.loss, sums.accuracy
+sums = MetricSums()
+sums.add({"loss": (44.2, 64.0), "accuracy": (51.0, 64.0)})
+sums.means()                            # {"loss": 0.69, "accuracy": 0.80}
 
-evaluation = evaluate(logits, labels, lengths)
-evaluation.accuracy, evaluation.auc, evaluation.by_length
+groups = by_length(reviews.lengths)     # [(64, ids), (128, ids), ..., (None, ids)]
 """
 
-import dataclasses
-from typing import NamedTuple
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
-# Upper bounds, in words, of the groups that an evaluation is broken down by; a last one is open.
+# Upper bounds, in tokens, of the groups that an evaluation is broken down by; a last one is open.
 LENGTH_BOUNDS = (64, 128, 256, 512)
 
 
-@dataclasses.dataclass
-class Sums:
-    """Weighted sums over steps, added one by one, so that no grouping changes them."""
+class MetricSums:
+    """Sums and weights by name, added up step by step, so that no grouping changes them."""
 
-    loss_sum: float = 0.0
-    weight: float = 0.0
-    correct: float = 0.0
-    words: float = 0.0
-    places: float = 0.0  # for words, with padding
+    def __init__(self, pairs: Mapping[str, Iterable[float]] | None = None):
+        """Starts from (sum, weight) pairs by name, as `pairs` returned them."""
+        self._pairs = {name: (total, weight) for name, (total, weight) in (pairs or {}).items()}
 
-    def add(
-        self, loss_sum: float, weight: float, correct: float, words: int = 0, places: int = 0
-    ) -> None:
-        """Adds a step's."""
-        self.loss_sum += float(loss_sum)
-        self.weight += float(weight)
-        self.correct += float(correct)
-        self.words += float(words)
-        self.places += float(places)
+    def __bool__(self) -> bool:
+        """Returns True when something has been added."""
+        return bool(self._pairs)
 
-    @property
-    def loss(self) -> float:
-        """Mean loss of a review."""
-        return self.loss_sum / self.weight
+    def add(self, pairs: Mapping[str, tuple[float, float]]) -> None:
+        """Adds a step's sums and weights."""
+        for name, (total, weight) in pairs.items():
+            before = self._pairs.get(name, (0.0, 0.0))
+            self._pairs[name] = (before[0] + float(total), before[1] + float(weight))
 
-    @property
-    def accuracy(self) -> float:
-        """Share of the reviews on the right side of one half."""
-        return self.correct / self.weight
+    def pairs(self) -> dict[str, tuple[float, float]]:
+        """Returns sums and weights by name."""
+        return dict(self._pairs)
 
-    @property
-    def padding(self) -> float:
-        """Share of the places for words that no word has taken."""
-        return 1.0 - self.words / self.places
+    def means(self) -> dict[str, float]:
+        """Returns each sum over its weight; nan where the weight is 0."""
+        return {
+            name: total / weight if weight else float("nan")
+            for name, (total, weight) in self._pairs.items()
+        }
 
 
-class Evaluation(NamedTuple):
-    """Over a whole split, each review once."""
-
-    accuracy: float
-    loss: float
-    auc: float  # nan when all labels are the same
-    # Of reviews of up to so many words: (bound or None for the open end, reviews, accuracy).
-    by_length: tuple[tuple[int | None, int, float], ...]
+def finite_or_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values with None for infinite ones and nan, which JSON doesn't have."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
 
 
-def evaluate(logits: np.ndarray, labels: np.ndarray, lengths: np.ndarray) -> Evaluation:
-    """Metrics of logits <float32>[reviews] for labels <int>[reviews], 0 or 1.
+def by_length(lengths: np.ndarray) -> list[tuple[int | None, np.ndarray]]:
+    """Groups reviews of `lengths` <int>[reviews] tokens; empty groups are left out.
 
-    `lengths` <int>[reviews] are in words.
+    Returns (longest length in tokens or None for the open end, indices <int>[n]) of each group.
     """
-    logits = logits.astype(np.float64)
-    right = (logits > 0) == (labels == 1)
-    losses = np.maximum(logits, 0) - logits * labels + np.log1p(np.exp(-np.abs(logits)))
     groups = np.searchsorted(LENGTH_BOUNDS, lengths)
-    by_length = tuple(
-        (bound, int((groups == group).sum()), float(right[groups == group].mean()))
-        for group, bound in enumerate((*LENGTH_BOUNDS, None))
-        if (groups == group).any()
-    )
-    return Evaluation(float(right.mean()), float(losses.mean()), _auc(logits, labels), by_length)
-
-
-def _auc(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Chance that a positive review's logit is above a negative one's, ties counted as a half:
-    the Mann-Whitney statistic (Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747)."""
-    positives = int((labels == 1).sum())
-    pairs = positives * (len(labels) - positives)
-    if not pairs:
-        return float("nan")
-    _, place, count = np.unique(logits, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]  # mean rank of equal logits, from 1
-    return float((ranks[labels == 1].sum() - positives * (positives + 1) / 2) / pairs)
+    bounds = enumerate((*LENGTH_BOUNDS, None))
+    members = ((bound, np.flatnonzero(groups == group)) for group, bound in bounds)
+    return [(bound, ids) for bound, ids in members if len(ids)]

@@ -1,7 +1,7 @@
-"""Logits of any number of reviews by one model.
+"""An objective's outputs for any number of reviews by one network.
 
-scorer = Scorer(strategy, model, batch_size=256)
-logits = scorer(examples, width_step=16)
+scorer = Scorer(strategy, objective, network, batch_size=256)
+outputs = scorer(reviews, width_step=16)        # <float32>[reviews, ...]
 """
 
 from collections.abc import Callable
@@ -11,18 +11,20 @@ import tensorflow as tf
 
 from input_pipeline import batch_plan
 from input_pipeline.examples import Examples
-from trainer.learning import steps
+from input_pipeline.pipeline import Batch
+from trainer.learning.objectives.objective import Objective
 from trainer.machines.strategy import distribute, loop_device, needs_static_shapes
-from trainer.model.network import StackedLSTM
+from trainer.model.network import Encoder
 
 
 class Scorer:
-    """Keeps the model's compiled form from one use to the next."""
+    """Keeps the network's compiled form from one use to the next."""
 
     def __init__(
         self,
         strategy: tf.distribute.Strategy,
-        model: StackedLSTM,
+        objective: Objective,
+        network: Encoder,
         batch_size: int,
         check: Callable[[], None] = lambda: None,
     ):
@@ -31,18 +33,35 @@ class Scorer:
         self._strategy = strategy
         self._device = loop_device(strategy)
         self._batch_size = batch_size
-        self._logits = steps.make_logits(strategy, model, needs_static_shapes(strategy))
+        self._outputs = _make_outputs(strategy, objective, network)
 
     def __call__(self, reviews: Examples, width_step: int) -> np.ndarray:
-        """Logits <float32>[reviews], of reviews that are shortened already; each is seen once."""
+        """Returns outputs <float32>[reviews, ...] of reviews that are cut to length already."""
         plan = batch_plan.evaluation_plan(reviews.lengths, self._batch_size, width_step)
-        logits = np.zeros(len(reviews), np.float32)
+        outputs: np.ndarray | None = None
         batches = distribute(self._strategy, reviews, plan)
         for ids in plan.ids:  # and no batch beyond: the end of a distributed iterator is an error
             batch = next(batches)
             self._check()
             present = ids != batch_plan.NO_REVIEW
             with tf.device(self._device):
-                scored = self._logits(batch).numpy()
-            logits[ids[present]] = scored[present]
-        return logits
+                scored = self._outputs(batch).numpy()
+            if outputs is None:
+                outputs = np.zeros((len(reviews), *scored.shape[1:]), np.float32)
+            outputs[ids[present]] = scored[present]
+        return np.zeros(0, np.float32) if outputs is None else outputs
+
+
+def _make_outputs(
+    strategy: tf.distribute.Strategy, objective: Objective, network: Encoder
+) -> Callable[[Batch], tf.Tensor]:
+    """Returns a function from a distributed batch to its outputs <float32>[global batch, ...]."""
+
+    # TPUs need a trace for each width. Elsewhere widths differ between batches too, and after the
+    # second one the trace is relaxed and serves all of them.
+    @tf.function(reduce_retracing=not needs_static_shapes(strategy), autograph=False)
+    def outputs(batch: Batch) -> tf.Tensor:
+        local = strategy.run(lambda part: objective.outputs(network, part), (batch,))
+        return strategy.gather(local, axis=0)
+
+    return outputs

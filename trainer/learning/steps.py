@@ -1,8 +1,7 @@
-"""What a replica does in a step, and the loop over steps inside the graph.
+"""The training step of a replica, and the loop over steps inside the graph.
 
-train = make_train_steps(strategy, state, config, total_steps)
-history = train(iterator, tf.constant(8))       # StepMetrics of <float32>[8]
-logits = make_logits(strategy, state.evaluated)(next(iterator))
+train = make_train_steps(strategy, objective, state, config, total_steps)
+results = train(iterator, tf.constant(8))       # a StepResult with a leading [8]
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,43 +12,43 @@ import ml_collections
 import tensorflow as tf
 
 from input_pipeline.pipeline import Batch
-from trainer.learning import losses, schedule
+from trainer.learning import schedule
+from trainer.learning.objectives.objective import Objective, train_metric_names
 from trainer.learning.optimizers import increment
 from trainer.learning.train_state import TrainState
 from trainer.model.dropout import DropoutKey
-from trainer.model.network import StackedLSTM
 
 # Loss scaling of Micikevicius et al. 2018, arXiv:1710.03740: halve on overflow, double after this
 # many steps without one.
 _STEPS_TO_DOUBLE = 2000
 
 
-class StepMetrics(NamedTuple):
-    """Of one step over the whole global batch <float32>[], or of several <float32>[steps]."""
+class StepResult(NamedTuple):
+    """What a step says of the whole global batch; of several steps with a leading [steps]."""
 
-    loss_sum: tf.Tensor
-    weight: tf.Tensor
-    correct: tf.Tensor  # weight of the reviews on the right side of one half
-    gradient_norm: tf.Tensor  # before clipping
-    learning_rate: tf.Tensor
-    input_wait: tf.Tensor  # seconds until the step's batch was there
+    metrics: tf.Tensor  # <float32>[names, 2], sum and weight in the order of `train_metric_names`
+    gradient_norm: tf.Tensor  # <float32>[], before clipping
+    learning_rate: tf.Tensor  # <float32>[]
+    input_wait: tf.Tensor  # <float32>[], seconds until the step's batch was ready
 
 
 def make_train_steps(
     strategy: tf.distribute.Strategy,
+    objective: Objective,
     state: TrainState,
     config: ml_collections.ConfigDict,
     total_steps: int,
     widths: Sequence[int] = (),
-) -> Callable[[Iterator[Batch], tf.Tensor], StepMetrics]:
-    """A function (iterator, count <int32>[]) that does `count` steps in the graph.
+) -> Callable[[Iterator[Batch], tf.Tensor], StepResult]:
+    """Returns a function (iterator, count <int32>[]) that does `count` steps in the graph.
 
-    With `widths` it has a form of the step for each of these, of static shape, as TPUs need it, and
+    With `widths` it has a form of the step for each of them, of static shape, as TPUs need it, and
     takes batches of no other width.
     """
+    pairs = 2 * len(train_metric_names(objective))
 
     def replica_step(batch: Batch) -> tf.Tensor:
-        return train_step(state, batch, config, total_steps)
+        return train_step(objective, state, batch, config, total_steps)
 
     def step(batch: Batch) -> tf.Tensor:
         return strategy.experimental_local_results(strategy.run(replica_step, (batch,)))[0]
@@ -71,37 +70,45 @@ def make_train_steps(
             )
         )
 
-    # Plain TensorFlow, traced faster as such; and autograph would leave files in TMPDIR.
+    # Without autograph, which the step doesn't need: it traces faster, and autograph would leave
+    # files in TMPDIR.
     @tf.function(autograph=False)
-    def train_steps(iterator: Iterator[Batch], count: tf.Tensor) -> StepMetrics:
+    def train_steps(iterator: Iterator[Batch], count: tf.Tensor) -> StepResult:
         def step_of_history(i: tf.Tensor, history: tf.TensorArray) -> tuple:
             asked = tf.timestamp()
             batch = next(iterator)
             with tf.control_dependencies(strategy.experimental_local_results(batch.weights)):
                 wait = tf.cast(tf.timestamp() - asked, tf.float32)
-            metrics = step_of_any_width(batch)
-            return i + 1, history.write(i, tf.concat([metrics, [wait]], axis=0))
+            result = step_of_any_width(batch)
+            return i + 1, history.write(i, tf.concat([result, [wait]], axis=0))
 
-        history = tf.TensorArray(tf.float32, count, element_shape=[len(StepMetrics._fields)])
+        history = tf.TensorArray(tf.float32, count, element_shape=[pairs + 3])
         _, history = tf.while_loop(lambda i, _: i < count, step_of_history, (0, history))
-        return StepMetrics(*tf.unstack(history.stack(), axis=1))
+        values = history.stack()
+        metrics = tf.reshape(values[:, :pairs], [-1, pairs // 2, 2])
+        return StepResult(metrics, *tf.unstack(values[:, pairs:], axis=1))
 
     return train_steps
 
 
 def train_step(
-    state: TrainState, batch: Batch, config: ml_collections.ConfigDict, total_steps: int
+    objective: Objective,
+    state: TrainState,
+    batch: Batch,
+    config: ml_collections.ConfigDict,
+    total_steps: int,
 ) -> tf.Tensor:
-    """One step of one replica on its share of the global batch, in a replica context.
+    """Does one step of one replica on its share of the global batch, in a replica context.
 
     Gradients of sums are added up over micro-batches and replicas before anything is decided on
-    them: only then are they divided, tested for finiteness, clipped and applied, so every replica
-    decides the same. Returns StepMetrics but for the last field <float32>[5].
+    them. Only then are they divided, tested for finiteness, clipped and applied, so that every
+    replica decides the same. Returns the flat fields of a StepResult except the last one,
+    <float32>[2 * names + 2].
     """
     replica = tf.distribute.get_replica_context()
-    sums, gradients = _summed_gradients(state, batch, config, replica)
-    sums, gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, (sums, gradients))
-    loss_sum, weight, correct = tf.unstack(sums)
+    metrics, gradients = _summed_gradients(objective, state, batch, config, replica)
+    metrics, gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, (metrics, gradients))
+    weight = metrics[0, 1]
     # Undoes the factor that `_summed_gradients` puts in, and makes a mean of the sum.
     unscale = config.train.batch_size / (state.loss_scale * weight)
     norm = tf.linalg.global_norm(gradients) * unscale
@@ -113,7 +120,7 @@ def train_step(
         clipped = [gradient * factor for gradient in gradients]
         state.optimizer.update(state.model.weights, clipped, learning_rate)
         if state.average:
-            _average(state, config.train.average_decay)
+            _update_average(state, config.train.average_decay)
 
     if config.model.precision == "float16":
         finite = tf.math.is_finite(norm)
@@ -122,13 +129,17 @@ def train_step(
     else:
         update()
     increment(state.step)
-    return tf.stack([loss_sum, weight, correct, norm, learning_rate])
+    return tf.concat([tf.reshape(metrics, [-1]), [norm, learning_rate]], axis=0)
 
 
 def _summed_gradients(
-    state: TrainState, batch: Batch, config: ml_collections.ConfigDict, replica
+    objective: Objective,
+    state: TrainState,
+    batch: Batch,
+    config: ml_collections.ConfigDict,
+    replica,
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """(loss, weight, correct) sums <float32>[3] and dense gradients of this replica.
+    """Returns this replica's metrics <float32>[names, 2] and dense gradients, both as sums.
 
     The gradients are of the loss times loss_scale / batch_size, which keeps them in float16's
     range.
@@ -137,48 +148,72 @@ def _summed_gradients(
     reviews = batch.tokens.shape[0]
     rows = tf.range(reviews) + replica.replica_id_in_sync_group * reviews
     scale = state.loss_scale / config.train.batch_size
+    factors = _term_factors(objective, batch, replica)
 
-    def part(tokens, lengths, labels, row_weights, rows):
+    def part(batch: Batch, rows: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         key = DropoutKey(config.seed, state.step, rows)
+        frozen = objective.frozen(state.model, batch, key)
         with tf.GradientTape() as tape:
-            logits = state.model(tokens, lengths, dropout=key)
-            loss_sum, weight = losses.binary_cross_entropy(
-                logits, labels, row_weights, config.train.label_smoothing
-            )
-            scaled = loss_sum * scale
-        correct = tf.reduce_sum(row_weights * tf.cast((logits > 0) == (labels > 0.5), tf.float32))
+            sums = objective.sums(state.model, batch, key, frozen)
+            loss = tf.reduce_sum(factors * sums.losses)
+            scaled = loss * scale
         gradients = tape.gradient(scaled, variables)
-        # The embedding's gradient comes as slices, a word met twice as two of them.
+        # The embedding's gradient comes as slices, with two of them for a token that occurs twice.
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        return tf.stack([loss_sum, weight, correct]), gradients
+        weights = tf.unstack(objective.weights(batch))
+        pairs = {
+            **dict(
+                zip(
+                    objective.terms, zip(tf.unstack(sums.losses), weights, strict=True), strict=True
+                )
+            ),
+            **sums.metrics,
+            "loss": (loss, weights[0]),
+        }
+        return tf.stack(
+            [tf.stack(pairs[name]) for name in train_metric_names(objective)]
+        ), gradients
 
     parts = config.train.micro_batches
     if parts == 1:
-        return part(*batch, rows)
+        return part(batch, rows)
     arguments = [tf.split(tensor, parts) for tensor in (*batch, rows)]
     total = None
-    for micro_batch in zip(*arguments, strict=True):
-        # One part after the other: together they would need the memory of the whole.
+    for *micro_batch, micro_rows in zip(*arguments, strict=True):
+        # One part after the other: at the same time they would need the memory of the whole.
         with tf.control_dependencies(tf.nest.flatten(total) if total else []):
-            done = part(*map(tf.identity, micro_batch))
+            done = part(Batch(*map(tf.identity, micro_batch)), tf.identity(micro_rows))
         total = done if total is None else tf.nest.map_structure(tf.add, total, done)
     return total
 
 
-def _average(state: TrainState, decay: float) -> None:
+def _term_factors(objective: Objective, batch: Batch, replica) -> tf.Tensor:
+    """Returns what to multiply each term's sum with <float32>[terms].
+
+    Term k counts factor_k / W_k, with W_k its weight in the global batch. The total is divided by
+    W_0 in the end, so here that is factor_k * W_0 / W_k.
+    """
+    factors = tf.constant(list(objective.terms.values()))
+    if len(objective.terms) == 1:
+        return factors  # W_0 / W_0, and no collective call
+    weights = replica.all_reduce(tf.distribute.ReduceOp.SUM, objective.weights(batch))
+    return factors * tf.math.divide_no_nan(weights[0], weights)
+
+
+def _update_average(state: TrainState, decay: float) -> None:
     """Moves the averaged weights towards the new ones.
 
     The first updates count for more, as in tf.train.ExponentialMovingAverage, so that the initial
     weights are soon forgotten.
     """
     updates = tf.cast(state.optimizer.updates, tf.float32)
-    share = 1.0 - tf.minimum(decay, (1.0 + updates) / (10.0 + updates))
+    fraction = 1.0 - tf.minimum(decay, (1.0 + updates) / (10.0 + updates))
     for mean, weight in zip(state.average.weights, state.model.weights, strict=True):
-        tf.raw_ops.AssignAddVariableOp(resource=mean.handle, value=(weight - mean) * share)
+        tf.raw_ops.AssignAddVariableOp(resource=mean.handle, value=(weight - mean) * fraction)
 
 
 def _adapt_loss_scale(state: TrainState, finite: tf.Tensor) -> None:
-    """Halves the loss scale after an overflow, doubles it after long without one."""
+    """Halves the loss scale after an overflow, doubles it after many steps without one."""
     since = tf.where(finite, state.steps_since_overflow + 1, 0)
     double = since >= _STEPS_TO_DOUBLE
     factor = tf.where(finite, tf.where(double, 2.0, 1.0), 0.5)
@@ -187,20 +222,3 @@ def _adapt_loss_scale(state: TrainState, finite: tf.Tensor) -> None:
         (state.steps_since_overflow, tf.where(double, tf.zeros_like(since), since)),
     ):
         tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
-
-
-def make_logits(
-    strategy: tf.distribute.Strategy, model: StackedLSTM, static: bool = False
-) -> Callable[[Batch], tf.Tensor]:
-    """A function from a distributed batch to the logits <float32>[global batch] of its rows.
-
-    `static` has it traced for each width by itself, as TPUs need it.
-    """
-
-    # One batch is as wide as it is; the second width makes the trace one for all.
-    @tf.function(reduce_retracing=not static, autograph=False)
-    def logits(batch: Batch) -> tf.Tensor:
-        mine = strategy.run(lambda b: model(b.tokens, b.lengths), (batch,))
-        return strategy.gather(mine, axis=0)
-
-    return logits

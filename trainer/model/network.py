@@ -1,41 +1,62 @@
-"""The network: embedding, a stack of LSTM layers, pooling over the words, one logit.
+"""The networks: an encoder of embedding and LSTM layers, and a classifier on top of it.
 
-    model = StackedLSTM(config.model, vocabulary_size=20_000, seed=0)
-    logits = model(tokens, lengths)                         # evaluation
-    logits = model(tokens, lengths, dropout=DropoutKey(...))  # training
+    network = Classifier(config.model, vocabulary_size=20_000, seed=0, kernel=keras_kernel)
+    embedded = network.embed(tokens)                        # or any tensor in its place
+    logits = network.logits(embedded, lengths)                              # evaluation
+    logits = network.logits(embedded, lengths, dropout=DropoutKey(...))     # training
 
-Reviews are padded at the right and no mask is used: the layers run over the padding, and pooling
-reads only what comes before it, so a review's logit does not depend on the width of its batch.
+Reviews are padded at the right and no mask is used. The layers run over the padding as well, and
+pooling reads only the slots before it, so a review's logit does not depend on the width of its
+batch.
+
+The attributes `embedding`, `forward`, `backward` and `head` name the variables in checkpoints.
 """
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import keras
 import ml_collections
 import numpy as np
 import tensorflow as tf
 
-from trainer.machines.strategy import needs_static_shapes
-from trainer.model import xla_lstm
 from trainer.model.dropout import DropoutKey, mask
+from trainer.model.kernels import Kernel
 
 
-class StackedLSTM(tf.Module):
-    """One logit <float32>[batch] per review; its sigmoid is the probability of a positive one."""
+class States(NamedTuple):
+    """What an encoder makes of a batch, in the dtype of its layers."""
 
-    def __init__(self, config: ml_collections.ConfigDict, vocabulary_size: int, seed: int):
-        """`config` is the `model` part of a config; `seed` decides the initial weights."""
+    tokens: tf.Tensor  # <dtype>[batch, time, size], the last layer's states
+    ends: tf.Tensor  # <dtype>[batch, size], its state after each review's last token
+
+
+class Encoder(tf.Module):
+    """An embedding and a stack of LSTM layers, in one or both directions."""
+
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        vocabulary_size: int,
+        seeds: Iterator[int],
+        kernel: Kernel,
+    ):
+        """Creates the variables.
+
+        Args:
+            config: the `model` part of a config.
+            vocabulary_size: number of token ids.
+            seeds: one for each weight matrix that is made, see `initial_seeds`.
+            kernel: computes the recurrence of a layer.
+        """
         super().__init__()
         self._dropout = config.dropout
-        on_tpu = needs_static_shapes(tf.distribute.get_strategy())
-        self._kernel = ("xla" if on_tpu else "keras") if config.kernel == "auto" else config.kernel
-        self._pooling = config.pooling
-        # A seed for each matrix; NumPy promises never to change them.
-        matrices = 2 + 4 * len(config.layer_sizes)
-        seeds = map(int, np.random.SeedSequence(seed).generate_state(matrices))
+        self._kernel = kernel
         policy = config.precision if config.precision == "float32" else f"mixed_{config.precision}"
-        size = config.embedding_size
+        self.size = config.embedding_size  # of the states, below
         self.embedding = keras.layers.Embedding(
             vocabulary_size,
-            size,
+            self.size,
             embeddings_initializer=keras.initializers.RandomUniform(-0.05, 0.05, next(seeds)),
             dtype=policy,
         )
@@ -44,63 +65,96 @@ class StackedLSTM(tf.Module):
         directions = (self.forward, self.backward) if config.bidirectional else (self.forward,)
         for units in config.layer_sizes:
             for direction in directions:
-                direction.append(_lstm(units, size, seeds, policy))
-            size = units * len(directions)
-        pooled = size * (3 if config.pooling == "concat" else 1)
-        self.head = keras.layers.Dense(
-            1, kernel_initializer=keras.initializers.GlorotUniform(next(seeds))
-        )
-        self.head.build((None, pooled))
+                direction.append(_lstm(units, self.size, seeds, policy))
+            self.size = units * len(directions)
+
+    def embed(self, tokens: tf.Tensor) -> tf.Tensor:
+        """Returns the embedding <dtype>[batch, time, width] of ids <int32>[batch, time]."""
+        return self.embedding(tokens)
 
     def __call__(
-        self, tokens: tf.Tensor, lengths: tf.Tensor, dropout: DropoutKey | None = None
-    ) -> tf.Tensor:
-        """Logits <float32>[batch] of ids <int32>[batch, time] with <int32>[batch] words each."""
-        states = self._drop(self.embedding(tokens), 0, dropout)
+        self, embedded: tf.Tensor, lengths: tf.Tensor, dropout: DropoutKey | None = None
+    ) -> States:
+        """Encodes embedded reviews <dtype>[batch, time, width] of <int32>[batch] tokens each."""
+        states = self._drop(embedded, 0, dropout)
         for layer, forward in enumerate(self.forward):
-            outputs = self._recur(forward, states)
+            outputs = self._kernel(forward, states)
             ends = [_at(outputs, lengths - 1)]
             if self.backward:
                 reverse = tf.reverse_sequence(states, lengths, seq_axis=1)
-                reverse = self._recur(self.backward[layer], reverse)
+                reverse = self._kernel(self.backward[layer], reverse)
                 ends.append(_at(reverse, lengths - 1))
                 reverse = tf.reverse_sequence(reverse, lengths, seq_axis=1)
                 outputs = tf.concat([outputs, reverse], axis=-1)
             states = self._drop(outputs, layer + 1, dropout)
-        last = self._drop(tf.concat(ends, axis=-1), len(self.forward), dropout)
-        return self.head(self._pool(states, last, lengths))[:, 0]
+        last = len(self.forward)
+        return States(states, self._drop(tf.concat(ends, axis=-1), last, dropout))
+
+    @property
+    def layers(self) -> list[keras.layers.Layer]:
+        """All layers in the order of their weights."""
+        return [self.embedding, *self.forward, *self.backward]
 
     @property
     def weights(self) -> list[tf.Variable]:
         """All variables, as TensorFlow's own, which know their replicas."""
-        layers = (self.embedding, *self.forward, *self.backward, self.head)
-        return [variable.value for layer in layers for variable in layer.trainable_variables]
-
-    def _recur(self, layer: keras.layers.LSTM, states: tf.Tensor) -> tf.Tensor:
-        """A layer's states <dtype>[batch, time, units]."""
-        if self._kernel == "keras":
-            return layer(states)
-        cell = layer.cell
-        weights = (cell.kernel, cell.recurrent_kernel, cell.bias)
-        return xla_lstm.lstm(states, *(weight.value for weight in weights))
+        return [variable.value for layer in self.layers for variable in layer.trainable_variables]
 
     def _drop(self, values: tf.Tensor, layer: int, key: DropoutKey | None) -> tf.Tensor:
-        """Dropout on <dtype>[batch, ..., units], one mask for all words of a review."""
+        """Applies dropout to <dtype>[batch, ..., units], one mask for all tokens of a review."""
         if key is None or not self._dropout:
             return values
         factors = tf.cast(mask(key, layer, values.shape[-1], self._dropout), values.dtype)
         return values * (factors if len(values.shape) == 2 else factors[:, None, :])
 
-    def _pool(self, states: tf.Tensor, last: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """Features <float32>[batch, features] of the last layer's states, padding left out."""
+
+class Classifier(Encoder):
+    """An encoder with pooling and a dense layer: one logit a review.
+
+    The logit's sigmoid is the probability of a positive review.
+    """
+
+    def __init__(
+        self, config: ml_collections.ConfigDict, vocabulary_size: int, seed: int, kernel: Kernel
+    ):
+        """Creates the variables; `config` is the `model` part of a config.
+
+        `seed` decides the initial weights.
+        """
+        layers = len(config.layer_sizes) * (2 if config.bidirectional else 1)
+        seeds = initial_seeds(seed, matrices=2 + 2 * layers)
+        super().__init__(config, vocabulary_size, seeds, kernel)
+        self._pooling = config.pooling
+        self.head = keras.layers.Dense(
+            1, kernel_initializer=keras.initializers.GlorotUniform(next(seeds))
+        )
+        self.head.build((None, self.size * (3 if config.pooling == "concat" else 1)))
+
+    def logits(
+        self, embedded: tf.Tensor, lengths: tf.Tensor, dropout: DropoutKey | None = None
+    ) -> tf.Tensor:
+        """Returns logits <float32>[batch] of reviews embedded as <dtype>[batch, time, width].
+
+        `lengths` <int32>[batch] are in tokens.
+        """
+        return self.head(self._pool(self(embedded, lengths, dropout), lengths))[:, 0]
+
+    @property
+    def layers(self) -> list[keras.layers.Layer]:
+        """All layers in the order of their weights."""
+        return [*super().layers, self.head]
+
+    def _pool(self, states: States, lengths: tf.Tensor) -> tf.Tensor:
+        """Returns features <float32>[batch, features] that no padding takes part in."""
+        end = tf.cast(states.ends, tf.float32)
         if self._pooling == "last":
-            return tf.cast(last, tf.float32)
-        states = tf.cast(states, tf.float32)
-        valid = tf.sequence_mask(lengths, tf.shape(states)[1])[:, :, None]
-        parts = {"last": lambda: tf.cast(last, tf.float32)}
-        parts["max"] = lambda: tf.reduce_max(tf.where(valid, states, states.dtype.min), axis=1)
+            return end
+        tokens = tf.cast(states.tokens, tf.float32)
+        valid = tf.sequence_mask(lengths, tf.shape(tokens)[1])[:, :, None]
+        parts = {"last": lambda: end}
+        parts["max"] = lambda: tf.reduce_max(tf.where(valid, tokens, tokens.dtype.min), axis=1)
         parts["mean"] = lambda: (
-            tf.reduce_sum(tf.where(valid, states, 0.0), axis=1)
+            tf.reduce_sum(tf.where(valid, tokens, 0.0), axis=1)
             / tf.cast(lengths[:, None], tf.float32)
         )
         # The concatenation is that of ULMFiT (Howard and Ruder 2018, arXiv:1801.06146).
@@ -108,7 +162,12 @@ class StackedLSTM(tf.Module):
         return tf.concat([parts[name]() for name in names], axis=-1)
 
 
-def _lstm(units: int, inputs: int, seeds, policy: str) -> keras.layers.LSTM:
+def initial_seeds(seed: int, matrices: int) -> Iterator[int]:
+    """Returns a seed for each weight matrix; NumPy promises that they never change."""
+    return map(int, np.random.SeedSequence(seed).generate_state(matrices))
+
+
+def _lstm(units: int, inputs: int, seeds: Iterator[int], policy: str) -> keras.layers.LSTM:
     layer = keras.layers.LSTM(
         units,
         return_sequences=True,
@@ -121,5 +180,5 @@ def _lstm(units: int, inputs: int, seeds, policy: str) -> keras.layers.LSTM:
 
 
 def _at(states: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    """States [batch, units] of [batch, time, units] at one position <int32>[batch] a row."""
+    """Returns states [batch, units] of [batch, time, units], one position <int32>[batch] a row."""
     return tf.gather(states, positions, batch_dims=1)

@@ -1,6 +1,6 @@
-"""Evaluation of a run on its test split, from its workdir alone.
+"""Evaluates a run on its test split, from its workdir alone.
 
-    evaluate(workdir.stored_config(store), store, checkpoint="best")
+    evaluate(scoring_config(store, None), store, checkpoint="best")
 
 Training ends with the same test.
 """
@@ -10,42 +10,48 @@ import ml_collections
 from input_pipeline import load
 from input_pipeline.examples import Examples
 from storage.store import Store
-from trainer.learning import metrics
-from trainer.learning.metrics import Evaluation
+from trainer.learning.metrics import by_length
+from trainer.learning.objectives.objective import Objective, score_metric
 from trainer.learning.scorer import Scorer
-from trainer.run import trained
-from trainer.run.checkpoints import Manifest
+from trainer.machines.strategy import make_strategy
+from trainer.modes.call import Call
+from trainer.run.manifest import Manifest
+from trainer.run.trained import load_trained
+from trainer.run.workdir import scoring_config
 
 
-def evaluate(config: ml_collections.ConfigDict, store: Store, checkpoint: str) -> Evaluation:
+def run(call: Call) -> None:
+    """Runs the mode."""
+    evaluate(scoring_config(call.store, call.config), call.store, call.checkpoint)
+
+
+def evaluate(config: ml_collections.ConfigDict, store: Store, checkpoint: str) -> dict[str, float]:
     """Tests the checkpoint ('best', 'last' or a step) and prints the result."""
-    scorer, words, manifest = trained.load_scorer(config, store, checkpoint)
-    reviews = load.load_split(config.data, config.data.test_split, words)
-    return run_test(config.data, reviews, scorer, manifest)
+    strategy = make_strategy(config)
+    with strategy.scope():
+        trained = load_trained(config, store, checkpoint)
+    reviews = load.load_split(config.data, config.data.test_split, trained.vocabulary)
+    scorer = Scorer(strategy, trained.objective, trained.network, config.evaluation.batch_size)
+    return run_test(config.data, reviews, trained.objective, scorer, trained.manifest)
 
 
 def run_test(
-    config: ml_collections.ConfigDict, reviews: Examples, scorer: Scorer, manifest: Manifest
-) -> Evaluation:
+    config: ml_collections.ConfigDict,
+    reviews: Examples,
+    objective: Objective,
+    scorer: Scorer,
+    manifest: Manifest,
+) -> dict[str, float]:
     """Scores reviews in full length, each once, and prints; `config` is the `data` part."""
-    shortened = reviews.shortened(config.max_tokens, config.keep)
-    logits = scorer(shortened, config.width_step)
-    result = metrics.evaluate(logits, reviews.labels, reviews.lengths)
-    print(
-        f"Test on {len(reviews):,} reviews of {config.source}, {config.test_split}: "
-        f"loss {result.loss:.4f}, AUC {result.auc:.4f}"
-    )
-    for bound, count, accuracy in result.by_length:
-        words_up_to = f"up to {bound}" if bound else "more"
-        print(f"  {words_up_to:>9} words: {count:6} reviews, accuracy {accuracy:.3f}")
-    print(f"Test Accuracy: {result.accuracy:.3f}")
-    print(f"Checkpoint: {describe(manifest)}", flush=True)
-    return result
-
-
-def describe(manifest: Manifest) -> str:
-    """A checkpoint in words."""
-    accuracy = manifest.validation_accuracy
-    return f"step {manifest.step}" + (
-        f", validation accuracy {accuracy:.3f}" if accuracy is not None else ""
-    )
+    outputs = scorer(reviews.shortened(config.max_tokens, config.keep), config.width_step)
+    metrics = objective.evaluate(outputs, reviews)
+    score = score_metric(objective)
+    values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if name != score)
+    print(f"Test on {len(reviews):,} reviews of {config.source}, {config.test_split}: {values}")
+    for bound, ids in by_length(reviews.lengths):
+        value = objective.evaluate(outputs[ids], reviews.take(ids))[score]
+        up_to = f"up to {bound}" if bound else "more"
+        print(f"  {up_to:>9} tokens: {len(ids):6} reviews, {score} {value:.3f}")
+    print(f"Test {score.title()}: {metrics[score]:.3f}")
+    print(f"Checkpoint: {manifest.describe(score)}", flush=True)
+    return metrics

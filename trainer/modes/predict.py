@@ -1,24 +1,33 @@
-"""Predictions for texts, from a run's workdir alone.
+"""Predicts the labels of texts, from a run's workdir alone, on one device of this machine.
 
-predict(workdir.stored_config(store), store, "best", ["A film to remember."])
+predict(scoring_config(store, None), store, "best", ["A film to remember."])
 """
 
 import itertools
 import sys
 from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 import ml_collections
-import numpy as np
 import tensorflow as tf
 
-from input_pipeline import text
-from input_pipeline.examples import Examples
+from input_pipeline import labels
 from storage.errors import UserError
 from storage.store import Store
-from trainer.modes.evaluate import describe
-from trainer.run import trained
+from trainer.learning.objectives.objective import score_metric
+from trainer.learning.predictor import Predictor
+from trainer.model.network import Classifier
+from trainer.modes.call import Call
+from trainer.run.trained import load_trained
+from trainer.run.workdir import scoring_config
 
-_ONE_CELL = str.maketrans("\t\r\n", "   ")
+_TO_ONE_CELL = str.maketrans("\t\r\n", "   ")
+
+
+def run(call: Call) -> None:
+    """Runs the mode on the texts of the flags, or else on the lines of standard input."""
+    texts = call.texts or lines(sys.stdin.buffer)
+    predict(scoring_config(call.store, call.config), call.store, call.checkpoint, texts)
 
 
 def predict(
@@ -26,20 +35,22 @@ def predict(
 ) -> None:
     """Prints a line for each text: probability of a positive review, label, text; tabs between.
 
-    The checkpoint is named on standard error, so that the output has as many lines as the input.
+    Names the checkpoint on standard error, so that the output has as many lines as the input.
     """
-    scorer, words, manifest = trained.load_scorer(config, store, checkpoint)
+    trained = load_trained(config, store, checkpoint)
+    if not isinstance(trained.network, Classifier):
+        raise UserError(f"--mode: got 'predict', but the run in {store.url} learns no labels")
+    predictor = Predictor(
+        trained.network, trained.vocabulary, config.data.max_tokens, config.data.keep
+    )
     texts = map(_checked, texts)
     while batch := list(itertools.islice(texts, config.evaluation.batch_size)):
-        ids = words.lookup(text.tokenize(tf.constant(batch)))
-        reviews = Examples(ids, np.zeros(len(batch), np.int32))
-        reviews = reviews.shortened(config.data.max_tokens, config.data.keep)
-        logits = scorer(reviews, config.data.width_step)
-        for line, logit in zip(batch, logits, strict=True):
-            probability = 0.5 * (1.0 + np.tanh(0.5 * float(logit)))  # the sigmoid, at any size
-            label = "positive" if logit > 0 else "negative"
-            print(f"{probability:.4f}\t{label}\t{line.translate(_ONE_CELL)}", flush=True)
-    print(f"Checkpoint: {describe(manifest)}", file=sys.stderr)
+        probabilities = predictor(tf.constant(batch)).numpy()
+        for line, probability in zip(batch, probabilities, strict=True):
+            label = labels.NAMES[int(probability > 0.5)]
+            print(f"{probability:.4f}\t{label}\t{line.translate(_TO_ONE_CELL)}", flush=True)
+    described = trained.manifest.describe(score_metric(trained.objective))
+    print(f"Checkpoint: {described}", file=sys.stderr)
 
 
 def _checked(line: str) -> str:
@@ -50,8 +61,8 @@ def _checked(line: str) -> str:
     return line
 
 
-def lines(stream) -> Iterator[str]:
-    """Lines of a binary stream; UserError with the number of one that is not UTF-8."""
+def lines(stream: BinaryIO) -> Iterator[str]:
+    """Reads the lines of a binary stream; UserError with the number of one that is not UTF-8."""
     for number, line in enumerate(stream, 1):
         try:
             yield line.decode().rstrip("\r\n")

@@ -1,37 +1,46 @@
-"""Training with validation, checkpoints and a test at the end; the same call again resumes.
+"""Trains with validation and checkpoints, and tests at the end; the same call again resumes.
 
     with StopRequests() as stop:
         train_and_evaluate(config, open_store("runs/imdb"), Clock(), stop)
 
-Raises UserError for whatever a user can mend.
+Raises UserError for everything a user can mend.
 """
 
 import contextlib
-import dataclasses
-import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import ml_collections
 import tensorflow as tf
 
 from configs.schema import rules
+from input_pipeline.training_set import StepSizes
 from storage.errors import Superseded, UserError
 from storage.store import Store
-from trainer.learning import metrics, schedule, train_state
-from trainer.learning.metrics import Sums
-from trainer.learning.steps import StepMetrics
+from trainer.learning import schedule, train_state
+from trainer.learning.metrics import MetricSums, finite_or_none
+from trainer.learning.objectives.objective import score, score_metric, train_metric_names
+from trainer.learning.steps import StepResult
 from trainer.machines import cluster
 from trainer.machines.preemption import SECONDS_GIVEN, Stopped, StopRequests
 from trainer.machines.strategy import distribute_batches
 from trainer.machines.workers import LOST
+from trainer.modes.call import Call
 from trainer.modes.evaluate import run_test
-from trainer.run.checkpoints import Manifest
-from trainer.run.clock import Clock, ProgressBar, Rate
-from trainer.run.start import Progress, Run, restore_on_all, start
+from trainer.run.chief import restore_on_all
+from trainer.run.clock import Clock, Rate
+from trainer.run.manifest import Manifest
+from trainer.run.progress import Progress
+from trainer.run.progress_bar import ProgressBar
+from trainer.run.start import Run, start
 
-_SECONDS_BETWEEN_CHECKS = 0.2  # for a request to leave, while a save is waited for
+_SECONDS_BETWEEN_CHECKS = 0.2  # for a request to leave, while waiting for a save
+
+
+def run(call: Call) -> None:
+    """Runs the mode."""
+    train_and_evaluate(call.config, call.store, Clock(started=call.started), call.stop)
 
 
 def train_and_evaluate(
@@ -44,7 +53,7 @@ def train_and_evaluate(
     """
     here = cluster.from_environment()
     with contextlib.ExitStack() as stack:
-        if here and not here.is_chief:  # whose lines would be the chief's once more
+        if here and not here.is_chief:  # its lines would repeat the chief's
             silence = stack.enter_context(Path(os.devnull).open("w"))
             stack.enter_context(contextlib.redirect_stdout(silence))
         try:
@@ -53,13 +62,13 @@ def train_and_evaluate(
             _train(run, progress, stop)
         except LOST as error:
             raise Stopped(
-                f"Another worker is gone or stands still ({type(error).__name__}); "
+                f"Another worker is lost or does not answer ({type(error).__name__}); "
                 "run the same command again."
             ) from error
 
 
 def _train(run: Run, progress: Progress, stop: StopRequests) -> None:
-    """All epochs that are left, and the test."""
+    """Trains the remaining epochs, and tests."""
     try:
         with stop.deferred():
             epochs = run.config.train.epochs
@@ -71,18 +80,19 @@ def _train(run: Run, progress: Progress, stop: StopRequests) -> None:
         run.writer.close()
     except Stopped as request:
         message = _leave(run, progress, stop)
-        # The first to go would leave the others without the answer that brought them here.
+        # A worker that leaves at once would leave the others without its part of the collective
+        # call that told this one to stop.
         with contextlib.suppress(*LOST):
             run.workers.any(True)
         raise Stopped(message) from request
     except (UserError, *LOST):
         with contextlib.suppress(UserError):
-            run.saver.finish(SECONDS_GIVEN)  # rather than end in the middle of it
+            run.saver.finish(SECONDS_GIVEN)  # rather than end in the middle of a save
         raise
 
 
 def _leave(run: Run, progress: Progress, stop: StopRequests) -> str:
-    """Saves what is not saved yet, if the time a machine is given allows; says how that went."""
+    """Saves unsaved steps if the time a machine is given allows it; returns what to tell."""
     trouble = "the store is slow"
     if run.saver.settle(stop.seconds_left()) and run.saver.saved_step < progress.step:
         _save(run, progress, stop)
@@ -97,14 +107,14 @@ def _leave(run: Run, progress: Progress, stop: StopRequests) -> str:
             f"Stopped at step {progress.step}, which could not be saved ({trouble}); the same "
             f"command resumes at step {run.saver.saved_step}."
         )
-    # The checkpoint has the metrics, so it is no loss if these stay behind.
+    # The checkpoint has the metrics, so nothing is lost if these are not written in time.
     with contextlib.suppress(UserError):
         run.writer.close(stop.seconds_left())
     return f"Stopped at step {progress.step}; the same command resumes."
 
 
 def _train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -> None:
-    """The rest of an epoch, from the step it stands at."""
+    """Trains the rest of an epoch, from the step that `progress` stands at."""
     config, begin = run.config, epoch * run.steps_per_epoch
     end = begin + run.steps_per_epoch
     batch_size, width_step = config.train.batch_size, config.data.width_step
@@ -121,55 +131,66 @@ def _train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -
                 end - progress.step,
                 schedule.steps_until(progress.step, config.checkpoint.every_steps),
             )
-            for done in _call(run, iterator, count):
-                words, places = plan.sizes(progress.step - begin)
-                rate.add(done.weight, words)
+            for result in _call(run, iterator, count):
+                sizes = plan.sizes(progress.step - begin)
+                rate.add(sizes.reviews, sizes.tokens)
                 progress.step += 1
-                progress.validation_accuracy = None
-                _account(run, progress, done, (words, places), rate)
-                bar.advance(done.weight, words, progress.epoch_sums.loss)
+                progress.metrics, progress.score = {}, None
+                _account(run, progress, result, sizes, rate)
+                bar.advance(sizes.reviews, sizes.tokens, progress.epoch_sums.means()["loss"])
             if progress.step < end and schedule.due(progress.step, config.checkpoint.every_steps):
                 _save(run, progress, stop)
 
 
-def _call(run: Run, iterator: Iterator, count: int) -> list[StepMetrics]:
-    """`count` steps in the graph; the process's first call is one step, which compiles it."""
+def _call(run: Run, iterator: Iterator, count: int) -> list[StepResult]:
+    """Does `count` steps in the graph; the process's first call is one step, which compiles it."""
     compiled = "compile" in run.clock.seconds
     cause = "training" if compiled else "compile"
     with run.clock.timed(cause), tf.device(run.loop_device):
-        history = run.train_steps(iterator, tf.constant(count if compiled else 1))
-        history = StepMetrics(*(values.numpy().tolist() for values in history))
+        results = run.train_steps(iterator, tf.constant(count if compiled else 1))
+        results = StepResult(*(values.numpy().tolist() for values in results))
     if compiled:
-        run.clock.move("training", "input wait", sum(history.input_wait))
-    return [StepMetrics(*step) for step in zip(*history, strict=True)]
+        run.clock.move("training", "input wait", sum(results.input_wait))
+    return [StepResult(*step) for step in zip(*results, strict=True)]
 
 
 def _account(
-    run: Run, progress: Progress, done: StepMetrics, sizes: tuple[int, int], rate: Rate
+    run: Run, progress: Progress, result: StepResult, sizes: StepSizes, rate: Rate
 ) -> None:
     """Adds a finished step to the sums and writes a line when one is due."""
-    overflow_is_handled = run.config.model.precision == "float16"
-    if not math.isfinite(done.loss_sum) or not (
-        overflow_is_handled or math.isfinite(done.gradient_norm)
-    ):
-        raise UserError(
-            f"step {progress.step}: the loss is {done.loss_sum / done.weight}, its gradient's norm "
-            f"{done.gradient_norm}; nothing was saved since: lower config.optimizer.learning_rate "
-            f"({run.config.optimizer.learning_rate}) and begin in another --workdir"
-        )
+    pairs = dict(zip(train_metric_names(run.objective), result.metrics, strict=True))
+    _check_finite(run, progress.step, pairs["loss"], result.gradient_norm)
+    pairs["filled"] = (sizes.tokens, sizes.slots)
     for sums in (progress.epoch_sums, progress.line_sums):
-        sums.add(done.loss_sum, done.weight, done.correct, *sizes)
+        sums.add(pairs)
     if schedule.due(progress.step, run.config.train.log_every_steps):
         line = {
-            "loss": progress.line_sums.loss,
-            "accuracy": progress.line_sums.accuracy,
-            "learning_rate": done.learning_rate,
-            "gradient_norm": done.gradient_norm,
+            **_train_metrics(progress.line_sums),
+            "learning_rate": result.learning_rate,
+            "gradient_norm": result.gradient_norm,
             **rate.values(),
         }
         run.writer.write("train", progress.step, line)
-        progress.line_sums = Sums()
+        progress.line_sums = MetricSums()
         rate.restart()
+
+
+def _check_finite(run: Run, step: int, loss: tuple[float, float], gradient_norm: float) -> None:
+    """Raises UserError when a step's loss or gradient is not finite."""
+    config = run.config
+    # In float16 an infinite gradient is an overflow, which the step has handled.
+    checked = (loss[0],) if config.model.precision == "float16" else (loss[0], gradient_norm)
+    if None in finite_or_none(dict(enumerate(checked))).values():
+        raise UserError(
+            f"step {step}: the loss is {loss[0] / loss[1]}, its gradient's norm {gradient_norm}; "
+            "nothing was saved since: lower config.optimizer.learning_rate "
+            f"({config.optimizer.learning_rate}) and start in another --workdir"
+        )
+
+
+def _train_metrics(sums: MetricSums) -> dict[str, float]:
+    """Returns the means of what is learned, without the fraction of filled slots."""
+    return {name: value for name, value in sums.means().items() if name != "filled"}
 
 
 def _save(run: Run, progress: Progress, stop: StopRequests) -> None:
@@ -177,15 +198,10 @@ def _save(run: Run, progress: Progress, stop: StopRequests) -> None:
         while not run.saver.settle(_SECONDS_BETWEEN_CHECKS):
             stop.check()
         manifest = Manifest(
-            step=progress.step,
             config=rules.decisive(run.config),
-            vocabulary=run.words.digest,
+            vocabulary=run.vocabulary.digest,
             data=run.data.train.digest,
-            validation_accuracy=progress.validation_accuracy,
-            sums={
-                "epoch_sums": dataclasses.asdict(progress.epoch_sums),
-                "line_sums": dataclasses.asdict(progress.line_sums),
-            },
+            **progress.fields(),
         )
         run.saver.save(manifest, bytes(run.writer.lines))
 
@@ -194,41 +210,36 @@ def _end_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -> 
     """Validates, reports and saves."""
     validation = run.data.validation
     with run.clock.timed("evaluation"):
-        logits = run.scorer(validation, run.config.data.width_step)
-    result = metrics.evaluate(logits, validation.labels, validation.lengths)
-    run.writer.write(
-        "validation",
-        progress.step,
-        {"loss": result.loss, "accuracy": result.accuracy, "auc": result.auc},
-    )
-    sums = progress.epoch_sums
-    shares = run.clock.shares()
-    run.writer.write(
-        "epoch",
-        progress.step,
-        {
-            "loss": sums.loss,
-            "accuracy": sums.accuracy,
-            "padding": sums.padding,
-            "goodput": shares["training"],
-            "time": shares,
-        },
-    )
-    steps_done = f"{run.steps_per_epoch}/{run.steps_per_epoch}"
-    print(
-        f"Epoch: {epoch + 1}/{run.config.train.epochs} Batch: {steps_done} "
-        f"Train Loss: {sums.loss:.3f} Train Accuracy: {sums.accuracy:.3f} "
-        f"Val Accuracy: {result.accuracy:.3f}"
-    )
-    spent = ", ".join(f"{cause} {share:.1%}" for cause, share in shares.items())
-    print(f"  Padding: {sums.padding:.1%}. Time: {spent}", flush=True)
-    progress.epoch_sums = Sums()
-    progress.validation_accuracy = result.accuracy
+        outputs = run.scorer(validation, run.config.data.width_step)
+    metrics = run.objective.evaluate(outputs, validation)
+    run.writer.write("validation", progress.step, metrics)
+    _report_epoch(run, epoch, progress, metrics)
+    progress.epoch_sums = MetricSums()
+    progress.metrics = finite_or_none(metrics)
+    progress.score = score(run.objective, metrics)
     _save(run, progress, stop)
 
 
+def _report_epoch(
+    run: Run, epoch: int, progress: Progress, validation: Mapping[str, float]
+) -> None:
+    """Writes the epoch's line of metrics and prints it; `validation` are metrics by name."""
+    trained = _train_metrics(progress.epoch_sums)
+    padding = 1.0 - progress.epoch_sums.means()["filled"]
+    times = run.clock.fractions()
+    line = {**trained, "padding": padding, "goodput": times["training"], "time": times}
+    run.writer.write("epoch", progress.step, line)
+    steps_done = f"{run.steps_per_epoch}/{run.steps_per_epoch}"
+    values = [f"Train {name.title()}: {value:.3f}" for name, value in trained.items()]
+    name = score_metric(run.objective)
+    values.append(f"Val {name.title()}: {validation[name]:.3f}")
+    print(f"Epoch: {epoch + 1}/{run.config.train.epochs} Batch: {steps_done} {' '.join(values)}")
+    spent = ", ".join(f"{cause} {fraction:.1%}" for cause, fraction in times.items())
+    print(f"  Padding: {padding:.1%}. Time: {spent}", flush=True)
+
+
 def _test_best(run: Run, progress: Progress, stop: StopRequests) -> None:
-    """Tests the best checkpoint; its weights take the place of the last ones in memory."""
+    """Tests the best checkpoint; its weights replace the last ones in memory."""
     manifest = restore_on_all(
         run.workers,
         run.store,
@@ -238,14 +249,5 @@ def _test_best(run: Run, progress: Progress, stop: StopRequests) -> None:
     if manifest is None:
         raise UserError(f"--workdir: {run.store.url} has lost its checkpoints; take a new one")
     with stop.deferred():
-        result = run_test(run.config.data, run.data.test, run.scorer, manifest)
-    run.writer.write(
-        "test",
-        progress.step,
-        {
-            "loss": result.loss,
-            "accuracy": result.accuracy,
-            "auc": result.auc,
-            "checkpoint": manifest.step,
-        },
-    )
+        metrics = run_test(run.config.data, run.data.test, run.objective, run.scorer, manifest)
+    run.writer.write("test", progress.step, {**metrics, "checkpoint": manifest.step})

@@ -2,18 +2,16 @@
 
     checkpoints = Checkpoints(store, claim, keep_last=2)
     checkpoints.save(write, Manifest(step=400, ...))
-    manifest = restore(store, "last", lambda path, manifest: state.checkpoint().read(path))
+    manifest = restore(store, "last", lambda path, manifest: state.read(path))
 
-A checkpoint's files are written whole to a scratch folder and moved to the store one by one; the
-manifest, which names them with their sizes and crc32c, comes last. All carry the claim of their
-process in their names, so that no process can write over, or delete, what a newer one has made.
-Readers look at manifests only, and verify what they name.
+A checkpoint's files are written whole to a scratch folder and moved to the store one by one. The
+manifest, which names them with their sizes and crc32c, comes last. All names hold the claim of the
+process that wrote them, so that no process can overwrite or delete what a newer one has made.
+Readers look at manifests only, and verify the files that they name.
 """
 
 import contextlib
 import dataclasses
-import json
-import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,42 +23,7 @@ from storage import checksum, scratch
 from storage.claims import Claim
 from storage.errors import Corrupt, Superseded, UserError
 from storage.store import Store
-
-_NAME = re.compile(r"checkpoints/(?P<step>\d+)/claim-(?P<claim>\d+)\.(?P<part>.+)")
-_MANIFEST = "manifest.json"
-
-
-class Damaged(Exception):
-    """A checkpoint that does not verify; says what is wrong with it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Manifest:
-    """What is known of a checkpoint without reading its data."""
-
-    step: int
-    config: str  # the decisive fields, as `validate.decisive` gives them
-    vocabulary: str  # digest
-    data: str  # digest of the training reviews
-    validation_accuracy: float | None  # None for a checkpoint within an epoch
-    sums: dict[str, Any]  # metrics gathered so far in the epoch
-    claim: int = 0  # of the process that wrote it
-    files: tuple[dict[str, Any], ...] = ()  # name, size, crc32c
-
-    @property
-    def prefix(self) -> str:
-        """The name that TensorFlow gives the files, without their endings."""
-        return f"checkpoints/{self.step}/claim-{self.claim}"
-
-    @property
-    def name(self) -> str:
-        """The manifest's own."""
-        return f"{self.prefix}.{_MANIFEST}"
-
-    @property
-    def digest(self) -> int:
-        """CRC-32C over all of it."""
-        return _digest(dataclasses.asdict(self))
+from trainer.run.manifest import MANIFEST, NAME, Damaged, Manifest, decode, encode
 
 
 class Checkpoints:
@@ -74,8 +37,8 @@ class Checkpoints:
     def save(self, write: Callable[[str], None], manifest: Manifest) -> None:
         """Saves the files that `write(prefix)` leaves in a local folder.
 
-        Raises Superseded, having written nothing, when another process has taken over the run,
-        and UserError when the store is full or fails; then there is no such checkpoint.
+        Raises Superseded, having written nothing, when another process has taken over the run, and
+        UserError when the store is full or fails. In both cases there is no such checkpoint.
         """
         manifest = dataclasses.replace(manifest, claim=self._claim.number)
         with self._store.scratch() as folder:
@@ -87,38 +50,39 @@ class Checkpoints:
                 list(threads.map(self._upload, files, described))
         manifest = dataclasses.replace(manifest, files=described)
         self._claim.check()
-        # Nobody else writes under this claim: if there is one, an earlier try of this process for
-        # this step has got through after all.
+        # No other process writes under this claim. If the manifest exists, an earlier attempt of
+        # this process to save this step has succeeded after all.
         with contextlib.suppress(FileExistsError):
-            self._store.create(manifest.name, _encoded(manifest))
-        self._withdraw_if_bereft(manifest)
+            self._store.create(manifest.name, encode(manifest))
+        self._withdraw_if_incomplete(manifest)
 
     def retire(self) -> None:
-        """Deletes what is no longer kept, and what killed processes left half written.
+        """Deletes checkpoints that are no longer kept, and what killed processes left half written.
 
-        Only what this process or an older one has written; manifests first, so that no checkpoint
-        is ever seen in part.
+        Deletes only what this start or an earlier one wrote, manifests first, so that readers never
+        see a partial checkpoint.
         """
         names = self._store.list("checkpoints/")
-        # One that did not arrive intact may be whole: then nothing is deleted.
-        newest = _read_manifests(self._store, names, skip=(Damaged,))
-        kept = {manifest.prefix for manifest in newest[: self._keep_last]}
-        kept |= {manifest.prefix for manifest in _by_accuracy(newest)[:1]}
-        matches = (match for match in map(_NAME.fullmatch, names) if match)
-        gone = [
+        # Corrupt is not skipped: bytes that did not arrive intact may be whole in the store, and
+        # then nothing must be deleted.
+        manifests = _read_manifests(self._store, names, skip=(Damaged,))
+        kept = {manifest.prefix for manifest in manifests[: self._keep_last]}
+        kept |= {manifest.prefix for manifest in _by_score(manifests)[:1]}
+        matches = (match for match in map(NAME.fullmatch, names) if match)
+        obsolete = [
             match
             for match in matches
             if int(match["claim"]) <= self._claim.number
             and match.string.removesuffix(f".{match['part']}") not in kept
         ]
-        for match in sorted(gone, key=lambda match: match["part"] != _MANIFEST):
+        for match in sorted(obsolete, key=lambda match: match["part"] != MANIFEST):
             self._store.delete(match.string)
 
     def _upload(self, file: Path, description: dict[str, Any]) -> None:
         self._store.upload(file, description["name"], description["crc32c"])
 
-    def _withdraw_if_bereft(self, manifest: Manifest) -> None:
-        """Takes back a manifest that came so late that a newer process has cleared its files."""
+    def _withdraw_if_incomplete(self, manifest: Manifest) -> None:
+        """Deletes a manifest that came so late that a newer process has deleted its files."""
         try:
             self._claim.check()
         except Superseded:
@@ -130,25 +94,25 @@ class Checkpoints:
 
 
 def ranked(store: Store, which: str) -> list[Manifest]:
-    """Manifests from the most wanted on; `which` is 'last', 'best' or a step in digits.
+    """Returns manifests in the order of preference; `which` is 'last', 'best' or a step in digits.
 
-    'last' is the last step of the newest process that saved. 'best' is by validation accuracy, the
-    newer of two equals, then the newest without one. Raises UserError when `which` is none of
-    these.
+    'last' prefers the last step of the newest process that saved. 'best' prefers the highest score,
+    of equal ones the newer, and checkpoints without a score last. Raises UserError when `which` is
+    none of these.
     """
     if which not in ("last", "best") and not which.isdecimal():
         raise UserError(f"--checkpoint: got {which!r}, accepted are best, last or a step number")
     found = _read_manifests(store, store.list("checkpoints/"), skip=(Damaged, Corrupt))
     if which == "best":
-        return _by_accuracy(found)
+        return _by_score(found)
     return [manifest for manifest in found if which == "last" or manifest.step == int(which)]
 
 
 def restore(store: Store, which: str, read: Callable[[str, Manifest], Any]) -> Manifest | None:
-    """Hands the first wanted checkpoint that verifies to `read`, as a prefix of local files.
+    """Hands the most preferred checkpoint that verifies to `read`, as a prefix of local files.
 
-    Walks on from one that is damaged, with a warning. None when the store holds no checkpoint;
-    UserError when it holds some and none verifies, or not the step asked for.
+    A damaged checkpoint is skipped with a warning. Returns None when the store holds no checkpoint;
+    raises UserError when it holds some and none verifies, or not the step asked for.
     """
     scratch.sweep()
     for manifest in ranked(store, which):
@@ -158,22 +122,22 @@ def restore(store: Store, which: str, read: Callable[[str, Manifest], Any]) -> M
             logging.warning("%s: %s; looking for an earlier one", store.url, error)
             continue
         return manifest
-    matches = map(_NAME.fullmatch, store.list("checkpoints/"))
-    steps = sorted({int(m["step"]) for m in matches if m and m["part"] == _MANIFEST})
+    matches = map(NAME.fullmatch, store.list("checkpoints/"))
+    steps = sorted({int(m["step"]) for m in matches if m and m["part"] == MANIFEST})
     known = ", ".join(map(str, steps)) or "none"
     if which.isdecimal() and int(which) not in steps:
         raise UserError(f"--checkpoint: no step {which} in {store.url}, only {known}")
     if steps:
         raise UserError(
-            f"--workdir: {store.url}: no checkpoint of those asked for verifies (there are "
-            f"{known}); bring back the files, ask for another one, or begin anew in another "
+            f"--workdir: {store.url}: none of the checkpoints asked for verifies (there are "
+            f"{known}); bring back the files, ask for another one, or start a new run in another "
             "--workdir"
         )
     return None
 
 
 def load(store: Store, manifest: Manifest, read: Callable[[str, Manifest], Any]) -> None:
-    """Hands one checkpoint to `read`; Damaged, before that, when it does not verify."""
+    """Hands one checkpoint to `read`; raises Damaged, before that, when it does not verify."""
     with scratch.folder() as folder:
         _fetch(store, manifest, folder)
         read(str(folder / Path(manifest.prefix).name), manifest)
@@ -184,29 +148,19 @@ def _describe(file: Path, step: int) -> dict[str, Any]:
     return {"name": name, "size": file.stat().st_size, "crc32c": checksum.of_file(file)}
 
 
-def _encoded(manifest: Manifest) -> bytes:
-    """As JSON; the checksum is of the rest, since nothing else vouches for a manifest's bytes."""
-    fields = dataclasses.asdict(manifest)
-    return json.dumps({**fields, "crc32c": _digest(fields)}, indent=1).encode()
-
-
-def _digest(fields: dict[str, Any]) -> int:
-    return checksum.of(json.dumps(fields, sort_keys=True).encode())
-
-
 def _read_manifests(
     store: Store, names: Iterable[str], skip: tuple[type[Exception], ...]
 ) -> list[Manifest]:
-    """Those that can be read, newest first: by the claim of their process, then by step.
+    """Returns the manifests that can be read, by descending (claim, step).
 
-    A process with a newer claim has gone on from one of these, so what an older one still commits
-    after that comes behind.
+    The process with the newest claim has resumed from one of these, so what an older process
+    commits after that ranks behind.
     """
     found = []
-    for match in map(_NAME.fullmatch, names):
-        if match and match["part"] == _MANIFEST:
+    for match in map(NAME.fullmatch, names):
+        if match and match["part"] == MANIFEST:
             try:
-                found.append(_decoded(store.read(match.string), match))
+                found.append(decode(store.read(match.string), match))
             except FileNotFoundError:
                 continue  # deleted since it was listed
             except skip as error:
@@ -214,31 +168,17 @@ def _read_manifests(
     return sorted(found, key=lambda manifest: (manifest.claim, manifest.step), reverse=True)
 
 
-def _decoded(data: bytes, name: re.Match) -> Manifest:
-    try:
-        fields = json.loads(data)
-        if fields.pop("crc32c") != _digest(fields):
-            raise ValueError("another checksum")
-        manifest = Manifest(**{**fields, "files": tuple(fields["files"])})
-        if manifest.name != name.string or not manifest.files:
-            raise ValueError("it is of another checkpoint, or names no files")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Damaged(f"the manifest of step {name['step']} can't be read ({error})") from error
-    return manifest
-
-
-def _by_accuracy(newest: list[Manifest]) -> list[Manifest]:
-    """Best first, the newer of two equals; those without an accuracy last, as they came."""
+def _by_score(newest_first: list[Manifest]) -> list[Manifest]:
+    """Returns the best first, of equal ones the newer, and last those without a score."""
 
     def rank(manifest: Manifest) -> tuple[bool, float]:
-        accuracy = manifest.validation_accuracy
-        return (accuracy is None, -(accuracy or 0.0))
+        return (manifest.score is None, -(manifest.score or 0.0))
 
-    return sorted(newest, key=rank)
+    return sorted(newest_first, key=rank)
 
 
 def _fetch(store: Store, manifest: Manifest, folder: Path) -> None:
-    """Copies the files to `folder`; Damaged when they are not those of the manifest."""
+    """Copies the files to `folder`; raises Damaged when they are not those of the manifest."""
 
     def fetch(file: dict[str, Any]) -> None:
         path = folder / Path(file["name"]).name

@@ -5,26 +5,27 @@
     writer.lines                                        # all so far, for the next checkpoint
     writer.close()
 
-`metrics.jsonl` has one JSON object a line, unique by `kind` and `step`; TensorBoard's file is a
-view of it, made anew on resume.
+`metrics.jsonl` has one JSON object a line, unique by `kind` and `step`. TensorBoard's file holds
+the same numbers and is written again on resume.
 """
 
 import io
 import json
-import math
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from storage.claims import Claim
 from storage.store import Store
+from trainer.learning.metrics import finite_or_none
 
 _LINES = "metrics.jsonl"
 _EVENTS = "events.out.tfevents."  # TensorBoard knows its files by this
 
-# Of TensorFlow's own protos, which tf.summary writes only to files.
+# TensorFlow's own protos, which tf.summary writes only to files.
 _Event, _Summary = tf.compat.v1.Event, tf.compat.v1.Summary
 
 
@@ -43,38 +44,35 @@ class MetricWriter:
         events += [_scalars(json.loads(line)) for line in lines.splitlines()]
         self._board = store.open_log(name, b"".join(events), claim.check)
 
-    def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
-        """Adds a line and flushes it; it goes nowhere once a newer process writes here."""
-        line = {"kind": kind, "step": step}
-        for name, value in values.items():
-            # JSON knows no infinity, which the gradient's norm is at a float16 overflow.
-            infinite = isinstance(value, float) and not math.isfinite(value)
-            line[name] = None if infinite else value
+    def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """Adds a line and flushes it; a no-op once a newer process writes here."""
+        # The gradient's norm is infinite at a float16 overflow.
+        line = {"kind": kind, "step": step, **finite_or_none(values)}
         text = (json.dumps(line) + "\n").encode()
         self.lines += text
         self._file.append(text)
         self._board.append(_scalars(line))
 
     def close(self, seconds: float | None = None) -> None:
-        """Waits, at most so long for each file, until the store has all; UserError if it fails."""
+        """Waits up to `seconds` for each file until the store has all; UserError if it fails."""
         self._file.close(seconds)
         self._board.close(seconds)
 
 
-class Silent:
+class NoWriter:
     """The writer of a worker that is not the chief: the chief writes the same numbers."""
 
     lines = b""
 
-    def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+    def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Does nothing."""
 
     def close(self, seconds: float | None = None) -> None:
         """Does nothing."""
 
 
-def _scalars(line: Mapping) -> bytes:
-    """A line's numbers as TensorBoard has them."""
+def _scalars(line: Mapping[str, Any]) -> bytes:
+    """Returns a line's numbers as an event of TensorBoard."""
     scalars = [
         _Summary.Value(tag=f"{line['kind']}/{name}", simple_value=value)
         for name, value in line.items()
@@ -83,7 +81,7 @@ def _scalars(line: Mapping) -> bytes:
     return _event(wall_time=time.time(), step=line["step"], summary=_Summary(value=scalars))
 
 
-def _event(**fields) -> bytes:
+def _event(**fields: Any) -> bytes:
     record = io.BytesIO()
     RecordWriter(record).write(_Event(**fields).SerializeToString())
     return record.getvalue()

@@ -1,12 +1,14 @@
-"""Saving behind the training: a step waits for a copy of the state and for nothing else.
+"""Asynchronous saves: a training step waits for a copy of the state and for nothing else.
 
     with strategy.scope():
-        state = train_state.create(config, vocabulary_size)
-    saver = Saver(checkpoints, state, spare=train_state.create(config, vocabulary_size))
+        state = train_state.create(objective, config, vocabulary_size)
+    spare = train_state.create(objective, config, vocabulary_size)
+    saver = Saver(checkpoints, state, spare)
     saver.save(manifest, metrics)      # returns when the state is copied
-    saver.finish()                     # waits; raises what went wrong with the last save
+    saver.finish()                     # waits; raises what the last save failed with
 
-One save is under way at a time. One that failed is told of at the next, which may succeed.
+One save is in progress at a time. The failure of a save is reported at the next one, which may
+succeed.
 """
 
 import threading
@@ -18,9 +20,10 @@ from absl import logging
 from storage.errors import Superseded, UserError
 from trainer.learning.train_state import TrainState
 from trainer.machines.lost_machines import SAVE
-from trainer.run.checkpoints import Checkpoints, Manifest
+from trainer.run.checkpoints import Checkpoints
+from trainer.run.manifest import Manifest
 
-METRICS = ".metrics.jsonl"  # of the run up to the checkpoint; kept in it
+METRICS = ".metrics.jsonl"  # the file of a checkpoint with the run's metrics up to there
 
 
 class Saver:
@@ -34,10 +37,10 @@ class Saver:
         self._spare = spare
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
-        self.saved_step = saved_step  # of the newest checkpoint that is whole
+        self.saved_step = saved_step  # step of the newest checkpoint that is whole
 
     def save(self, manifest: Manifest, metrics: bytes) -> None:
-        """Waits as `settle` does, copies the state, and saves the copy from behind."""
+        """Waits as `settle` does, copies the state, and starts to save the copy."""
         self.settle()
         self._state.copy_to(self._spare)
         # A daemon: a process that has to leave at once doesn't wait for it.
@@ -47,7 +50,7 @@ class Saver:
         self._thread.start()
 
     def settle(self, seconds: float | None = None) -> bool:
-        """Waits, at most so long, for the save under way; True when none is any more.
+        """Waits up to `seconds` for the save in progress. Returns True when no save is running.
 
         Warns when that save failed, but raises Superseded.
         """
@@ -60,7 +63,7 @@ class Saver:
             return True
 
     def finish(self, seconds: float | None = None) -> bool:
-        """Waits in the same way; raises, once, what the save ended with."""
+        """Waits in the same way, and raises, once, what the save failed with."""
         if self._thread:
             self._thread.join(seconds)
             if self._thread.is_alive():
@@ -92,7 +95,7 @@ class Saver:
                 f"The checkpoint of step {manifest.step} was not saved, the last one is of step "
                 f"{self.saved_step}: {error}"
             )
-        # Whatever it is, it belongs to the thread that waits for this one.
+        # Any other error belongs to the thread that waits for this one.
         except BaseException as error:
             self._error = error
 
@@ -103,24 +106,24 @@ class Saver:
             logging.warning("Old checkpoints are kept for now: %s", error)
 
 
-class Onlooker:
-    """The saver of a worker that is not the chief: what it is told to save, the chief saves."""
+class NoSaver:
+    """The saver of a worker that is not the chief: the chief saves the same state."""
 
     def __init__(self, saved_step: int = 0):
         self.saved_step = saved_step
 
     def save(self, manifest: Manifest, metrics: bytes) -> None:
-        """Takes it for saved."""
+        """Notes the step that the chief saves."""
         self.saved_step = manifest.step
 
     def settle(self, seconds: float | None = None) -> bool:
-        """There is nothing to wait for."""
+        """Returns True: no save is running here."""
         return True
 
     finish = settle
 
     def check(self) -> None:
-        """The chief looks for a newer process."""
+        """Does nothing: the chief looks for a newer process."""
 
 
 def _write(checkpoint: tf.train.Checkpoint, prefix: str) -> None:

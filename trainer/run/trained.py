@@ -1,7 +1,10 @@
 """A trained network from a workdir, to evaluate or to predict with.
 
-network, vocabulary, manifest = load_network(config, store, "best")
+trained = load_trained(config, store, "best")
+trained.objective, trained.network, trained.vocabulary, trained.manifest
 """
+
+from typing import NamedTuple
 
 import ml_collections
 
@@ -9,32 +12,42 @@ from input_pipeline.vocabulary import VOCABULARY_FILE, Vocabulary, read_vocabula
 from storage.errors import UserError
 from storage.store import Store
 from trainer.learning import train_state
-from trainer.learning.scorer import Scorer
-from trainer.machines import strategy as strategies
-from trainer.model.network import StackedLSTM
-from trainer.run.checkpoints import Manifest, restore
+from trainer.learning.objectives.objective import Objective
+from trainer.learning.objectives.registry import create_objective
+from trainer.model.network import Encoder
+from trainer.run.checkpoints import restore
+from trainer.run.manifest import Manifest
 from trainer.run.workdir import check_vocabulary
 
 
-def load_scorer(
-    config: ml_collections.ConfigDict, store: Store, checkpoint: str
-) -> tuple[Scorer, Vocabulary, Manifest]:
-    """What evaluates or predicts with a run's checkpoint, and which checkpoint that is."""
-    words = read_vocabulary(store)
-    if words is None:
+class Trained(NamedTuple):
+    """A network with the weights of a checkpoint, and what it was trained with."""
+
+    objective: Objective
+    network: Encoder
+    vocabulary: Vocabulary
+    manifest: Manifest
+
+
+def load_trained(config: ml_collections.ConfigDict, store: Store, checkpoint: str) -> Trained:
+    """Loads a checkpoint ('best', 'last' or a step) of the run in a workdir, whose config this is.
+
+    The network is created in the strategy scope of the caller.
+    """
+    vocabulary = read_vocabulary(store)
+    if vocabulary is None:
         raise UserError(
             f"--workdir: {store.url}/{VOCABULARY_FILE} is missing; give the training command, "
-            "which brings it back"
+            "which writes it again"
         )
-    strategy = strategies.make_strategy(config)
-    with strategy.scope():
-        model = StackedLSTM(config.model, len(words), config.seed)
+    objective = create_objective(config)
+    network = objective.network(config, len(vocabulary))
 
     def read(path: str, manifest: Manifest) -> None:
-        check_vocabulary(store, words, manifest)
-        train_state.load_weights(path, config, model)
+        check_vocabulary(store, vocabulary, manifest)
+        train_state.load_weights(path, config, network)
 
     manifest = restore(store, checkpoint, read)
     if manifest is None:
         raise UserError(f"--workdir: {store.url} holds no checkpoint yet; let its training run on")
-    return Scorer(strategy, model, config.evaluation.batch_size), words, manifest
+    return Trained(objective, network, vocabulary, manifest)

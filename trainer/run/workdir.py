@@ -17,7 +17,7 @@ from input_pipeline import load
 from input_pipeline.vocabulary import VOCABULARY_FILE, Vocabulary, read_vocabulary
 from storage.errors import UserError
 from storage.store import Store, open_store
-from trainer.run.checkpoints import Manifest
+from trainer.run.manifest import Manifest
 
 CONFIG_FILE = "config.json"
 

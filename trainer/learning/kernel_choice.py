@@ -1,0 +1,17 @@
+"""Chooses the kernel of a network's LSTM layers by what the strategy runs on.
+
+with strategy.scope():
+    network = Classifier(config.model, vocabulary_size, seed, choose_kernel("auto"))
+"""
+
+import tensorflow as tf
+
+from trainer.machines.strategy import needs_static_shapes
+from trainer.model.kernels import KERNELS, Kernel
+
+
+def choose_kernel(name: str) -> Kernel:
+    """Returns the kernel that `model.kernel` names; 'auto' depends on the strategy in scope."""
+    if name == "auto":
+        name = "xla" if needs_static_shapes(tf.distribute.get_strategy()) else "keras"
+    return KERNELS[name]

@@ -1,0 +1,95 @@
+"""Classification of reviews into two labels, from one logit a review.
+
+objective = Classification(label_smoothing=0.0)
+objective.evaluate(logits, reviews)     # {"loss": 0.31, "accuracy": 0.88, "auc": 0.95, ...}
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import ml_collections
+import numpy as np
+import tensorflow as tf
+
+from input_pipeline.examples import Examples
+from input_pipeline.pipeline import Batch
+from trainer.learning.kernel_choice import choose_kernel
+from trainer.learning.losses import binary_cross_entropy
+from trainer.learning.objectives.objective import Sums
+from trainer.model.dropout import DropoutKey
+from trainer.model.network import Classifier
+
+
+class Classification:
+    """An `Objective`; see there."""
+
+    terms: Mapping[str, float] = MappingProxyType({"classification": 1.0})
+    train_metrics = ("accuracy",)
+    score = "accuracy"
+
+    def __init__(self, label_smoothing: float):
+        """`label_smoothing` moves each label by that fraction towards one half."""
+        self._label_smoothing = label_smoothing
+
+    def network(self, config: ml_collections.ConfigDict, vocabulary_size: int) -> Classifier:
+        """Creates the classifier of a whole config."""
+        kernel = choose_kernel(config.model.kernel)
+        return Classifier(config.model, vocabulary_size, config.seed, kernel)
+
+    def weights(self, batch: Batch) -> tf.Tensor:
+        """Returns the number of reviews <float32>[1]."""
+        return tf.reduce_sum(batch.weights)[None]
+
+    def frozen(self, network: Classifier, batch: Batch, key: DropoutKey) -> None:
+        """Does nothing: the loss has no part without a gradient."""
+
+    def sums(self, network: Classifier, batch: Batch, key: DropoutKey, frozen: None) -> Sums:
+        """Sums up the cross-entropy, and the reviews on the right side of one half."""
+        logits = network.logits(network.embed(batch.tokens), batch.lengths, dropout=key)
+        loss, weight = binary_cross_entropy(
+            logits, batch.labels, batch.weights, self._label_smoothing
+        )
+        right = tf.cast((logits > 0) == (batch.labels > 0.5), tf.float32)
+        accuracy = (tf.reduce_sum(batch.weights * right), weight)
+        return Sums(losses=loss[None], metrics={"accuracy": accuracy})
+
+    def outputs(self, network: Classifier, batch: Batch) -> tf.Tensor:
+        """Returns the logits <float32>[batch]."""
+        return network.logits(network.embed(batch.tokens), batch.lengths)
+
+    def evaluate(self, outputs: np.ndarray, reviews: Examples) -> dict[str, float]:
+        """Returns loss, accuracy, AUC, precision, recall and F1 of logits <float32>[reviews].
+
+        A metric is nan where it is not defined, as the AUC of reviews of one label.
+        """
+        logits, positive = outputs.astype(np.float64), reviews.labels == 1
+        found = logits > 0
+        hits = float((found & positive).sum())
+        losses = np.maximum(logits, 0) - logits * positive + np.log1p(np.exp(-np.abs(logits)))
+        return {
+            "loss": float(losses.mean()),
+            "accuracy": float((found == positive).mean()),
+            "auc": area_under_roc(logits, positive),
+            "precision": _ratio(hits, found.sum()),
+            "recall": _ratio(hits, positive.sum()),
+            "f1": _ratio(2 * hits, found.sum() + positive.sum()),
+        }
+
+
+def area_under_roc(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Returns the chance that a positive review's score is above a negative one's, ties a half.
+
+    This is the Mann-Whitney statistic (Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747)
+    of scores <float>[reviews] and <bool>[reviews]; nan when all reviews have the same label.
+    """
+    positives = int(positive.sum())
+    pairs = positives * (len(positive) - positives)
+    if not pairs:
+        return float("nan")
+    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - (count - 1) / 2)[place]  # mean rank of equal scores, from 1
+    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / pairs)
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole else float("nan")

@@ -1,0 +1,34 @@
+"""Text in, probability out: the one way from a review's text to what the network says of it.
+
+    predictor = Predictor(network, vocabulary, max_tokens=512, keep="head_tail")
+    predictor(tf.constant(["A film to remember."]))      # <float32>[1]
+
+All of it is in the graph, so a saved model computes the same.
+"""
+
+import tensorflow as tf
+
+from input_pipeline import text
+from input_pipeline.vocabulary import PADDING, Vocabulary
+from trainer.model.network import Classifier
+
+
+class Predictor(tf.Module):
+    """A classifier with the vocabulary and the text rules that it was trained with."""
+
+    def __init__(self, network: Classifier, vocabulary: Vocabulary, max_tokens: int, keep: str):
+        """`max_tokens` and `keep` are those of `text.keep_tokens`."""
+        super().__init__()
+        self.network = network
+        self._vocabulary = vocabulary
+        self.table = vocabulary.table  # an attribute, so that a saved model has it
+        self._max_tokens, self._keep = max_tokens, keep
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+    def __call__(self, texts: tf.Tensor) -> tf.Tensor:
+        """Returns the probability <float32>[n] that each text <string>[n] is a positive review."""
+        ids = self._vocabulary.lookup(text.tokenize(texts))
+        ids = text.keep_tokens(ids, self._max_tokens, self._keep)
+        padded = ids.to_tensor(PADDING)
+        lengths = tf.cast(ids.row_lengths(), tf.int32)
+        return tf.sigmoid(self.network.logits(self.network.embed(padded), lengths))
