@@ -1,4 +1,4 @@
-"""Packages longhaul: `pip install .` for a run, `pip install -e .[test]` for work on it."""
+"""Packages longhaul: `pip install .` to train, `pip install -e .[test]` to work on the code."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ _DEPLOY = [
     "google-cloud-aiplatform>=1.100,<3",
     "google-cloud-tpu>=1.23,<2",
     "PyYAML>=6,<7",
-    # Builds the source distribution, without an environment of its own.
+    # Builds the source distribution in the environment that is submitted from.
     "setuptools>=68",
 ]
 
@@ -22,36 +22,42 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
     packages=find_packages(exclude=["tests*", "benchmarks*"]),
-    # What deploy hands to other machines as text.
-    package_data={"deploy.payload": ["*.sh", "Dockerfile", "tpu_requirements.txt"]},
+    package_data={"": ["*.sh", "*.txt", "Dockerfile"]},
+    entry_points={
+        "console_scripts": [
+            "longhaul = trainer.main:run",
+            "longhaul-submit = deploy.submit:run",
+        ]
+    },
     install_requires=[
         "absl-py>=2.1,<3",
-        # crc32c of checkpoint files; google-cloud-storage rests on it as well.
+        # crc32c of checkpoint files; google-cloud-storage depends on it too.
         "google-crc32c>=1.5,<2",
         "google-cloud-storage>=3.1,<4",
-        # tensorflow-datasets imports it and does not declare it.
+        # tensorflow-datasets imports it without declaring it.
         "importlib_resources>=5",
         "keras>=3.10,<4",
         "ml-collections>=1.0,<2",
         "numpy>=1.26,<3",
-        # PyPI's TPU build of TensorFlow stops at 2.20, the others go on to 2.21.
+        # The newest TPU build of TensorFlow on PyPI is 2.20, that of the others 2.21.
         "tensorflow>=2.20,<2.22",
-        # Its TensorBoard is what tf.summary writes with; TensorFlow 2.21 no longer brings it along.
+        # tf.summary writes with it; TensorFlow 2.21 no longer depends on it.
         "tensorboard>=2.20,<3",
         "tensorflow-datasets>=4.9.7,<5",
-        # The progress bar; tensorflow-datasets brings it along.
+        # The progress bar; tensorflow-datasets depends on it too.
         "tqdm>=4.66,<5",
     ],
     extras_require={
-        # The TPU's own compiler, to check a step where there is no TPU. Pinned: what it prints is
-        # read, which is no interface; needs Python 3.11.
+        # The TPU's compiler, to check a training step on a machine without a TPU. Needs Python
+        # 3.11. Pinned: trainer.tpu_check reads what it prints, which is not a stable interface.
         "tpu-check": ["jax==0.10.2", "jaxlib==0.10.2", "libtpu==0.0.52"],
-        # To submit jobs to Vertex AI and Cloud TPU: their clients, and YAML for Kubernetes.
+        # Submits jobs: the clients of Vertex AI and Cloud TPU, and YAML for Kubernetes.
         "deploy": _DEPLOY,
         "test": [
             *_DEPLOY,
+            "mypy>=1.15,<3",
             "pytest>=8,<10",
-            # Half of a test's time is often the start of a process, on one core.
+            # Many tests wait for a process that starts on one core.
             "pytest-xdist>=3.5,<4",
             "ruff>=0.8,<1",
             "jsonschema>=4,<5",

@@ -15,8 +15,18 @@ def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     # Seed of the initial weights, the order of the reviews and the dropout masks.
     config.seed = 0
+    config.data = _data()
+    config.model = _model()
+    config.train = _train()
+    config.optimizer = _optimizer()
+    config.strategy = _strategy()
+    config.checkpoint = _checkpoint()
+    config.evaluation = _evaluation()
+    return config
 
-    config.data = data = ml_collections.ConfigDict()
+
+def _data() -> ml_collections.ConfigDict:
+    data = ml_collections.ConfigDict()
     # Where the reviews are: 'sample', the embedded corpus; 'tfds:NAME', a TensorFlow Datasets set;
     # 'files:PATH', a folder or file of reviews (see README.md); or 'shards:URL', a folder or gs://
     # URL that --mode=prepare has filled from one of these.
@@ -48,8 +58,11 @@ def get_config() -> ml_collections.ConfigDict:
     # For --mode=prepare: the largest number of reviews in a shard. A batch comes from one shard, so
     # a shard should hold thousands of reviews. Training keeps the tokens of two shards in memory.
     data.shard_reviews = 65_536
+    return data
 
-    config.model = model = ml_collections.ConfigDict()
+
+def _model() -> ml_collections.ConfigDict:
+    model = ml_collections.ConfigDict()
     # Width of the embedding: numbers per token.
     model.embedding_size = 128
     # Units of each LSTM layer, in the order in which the layers read.
@@ -67,14 +80,17 @@ def get_config() -> ml_collections.ConfigDict:
     # How the recurrence is computed: 'keras' by Keras's layers (cuDNN on GPUs), 'xla' in a form
     # that suits TPUs, 'auto' by the devices of the strategy. The weights are the same.
     model.kernel = "auto"
+    return model
 
-    config.train = train = ml_collections.ConfigDict()
+
+def _train() -> ml_collections.ConfigDict:
+    train = ml_collections.ConfigDict()
     # Number of times that every training review is seen.
     train.epochs = 10
     # Reviews per step, over all replicas.
     train.batch_size = 64
-    # Each replica splits its part of a batch into this many and adds up their gradients, which
-    # takes less memory.
+    # Number of parts into which each replica splits its reviews of a batch. It adds up the parts'
+    # gradients, which takes less memory than one large part.
     train.micro_batches = 1
     # Steps that run in TensorFlow's graph before the loop returns to Python.
     train.steps_per_call = 8
@@ -87,8 +103,11 @@ def get_config() -> ml_collections.ConfigDict:
     train.log_every_steps = 50
     # Name of the folder for TensorBoard's files, in the workdir.
     train.tensorboard_dir = "tensorboard"
+    return train
 
-    config.optimizer = optimizer = ml_collections.ConfigDict()
+
+def _optimizer() -> ml_collections.ConfigDict:
+    optimizer = ml_collections.ConfigDict()
     # 'adam', or 'adamw' with decoupled weight decay.
     optimizer.name = "adam"
     # Learning rate after the warm-up.
@@ -102,12 +121,15 @@ def get_config() -> ml_collections.ConfigDict:
     optimizer.beta1 = 0.9
     optimizer.beta2 = 0.999
     optimizer.epsilon = 1e-7
-    # For 'adamw': each step takes this fraction of a weight, times the learning rate, off it.
+    # For 'adamw': each step reduces a weight by this fraction of it, times the learning rate.
     optimizer.weight_decay = 0.0
     # Largest global norm of the gradient; a longer one is scaled down to it. 0.0 is off.
     optimizer.clip_norm = 1.0
+    return optimizer
 
-    config.strategy = strategy = ml_collections.ConfigDict()
+
+def _strategy() -> ml_collections.ConfigDict:
+    strategy = ml_collections.ConfigDict()
     # TensorFlow's distribution strategy: 'auto', 'default', 'one_device', 'mirrored',
     # 'multi_worker' or 'tpu'. 'auto' takes the one that fits the machines and devices it finds.
     strategy.name = "auto"
@@ -116,8 +138,11 @@ def get_config() -> ml_collections.ConfigDict:
     # For 'tpu': 'local' on a TPU VM; elsewhere the TPU's name, or grpc://HOST:PORT of each of its
     # machines, separated by commas.
     strategy.tpu = "local"
+    return strategy
 
-    config.checkpoint = checkpoint = ml_collections.ConfigDict()
+
+def _checkpoint() -> ml_collections.ConfigDict:
+    checkpoint = ml_collections.ConfigDict()
     # Steps between checkpoints within an epoch; 0 saves only at the end of each epoch.
     checkpoint.every_steps = 200
     # Number of newest checkpoints that are kept, beside the best by the objective's score.
@@ -126,8 +151,11 @@ def get_config() -> ml_collections.ConfigDict:
     checkpoint.retry_seconds = 120.0
     # Workdir of another run, whose best weights and vocabulary a new run starts from; '' is off.
     checkpoint.init_from = ""
+    return checkpoint
 
-    config.evaluation = evaluation = ml_collections.ConfigDict()
+
+def _evaluation() -> ml_collections.ConfigDict:
+    evaluation = ml_collections.ConfigDict()
     # Reviews per step of an evaluation or prediction, over all replicas.
     evaluation.batch_size = 256
-    return config
+    return evaluation

@@ -1,13 +1,5 @@
-"""Train, evaluate or use a sentiment classifier; see README.md.
-
-python -m trainer --config=configs/sample.py --workdir=runs/sample
-python -m trainer --mode=evaluate --workdir=runs/sample
-python -m trainer --mode=predict --workdir=runs/sample --text="A film to remember."
-"""
-
-from absl import flags
+"""Makes `python -m trainer` run the command line of trainer/main.py."""
 
 from trainer import main
 
-flags.adopt_module_key_flags(main)
 main.run()

@@ -9,6 +9,7 @@ def run() -> None:
 import contextlib
 import difflib
 import functools
+import io
 import re
 import sys
 from collections.abc import Callable
@@ -42,7 +43,8 @@ def run(main: Callable[[list[str]], None]) -> None:
     --help prints the docstring and the flags of the module that defines `main`.
     """
     logging.set_verbosity(logging.WARNING)
-    sys.stdout.reconfigure(encoding="utf-8")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
     module = sys.modules[main.__module__]
     app.run(main, flags_parser=functools.partial(_parse, module=module))
 
@@ -95,7 +97,8 @@ def _help(module: ModuleType, full: bool) -> str:
 
 def _joined(argv: list[str]) -> list[str]:
     """Returns the arguments with each flag of a config in one form, --FLAG=VALUE."""
-    joined, lacks_value = [], False
+    joined: list[str] = []
+    lacks_value = False
     for argument in argv:
         flag, separator, _ = argument.partition("=")
         negated = re.fullmatch(r"--?no(config\.[\w.]+)", argument)
@@ -171,5 +174,6 @@ def _exit(text: str) -> NoReturn:
 
 # TEMPORARY: until trainer.main, trainer.tpu_check and deploy.submit call `run`.
 def parse(argv: list[str]) -> list[str]:
-    """Parses the flags of the main module."""
-    return _parse(argv, sys.modules["__main__"])
+    """Parses the flags of the command that is running."""
+    commands = [sys.modules[m] for m in ("trainer.main", "deploy.submit") if m in sys.modules]
+    return _parse(argv, (commands or [sys.modules["__main__"]])[0])

@@ -105,12 +105,12 @@ def test_value_is_refused_with_the_field_what_it_got_and_what_it_accepts(field, 
 
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("value", [None, ["x"], b"x"], ids=repr)
-def test_value_of_a_strange_type_is_refused(field, value):
+def test_value_of_another_type_is_refused(field, value):
     assert refusal(changed({field: value})).startswith(f"config.{field}: got {value!r}")
 
 
 @pytest.mark.parametrize("field", ["data.source", "data.keep", "data.dir", "checkpoint.init_from"])
-def test_number_for_a_text_is_refused(field):
+def test_number_in_place_of_a_text_is_refused(field):
     assert refusal(changed({field: 5})).startswith(f"config.{field}: got 5")
 
 
