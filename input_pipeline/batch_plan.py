@@ -1,13 +1,13 @@
-"""An epoch as a table: one row a step, decided before the first of them.
+"""An epoch as a table with one row a step, made before the first step.
 
     plan = training_plan(lengths, batch_size=64, width_step=16, seed=0, epoch=3)
     plan.ids[step], plan.widths[step]      # the reviews of a step and the width to pad them to
 
-A pure function of its arguments, so the position in an epoch is a step number, every review is
-seen exactly once, and every replica, wherever it runs, knows the shape of each step.
+A plan is a pure function of its arguments. So the position in an epoch is a step number, every
+review is seen exactly once, and every replica on every machine knows the shape of each step.
 
-Of more reviews than memory holds, the plan has two levels: the order of the blocks they are kept
-in, which takes their counts alone, and the table of each block.
+When memory can't hold all reviews they are split into blocks, and the plan has two levels: the
+order of the blocks, for which their sizes suffice, and the table of each block.
 
     blocks = block_plan([65_536, 65_536, 9_000], batch_size=64, seed=0, epoch=3)
     place, row = blocks.locate(1500)       # the step is a row of block blocks.order[place]
@@ -19,16 +19,16 @@ from collections.abc import Sequence
 import numpy as np
 
 NO_REVIEW = -1
-_SEEDS = _EPOCHS = 2**32  # more than there are of either
+_SEEDS = _EPOCHS = 2**32  # a seed and an epoch's number are below
 
 
 @dataclasses.dataclass(frozen=True)
 class BatchPlan:
-    """Rows of one epoch or evaluation."""
+    """The steps of one epoch or evaluation; `len` is their number."""
 
     # <int32>[steps, batch]: indices of reviews, NO_REVIEW where a batch isn't full.
     ids: np.ndarray
-    # <int32>[steps]: words to pad each step to.
+    # <int32>[steps]: tokens to pad the reviews of each step to.
     widths: np.ndarray
 
     def __len__(self) -> int:
@@ -37,28 +37,37 @@ class BatchPlan:
 
 @dataclasses.dataclass(frozen=True)
 class BlockPlan:
-    """The blocks of one epoch, in their order; each has a `training_plan` of its own."""
+    """The order of the blocks in one epoch; each block has its own `training_plan`.
+
+    A block's place is its position in this order. `len` is the number of steps of all blocks.
+    """
 
     order: np.ndarray  # <int64>[blocks]: the block at each place
-    first_steps: np.ndarray  # <int64>[blocks + 1]: of each place, and last the number of steps
+    first_steps: np.ndarray  # <int64>[blocks + 1]: first step of each place; last, `len`
 
     def __len__(self) -> int:
         return int(self.first_steps[-1])
 
     def locate(self, step: int) -> tuple[int, int]:
-        """The place of a step's block, and the step's row there; at the end, one place beyond."""
+        """Returns the place of a step's block and the step's row in the block's plan.
+
+        For the step after the last one, the place is the number of blocks and the row is 0.
+        """
         place = int(np.searchsorted(self.first_steps, step, side="right")) - 1
         return place, step - int(self.first_steps[place])
 
 
 def steps_per_epoch(reviews: int, batch_size: int) -> int:
-    """Rows in the plan of that many reviews."""
+    """Returns the number of rows in the plan of `reviews` reviews."""
     return -(-reviews // batch_size)
 
 
 def block_plan(reviews: Sequence[int], batch_size: int, seed: int, epoch: int) -> BlockPlan:
-    """Blocks of so many reviews each in random order; no batch has reviews of two blocks."""
-    # No training plan's key: those have seeds below 2**32.
+    """Returns a random order of blocks, of which `reviews` are the sizes.
+
+    No batch has reviews of two blocks.
+    """
+    # Differs from the key of every training plan, whose first number is a seed below 2**32.
     bits = np.random.Philox(key=[seed + _SEEDS, epoch])
     order = np.argsort(bits.random_raw(len(reviews)), kind="stable")
     steps = [steps_per_epoch(reviews[block], batch_size) for block in order]
@@ -68,13 +77,22 @@ def block_plan(reviews: Sequence[int], batch_size: int, seed: int, epoch: int) -
 def training_plan(
     lengths: np.ndarray, batch_size: int, width_step: int, seed: int, epoch: int, block: int = 0
 ) -> BatchPlan:
-    """Batches of random reviews of one width, in random order.
+    """Returns batches in random order, each of random reviews of one width.
 
-    What doesn't fill the batches of a width begins the first batch of the next, so only one batch
-    of an epoch is not full. `lengths` is <int>[reviews], in words. `block` is which one of a
-    larger set these reviews are.
+    A review's width is its length rounded up to a multiple of `width_step`. The reviews of a width
+    that don't fill a batch start the first batch of the next width, so that at most one batch of an
+    epoch is not full.
+
+    Args:
+        lengths: tokens of each review, <int>[reviews].
+        batch_size: reviews per step, over all replicas.
+        width_step: in tokens.
+        seed: a number below 2**32, as is `epoch`.
+        epoch: its number; every epoch has another order.
+        block: the number of the block that these reviews are, when they are not the whole set.
     """
-    # NumPy may change its generators' shuffles between versions, but never the bits of Philox.
+    # Only the raw bits of Philox are guaranteed to stay the same in every version of NumPy; the
+    # shuffles of its generators are not.
     bits = np.random.Philox(key=[seed, epoch + _EPOCHS * block])
     order = np.argsort(bits.random_raw(len(lengths)), kind="stable")
     widths = _round_up(lengths, width_step)
@@ -86,9 +104,10 @@ def training_plan(
 def plan_of_blocks(
     lengths: Sequence[np.ndarray], batch_size: int, width_step: int, seed: int, epoch: int
 ) -> BatchPlan:
-    """Both levels in one table, whose ids count on from block to block.
+    """Returns the plans of all blocks as one table, in the order of `block_plan`.
 
-    `lengths` are those of each block's reviews <int>[reviews], in words.
+    `lengths` has for each block the tokens of its reviews, <int>[reviews]. The ids number the
+    reviews of all blocks, in the order of `lengths`.
     """
     counts = [len(block) for block in lengths]
     starts = np.cumsum([0, *counts])
@@ -101,13 +120,19 @@ def plan_of_blocks(
 
 
 def evaluation_plan(lengths: np.ndarray, batch_size: int, width_step: int) -> BatchPlan:
-    """Batches of reviews <int>[reviews] from the shortest to the longest, the least padding."""
+    """Returns batches of reviews from the shortest to the longest, which needs least padding.
+
+    `lengths` is the tokens of each review, <int>[reviews].
+    """
     order = np.argsort(lengths, kind="stable")
     return _cut(order, _round_up(lengths, width_step), batch_size)
 
 
 def held_out(reviews: int, share: float) -> np.ndarray:
-    """The fixed part of a split that is kept from training: <bool>[reviews]."""
+    """Returns which reviews of a split are not trained on, <bool>[reviews].
+
+    A fraction `share` of them is, always the same ones for the same number of reviews.
+    """
     order = np.argsort(np.random.Philox(key=[reviews, 0]).random_raw(reviews), kind="stable")
     mask = np.zeros(reviews, bool)
     mask[order[: round(reviews * share)]] = True
@@ -119,7 +144,7 @@ def _round_up(lengths: np.ndarray, width_step: int) -> np.ndarray:
 
 
 def _cut(order: np.ndarray, widths: np.ndarray, batch_size: int) -> BatchPlan:
-    """Rows of `batch_size` in this order, as wide as the widest of a row."""
+    """Returns the reviews in this order, cut into rows, each as wide as its widest review."""
     steps = steps_per_epoch(len(order), batch_size)
     ids = np.full(steps * batch_size, NO_REVIEW, np.int32)
     ids[: len(order)] = order

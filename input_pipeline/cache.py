@@ -1,8 +1,8 @@
-"""Arrays that take long to make, kept on disk from run to run.
+"""A cache on disk for arrays that take long to make.
 
     (tokens,) = cached("~/.cache/longhaul", "train", key=[...], fields=["tokens"], make=tokenise)
 
-A file's name holds a digest of all that decides its content, so it never goes stale.
+A file's name holds a digest of everything that determines its content, so a file never goes stale.
 """
 
 import contextlib
@@ -28,9 +28,15 @@ def cached(
     fields: Sequence[str],
     make: Callable[[], Sequence[np.ndarray]],
 ) -> Sequence[np.ndarray]:
-    """The arrays that `make` returns, from `folder` when they are there; '' keeps nothing.
+    """Returns the arrays of an earlier call from `folder`, or those of `make`, which it caches.
 
-    `fields` names them in the file. `key` is whatever decides the content, as JSON can hold it.
+    Args:
+        folder: '' caches nothing.
+        name: how the file's name begins.
+        key: everything that determines the content, as values that JSON can represent.
+        fields: the names of the arrays in the file.
+        make: makes the arrays.
+
     Raises UserError when the folder can't be written.
     """
     if not folder:
@@ -50,7 +56,7 @@ def _read(path: Path, fields: Sequence[str]) -> list[np.ndarray] | None:
             return [arrays[field] for field in fields]
     except (FileNotFoundError, NotADirectoryError):
         return None
-    # RuntimeError is what zipfile raises for methods that it doesn't know.
+    # zipfile raises RuntimeError for a compression method that it doesn't know.
     except (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError, RuntimeError) as error:
         logging.warning("%s: damaged (%s), making it again", path, error)
         return None
@@ -62,14 +68,17 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
             np.savez(file, **arrays)
     except OSError as error:
         raise UserError(
-            f"config.data.cache_dir: {path.parent}: {error.strerror}; free or grant what is "
-            "missing, give another folder, or '' to keep no cache"
+            f"config.data.cache_dir: {path.parent}: {error.strerror}; free space or "
+            "grant access, give another folder, or '' to keep no cache"
         ) from error
 
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears at its place whole or not at all, whatever else writes it."""
+    """Opens a file that appears at `path` when the context ends, or never if it ends in an error.
+
+    Other processes may write the same path at the same time.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
     try:

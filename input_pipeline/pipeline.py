@@ -17,10 +17,10 @@ STEPS_AHEAD = 8
 
 
 class Batch(NamedTuple):
-    """One replica's share of a step. Rows without a review have weight 0 and length 1."""
+    """One replica's slice of a step's batch. Rows without a review have weight 0 and length 1."""
 
-    tokens: tf.Tensor  # <int32>[batch, time], padded at the right
-    lengths: tf.Tensor  # <int32>[batch], words of each row
+    tokens: tf.Tensor  # ids <int32>[batch, time], padded at the right
+    lengths: tf.Tensor  # <int32>[batch], tokens of each row
     labels: tf.Tensor  # <float32>[batch], 0.0 or 1.0
     weights: tf.Tensor  # <float32>[batch], 1.0 or 0.0
 
@@ -32,18 +32,18 @@ def batches(
     first_step: int = 0,
     here: range | None = None,
 ) -> tf.data.Dataset:
-    """Dataset of `Batch`: for each step from `first_step` on, a slice for each replica in turn.
+    """Returns a dataset of `Batch`: from `first_step` on, a slice for each replica in turn.
 
     `here` are the replicas of this machine, by default all.
     """
     here = here or range(replicas)
-    # Captured once as tensors, not copied into the graph.
+    # Captured as tensors, of which the graph holds no copy.
     reviews, labels = examples.tokens, tf.constant(examples.labels, tf.float32)
     dataset = tf.data.Dataset.from_tensor_slices(slices(plan, replicas, first_step, here))
     dataset = dataset.map(lambda ids, width: lookup(reviews, labels, ids, width))
     dataset = dataset.prefetch(STEPS_AHEAD * len(here))
-    # A batch takes half a millisecond, so there is nothing to tune; and the thread that tunes may
-    # hold up the end of an epoch by tens of seconds before it hears that it is over.
+    # A batch takes half a millisecond, so tuning gains nothing. And the autotune thread can delay
+    # the end of an epoch by tens of seconds, since it notices the end so late.
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
@@ -52,14 +52,24 @@ def batches(
 def slices(
     plan: BatchPlan, replicas: int, first_step: int, here: range
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ids <int32>[slices, batch] and widths <int32>[slices] of the replicas `here`."""
+    """Returns review ids <int32>[slices, batch] and widths <int32>[slices] of the replicas `here`.
+
+    There is a slice for each step from `first_step` on and each of these replicas.
+    """
     size = plan.ids.shape[1] // replicas
     ids = plan.ids[first_step:].reshape(-1, replicas, size)[:, here.start : here.stop]
     return ids.reshape(-1, size), plan.widths[first_step:].repeat(len(here))
 
 
 def lookup(reviews: tf.RaggedTensor, labels: tf.Tensor, ids: tf.Tensor, width: tf.Tensor) -> Batch:
-    """The batch of a slice <int32>[batch] of reviews <integer>[reviews, (words)]."""
+    """Returns the batch of a slice.
+
+    Args:
+        reviews: token ids <integer>[reviews, (tokens)].
+        labels: <float32>[reviews].
+        ids: which reviews, <int32>[batch]; NO_REVIEW for an empty row.
+        width: <int32>[], the tokens to pad to.
+    """
     present = ids >= 0
     ids = tf.maximum(ids, 0)
     rows = tf.gather(reviews, ids)

@@ -1,9 +1,9 @@
-"""A source read from its beginning to its end, without all of it in memory.
+"""Reads a source from beginning to end without holding all of it in memory.
 
 labels = read_labels(source, "train", advance=bar.update)
-for start, texts, labels in numbered(source, "train", reviews=25_000): ...
-for rows in in_threads(encode, source.batches("train")): ...
-counts = count_words(texts for texts, labels in source.batches("train"))
+for start, texts, labels in numbered_batches(source, "train", reviews=25_000): ...
+for ids in in_threads(encode, source.batches("train")): ...
+counts = count_tokens(texts for texts, labels in source.batches("train"))
 """
 
 import collections
@@ -16,17 +16,17 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipeline import text
-from input_pipeline.sources.registry import Source
+from input_pipeline.sources.source import Source
 from storage.errors import UserError
 
-_AHEAD = 4  # items in work or done, for each thread
+_AHEAD = 4  # items per thread that are in work, or done and not yet asked for
 
 _Item, _Result = TypeVar("_Item"), TypeVar("_Result")
 
 
 def in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-    """`function` of each item, in their order, some items ahead and never all."""
-    # Threads, since TensorFlow's string ops run on one each and let the others work.
+    """Yields `function(item)` for each item, in order, working a few items ahead."""
+    # Threads suffice: TensorFlow's string ops release the interpreter and use one core each.
     threads = os.cpu_count()
     with ThreadPoolExecutor(threads) as pool:
         waiting = collections.deque()
@@ -39,7 +39,10 @@ def in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> 
 
 
 def read_labels(source: Source, split: str, advance: Callable[[int], object]) -> np.ndarray:
-    """Labels <uint8>[reviews] of a split; `advance` is told of each batch's reviews."""
+    """Returns the labels <uint8>[reviews] of a split.
+
+    Calls `advance` with the number of reviews of each batch that was read.
+    """
     parts = []
     for _, labels in source.batches(split):
         parts.append(labels.astype(np.uint8))
@@ -47,10 +50,13 @@ def read_labels(source: Source, split: str, advance: Callable[[int], object]) ->
     return np.concatenate(parts)
 
 
-def numbered(
+def numbered_batches(
     source: Source, split: str, reviews: int
 ) -> Iterator[tuple[int, tf.Tensor, np.ndarray]]:
-    """(number of the first, texts, labels) of each batch; UserError if they aren't `reviews`."""
+    """Yields (index of the first review, texts <string>[n], labels <int32>[n]) of each batch.
+
+    Raises UserError at the end when the split did not have exactly `reviews` reviews.
+    """
     start = 0
     for texts, labels in source.batches(split):
         if start + len(labels) <= reviews:
@@ -59,12 +65,12 @@ def numbered(
     if start != reviews:
         raise UserError(
             f"config.data.source: its split {split!r} had {reviews:,} reviews and has {start:,} "
-            "now; prepare it anew in another --workdir"
+            "now; prepare it again in another --workdir"
         )
 
 
-def count_words(batches: Iterable[tf.Tensor]) -> collections.Counter[str]:
-    """How often each word occurs in batches of texts <string>[reviews]; what stays in memory."""
+def count_tokens(batches: Iterable[tf.Tensor]) -> collections.Counter[str]:
+    """Returns how often each token occurs in batches of texts <string>[reviews]."""
 
     def count(texts: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
         unique, _, numbers = tf.unique_with_counts(text.tokenize(texts).flat_values)
@@ -72,6 +78,6 @@ def count_words(batches: Iterable[tf.Tensor]) -> collections.Counter[str]:
 
     counts = collections.Counter()
     for unique, numbers in in_threads(count, batches):
-        for word, number in zip(unique.tolist(), numbers.tolist(), strict=True):
-            counts[word.decode()] += number
+        for token, number in zip(unique.tolist(), numbers.tolist(), strict=True):
+            counts[token.decode()] += number
     return counts

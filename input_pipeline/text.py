@@ -1,19 +1,21 @@
-"""How a review becomes words: TensorFlow ops, the same in training and in an exported model.
+"""Splits reviews into tokens, and cuts them to the tokens that the model reads.
 
-words = tokenize(tf.constant(["It's <b>great</b>!<br />Go."]))   # [["it's", "great", "go"]]
-ids = vocabulary.lookup(words)
+tokens = tokenize(tf.constant(["It's <b>great</b>!<br />Go."]))   # [["it's", "great", "go"]]
+ids = vocabulary.lookup(tokens)
 ids = keep_tokens(ids, max_tokens=512, keep="head_tail")
+
+All of it is TensorFlow ops, the same in training and in an exported model.
 """
 
 import tensorflow as tf
 
-UNKNOWN_WORD = "<unk>"
+UNKNOWN_TOKEN = "<unk>"  # noqa: S105 - no password
 
-# (pattern, replacement) in RE2 syntax, applied in this order to the lower-cased text. The words
-# that are left hold letters and digits of any script and apostrophes within a word, so none of
-# them can be UNKNOWN_WORD.
+# (pattern, replacement) in RE2 syntax, applied in this order to the lower-cased text. The tokens
+# that remain consist of letters and digits of any script and of apostrophes within a word, so none
+# of them can be UNKNOWN_TOKEN.
 RULES = (
-    # Tags, above all <br />, and whatever else stands between words.
+    # Tags, above all <br />, and everything else between words.
     (r"<[^<>]{1,32}>|<|[^\pL\pM\pN'\x{2019}<]+", " "),
     (r"\x{2019}", "'"),
     (r"'*\s+'*|^'+|'+$", " "),  # quotes around words
@@ -21,22 +23,23 @@ RULES = (
 
 
 def tokenize(texts: tf.Tensor) -> tf.RaggedTensor:
-    """Words <string>[reviews, (words)] of UTF-8 texts <string>[reviews].
+    """Returns the tokens <string>[reviews, (tokens)] of UTF-8 texts <string>[reviews].
 
-    A review without a word becomes one unknown word, so that every review has a last state.
+    A review without a word becomes one UNKNOWN_TOKEN, so that every review has a last state.
     """
     texts = tf.strings.lower(texts, encoding="utf-8")
     for pattern, replacement in RULES:
         texts = tf.strings.regex_replace(texts, pattern, replacement)
     texts = tf.strings.strip(texts)
-    texts = tf.where(texts == "", UNKNOWN_WORD, texts)
+    texts = tf.where(texts == "", UNKNOWN_TOKEN, texts)
     return tf.strings.split(texts)
 
 
 def keep_tokens(ids: tf.RaggedTensor, max_tokens: int, keep: str) -> tf.RaggedTensor:
-    """The part of each review <int32>[reviews, (words)] that the model reads.
+    """Returns the part of each review <int32>[reviews, (tokens)] that the model reads.
 
-    `keep` is 'head', 'tail' or 'head_tail' (a half of each, the odd word to the tail).
+    It has up to `max_tokens` tokens. `keep` tells which: 'head', 'tail' or 'head_tail' (half of
+    them from each end; of an odd number the tail gets one more).
     """
     head = {"head": max_tokens, "tail": 0, "head_tail": max_tokens // 2}[keep]
     tail = max_tokens - head

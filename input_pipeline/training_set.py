@@ -5,15 +5,15 @@
     epoch = reviews.epoch(batch_size=64, width_step=16, seed=0, epoch=3)
     with epoch.faults():
         for batch in epoch.batches(replicas=1, first_step=1500): ...
-    epoch.sizes(1500)        # words, and places for words, of that step's batch
+    epoch.sizes(1500).tokens       # of the batch of that step, over all replicas
 
-Both give the same batches for the same reviews, as long as these are one block.
+Both give the same batches for the same reviews when these are a single shard.
 """
 
 import contextlib
 import functools
 from collections.abc import Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -21,47 +21,56 @@ import tensorflow as tf
 from input_pipeline import batch_plan, pipeline
 from input_pipeline.batch_plan import BatchPlan
 from input_pipeline.examples import Examples
-from input_pipeline.shards.format import Reviews, ShardSet
+from input_pipeline.shards.format import PackedReviews
+from input_pipeline.shards.reader import ShardSet
 from storage.errors import UserError
 
-_READERS = 2  # threads: one makes batches, one waits for the next block
+_READERS = 2  # threads: one makes batches, one waits for the next shard
+
+
+class StepSizes(NamedTuple):
+    """What the batch of a step holds, over all replicas."""
+
+    reviews: int  # without the empty rows that fill the batch up
+    tokens: int
+    slots: int  # token slots, with padding
 
 
 class Epoch(Protocol):
-    """The steps of one epoch; `len` is how many."""
+    """The steps of one epoch; `len` is their number."""
 
     def __len__(self) -> int: ...
 
-    def sizes(self, step: int) -> tuple[int, int]:
-        """Words in the batch of a step, and places for words, with padding; best asked in order."""
+    def sizes(self, step: int) -> StepSizes:
+        """Returns what the batch of a step holds. Asking in the order of steps is fastest."""
 
     def batches(
         self, replicas: int, first_step: int = 0, here: range | None = None
     ) -> tf.data.Dataset:
-        """Dataset of `Batch`, from any step on; see `pipeline.batches`."""
+        """Returns a dataset of `Batch` from any step on; see `pipeline.batches`."""
 
     def faults(self) -> contextlib.AbstractContextManager[None]:
-        """Within, what makes reading fail is raised as the UserError that it is."""
+        """Raises the UserError that stopped the reading in place of TensorFlow's error for it."""
 
 
 class TrainingSet(Protocol):
-    """Reviews; `len` is how many."""
+    """Reviews to train on; `len` is their number."""
 
     def __len__(self) -> int: ...
 
     @property
     def digest(self) -> str:
-        """Tells data apart whatever machine it lies on."""
+        """Returns a text that is equal for equal data, on any machine."""
 
     def steps_per_epoch(self, batch_size: int) -> int:
-        """Known without reading a review."""
+        """Returns the number of steps, without reading a review."""
 
     def epoch(self, batch_size: int, width_step: int, seed: int, epoch: int) -> Epoch:
-        """A pure function of its arguments."""
+        """Returns the steps of an epoch, a pure function of the arguments."""
 
 
 class InMemory:
-    """A TrainingSet of examples that are shortened already."""
+    """A TrainingSet of examples that are cut to `max_tokens` already."""
 
     def __init__(self, examples: Examples):
         self.examples = examples
@@ -71,22 +80,22 @@ class InMemory:
 
     @property
     def digest(self) -> str:
-        """Of ids, lengths and labels."""
+        """Returns the digest of the examples."""
         return self.examples.digest
 
     def steps_per_epoch(self, batch_size: int) -> int:
-        """All batches are full but one."""
+        """Returns the number of steps; one batch at most is not full."""
         return batch_plan.steps_per_epoch(len(self), batch_size)
 
-    def epoch(self, batch_size: int, width_step: int, seed: int, epoch: int) -> "_Table":
-        """One table."""
+    def epoch(self, batch_size: int, width_step: int, seed: int, epoch: int) -> "_PlannedEpoch":
+        """Returns the epoch of one training plan."""
         lengths = self.examples.lengths
         plan = batch_plan.training_plan(lengths, batch_size, width_step, seed, epoch)
-        return _Table(self.examples, plan)
+        return _PlannedEpoch(self.examples, plan)
 
 
-class _Table:
-    """An Epoch of one plan."""
+class _PlannedEpoch:
+    """An Epoch of reviews in memory, with one plan for all its steps."""
 
     def __init__(self, examples: Examples, plan: BatchPlan):
         self._examples, self._plan = examples, plan
@@ -95,7 +104,7 @@ class _Table:
     def __len__(self) -> int:
         return len(self._plan)
 
-    def sizes(self, step: int) -> tuple[int, int]:
+    def sizes(self, step: int) -> StepSizes:
         return self._sizes[step]
 
     def batches(
@@ -108,48 +117,49 @@ class _Table:
 
 
 class Sharded:
-    """A TrainingSet whose shards are read when their turn comes, each one block of the plan."""
+    """A TrainingSet whose shards are read one after the other; each is one block of the plan."""
 
-    def __init__(self, shards: ShardSet, max_tokens: int, keep: str, at_once: bool = False):
+    def __init__(self, shards: ShardSet, max_tokens: int, keep: str, in_memory: bool = False):
         """`max_tokens` and `keep` are those of `text.keep_tokens`.
 
-        `at_once` reads all shards into memory, for batches that other machines make: these get
-        tensors, and can't call back into this process.
+        With `in_memory` all shards are read at the first epoch. Batches that other machines make
+        need it: those machines get tensors and can't call back into this process.
         """
         self._shards = shards
         self._max_tokens, self._keep = max_tokens, keep
-        self._at_once = at_once
+        self._in_memory = in_memory
 
     def __len__(self) -> int:
         return len(self._shards)
 
     @property
     def digest(self) -> str:
-        """Of the index."""
+        """Returns the digest of the index."""
         return self._shards.index.digest
 
     @property
-    def token(self) -> np.dtype:
-        """The type of the ids."""
-        return self._shards.index.token
+    def id_dtype(self) -> np.dtype:
+        """Returns the dtype of the token ids."""
+        return self._shards.index.dtype
 
     def steps_per_epoch(self, batch_size: int) -> int:
-        """All batches of a shard are full but one."""
+        """Returns the number of steps; one batch of each shard at most is not full."""
         return sum(
             batch_plan.steps_per_epoch(reviews, batch_size)
-            for reviews in self._shards.index.reviews
+            for reviews in self._shards.index.reviews_per_shard
         )
 
-    def block(self, number: int) -> Reviews:
-        """The reviews of a block, shortened."""
-        return self._shards.block(number).shortened(self._max_tokens, self._keep)
+    def read_shard(self, number: int) -> PackedReviews:
+        """Returns the reviews of a shard, cut to `max_tokens`."""
+        return self._shards.read_shard(number).shortened(self._max_tokens, self._keep)
 
     def epoch(self, batch_size: int, width_step: int, seed: int, epoch: int) -> Epoch:
-        """Reads nothing yet, unless all is read at once."""
-        if self._at_once:
+        """Returns an epoch; reads nothing yet, unless all shards go into memory."""
+        if self._in_memory:
             cut = (batch_size, width_step, seed, epoch)
-            return _Table(self._examples, batch_plan.plan_of_blocks(self._lengths, *cut))
-        return _Blocks(self, self._shards.index.reviews, batch_size, width_step, seed, epoch)
+            return _PlannedEpoch(self._examples, batch_plan.plan_of_blocks(self._lengths, *cut))
+        counts = self._shards.index.reviews_per_shard
+        return _ShardedEpoch(self, counts, batch_size, width_step, seed, epoch)
 
     @functools.cached_property
     def _examples(self) -> Examples:
@@ -157,17 +167,18 @@ class Sharded:
 
     @property
     def _lengths(self) -> list[np.ndarray]:
-        """Words of each review, by shard."""
-        return np.split(self._examples.lengths, np.cumsum(self._shards.index.reviews)[:-1])
+        """Returns the tokens of each review <int64>[reviews], for each shard."""
+        counts = self._shards.index.reviews_per_shard
+        return np.split(self._examples.lengths, np.cumsum(counts)[:-1])
 
 
-class _Blocks:
-    """An Epoch in blocks: one is gone through while the next is read, and no more are in memory."""
+class _ShardedEpoch:
+    """An Epoch that reads a shard while the one before is in use. Memory holds no more than two."""
 
     def __init__(
         self,
         reviews: Sharded,
-        counts: tuple[int, ...],
+        reviews_per_shard: tuple[int, ...],
         batch_size: int,
         width_step: int,
         seed: int,
@@ -175,19 +186,19 @@ class _Blocks:
     ):
         self._reviews = reviews
         self._cut = (batch_size, width_step, seed, epoch)
-        self._blocks = batch_plan.block_plan(counts, batch_size, seed, epoch)
-        self._sizes: dict[int, list[tuple[int, int]]] = {}  # place -> those of its steps
-        self._trouble: UserError | None = None
+        self._blocks = batch_plan.block_plan(reviews_per_shard, batch_size, seed, epoch)
+        self._sizes: dict[int, list[StepSizes]] = {}  # place of a block -> sizes of its steps
+        self._fault: UserError | None = None
 
     def __len__(self) -> int:
         return len(self._blocks)
 
-    def sizes(self, step: int) -> tuple[int, int]:
+    def sizes(self, step: int) -> StepSizes:
         place, row = self._blocks.locate(step)
         for passed in [known for known in tuple(self._sizes) if known < place]:
             del self._sizes[passed]
-        if place not in self._sizes:  # no batch of it was asked for
-            self._measure(place)
+        if place not in self._sizes:  # `batches` has not read it
+            self._read_and_plan(place)
         return self._sizes[place][row]
 
     @contextlib.contextmanager
@@ -195,8 +206,8 @@ class _Blocks:
         try:
             yield
         except tf.errors.OpError as error:
-            if self._trouble:  # of which TensorFlow has made a text on the way
-                raise self._trouble from error
+            if self._fault:  # `error` has only its text
+                raise self._fault from error
             raise
 
     def batches(
@@ -205,37 +216,37 @@ class _Blocks:
         here = here or range(replicas)
         size = self._cut[0] // replicas
         first_place, first_row = self._blocks.locate(first_step)
-        token = tf.as_dtype(self._reviews.token)
+        id_dtype = tf.as_dtype(self._reviews.id_dtype)
 
         def read(place: np.int64) -> tuple[np.ndarray, ...]:
             first = first_row if place == first_place else 0
             return self._read(int(place), first, replicas, here)
 
         def block(place: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            kinds = (token, tf.int64, tf.float32, tf.int32, tf.int32)
+            dtypes = (id_dtype, tf.int64, tf.float32, tf.int32, tf.int32)
             shapes = ([None], [None], [None], [None, size], [None])
-            parts = tf.numpy_function(read, [place], kinds)
+            parts = tf.numpy_function(read, [place], dtypes)
             return tuple(map(tf.ensure_shape, parts, shapes))
 
-        def rows(tokens, lengths, labels, ids, widths) -> tf.data.Dataset:
+        def steps(tokens, lengths, labels, ids, widths) -> tf.data.Dataset:
             reviews = tf.RaggedTensor.from_row_lengths(tokens, lengths, validate=False)
-            steps = tf.data.Dataset.from_tensor_slices((ids, widths))
-            return steps.map(lambda ids, width: pipeline.lookup(reviews, labels, ids, width))
+            rows = tf.data.Dataset.from_tensor_slices((ids, widths))
+            return rows.map(lambda ids, width: pipeline.lookup(reviews, labels, ids, width))
 
         places = tf.data.Dataset.range(first_place, len(self._blocks.order))
         dataset = (
-            places.map(block).prefetch(1).flat_map(rows).prefetch(pipeline.STEPS_AHEAD * len(here))
+            places.map(block).prefetch(1).flat_map(steps).prefetch(pipeline.STEPS_AHEAD * len(here))
         )
         options = tf.data.Options()
         options.autotune.enabled = False
-        # Threads of its own: a bucket that lets one wait must not keep it from a training step.
+        # A private pool: a slow bucket must not take the threads that training steps need.
         options.threading.private_threadpool_size = _READERS
         return dataset.with_options(options)
 
-    def _measure(self, place: int) -> tuple[Reviews, BatchPlan]:
-        """Reads a block and plans it."""
+    def _read_and_plan(self, place: int) -> tuple[PackedReviews, BatchPlan]:
+        """Reads the shard at a place of the epoch, plans its batches and notes their sizes."""
         number = int(self._blocks.order[place])
-        reviews = self._reviews.block(number)
+        reviews = self._reviews.read_shard(number)
         plan = batch_plan.training_plan(reviews.lengths, *self._cut, block=number)
         self._sizes[place] = _sizes(plan, reviews.lengths)
         return reviews, plan
@@ -243,20 +254,21 @@ class _Blocks:
     def _read(
         self, place: int, first_row: int, replicas: int, here: range
     ) -> tuple[np.ndarray, ...]:
-        """What `rows` above makes batches of, from a row of the block's plan on."""
+        """Returns the arguments of `steps` in `batches`, from a row of the block's plan on."""
         try:
-            reviews, plan = self._measure(place)
+            reviews, plan = self._read_and_plan(place)
         except UserError as error:
-            self._trouble = error
+            self._fault = error
             raise
         ids, widths = pipeline.slices(plan, replicas, first_row, here)
         labels = reviews.labels.astype(np.float32)
         return reviews.tokens, reviews.lengths.astype(np.int64), labels, ids, widths
 
 
-def _sizes(plan: BatchPlan, lengths: np.ndarray) -> list[tuple[int, int]]:
-    """(words, places for words) of each step, over all replicas."""
+def _sizes(plan: BatchPlan, lengths: np.ndarray) -> list[StepSizes]:
+    """Returns the sizes of each step, given the tokens of each review <int>[reviews]."""
     present = plan.ids != batch_plan.NO_REVIEW
-    words = np.where(present, lengths[plan.ids], 0).sum(axis=1)
-    places = plan.widths.astype(np.int64) * plan.ids.shape[1]
-    return list(zip(words.tolist(), places.tolist(), strict=True))
+    tokens = np.where(present, lengths[plan.ids], 0).sum(axis=1)
+    slots = plan.widths.astype(np.int64) * plan.ids.shape[1]
+    columns = (present.sum(axis=1), tokens, slots)
+    return [StepSizes(*sizes) for sizes in zip(*(c.tolist() for c in columns), strict=True)]

@@ -1,11 +1,11 @@
-"""Shards of a bucket kept on local disk, within a limit; whatever was used longest ago goes.
+"""A cache of shards on local disk, with a size limit. The least recently used shards go first.
 
     cache = ShardCache(Path("~/.cache/longhaul/shards").expanduser(), limit=20 * 10**9)
-    data = cache.read(name, intact=lambda data: len(data) == 17, fetch=lambda: store.read(name))
+    data = cache.read(name, is_intact=verify, fetch=lambda: store.read(name))
 
-Several processes may share a folder without knowing of each other: files appear whole, an open one
-outlives its removal, and what is read is checked, so that the worst is to fetch a shard twice. The
-folder may pass its limit by what the others are writing at that moment.
+Several processes may share a folder without coordination: files appear whole, a file that a process
+has open outlives its removal, and what is read is verified. At worst a shard is fetched twice. The
+folder may exceed its limit by what other processes are writing at that moment.
 """
 
 import contextlib
@@ -20,23 +20,26 @@ from input_pipeline.cache import written_whole
 
 
 class ShardCache:
-    """A folder of files whose content their names decide."""
+    """A folder of files. A name always stands for the same content."""
 
     def __init__(self, folder: Path, limit: int):
         """`limit` is in bytes."""
         self._folder = folder
         self._limit = limit
 
-    def read(self, name: str, intact: Callable[[bytes], bool], fetch: Callable[[], bytes]) -> bytes:
-        """The bytes of that name, of `fetch` where the folder hasn't them `intact`.
+    def read(
+        self, name: str, is_intact: Callable[[bytes], bool], fetch: Callable[[], bytes]
+    ) -> bytes:
+        """Returns the cached bytes of `name` if they pass `is_intact`; otherwise fetches them.
 
-        A folder that can't be written costs a warning: the data is as good without it.
+        What `fetch` returns is cached. When the folder can't be written, that costs a warning
+        only.
         """
         path = self._folder / name
-        with contextlib.suppress(OSError):  # most of all: it isn't there
+        with contextlib.suppress(OSError):  # usually because it is not cached
             data = path.read_bytes()
-            if intact(data):
-                with contextlib.suppress(OSError):  # removed meanwhile
+            if is_intact(data):
+                with contextlib.suppress(OSError):  # removed in the meantime
                     _mark_used(path)
                 return data
             logging.warning("%s: damaged, fetching it again", path)
@@ -45,14 +48,16 @@ class ShardCache:
             self._keep(path, data)
         except OSError as error:
             logging.warning(
-                "config.data.cache_dir: %s: %s; going on without it", path, error.strerror or error
+                "config.data.cache_dir: %s: %s; continuing without the cache",
+                path,
+                error.strerror or error,
             )
         return data
 
     def _keep(self, path: Path, data: bytes) -> None:
         if len(data) > self._limit:
             return
-        path.unlink(missing_ok=True)  # a damaged one
+        path.unlink(missing_ok=True)  # a damaged file
         self._make_room(len(data))
         with written_whole(path) as file:
             file.write(data)
@@ -60,7 +65,7 @@ class ShardCache:
             _mark_used(path)
 
     def _make_room(self, size: int) -> None:
-        """Removes files until `size` more bytes fit; those of killed processes are among them."""
+        """Removes files, also those of killed processes, until `size` more bytes fit."""
         files = sorted(self._files())
         excess = sum(bytes_ for _, bytes_, _ in files) + size - self._limit
         for _, bytes_, path in files:
@@ -70,14 +75,14 @@ class ShardCache:
             excess -= bytes_
 
     def _files(self) -> Iterator[tuple[int, int, Path]]:
-        """(last use in ns, bytes, path) of each file."""
-        for path in self._folder.glob("*"):  # no matter whether the folder is there
+        """Yields (last use in nanoseconds, bytes, path) of each file; none without a folder."""
+        for path in self._folder.glob("*"):
             with contextlib.suppress(FileNotFoundError):  # removed by another process
                 stat = path.stat()
                 yield stat.st_mtime_ns, stat.st_size, path
 
 
 def _mark_used(path: Path) -> None:
-    # A time of our own, since the system's go by its ticks, and two files would share one.
+    # The file system's own times are as coarse as its clock ticks: two files would share one.
     now = time.time_ns()
     os.utime(path, ns=(now, now))

@@ -1,20 +1,20 @@
-"""Tokenised reviews in parts, for sets that memory doesn't hold.
+"""The format of prepared shards: their names, their bytes, and the index that makes them a set.
 
-    shards = open_set(open_store("gs://bucket/imdb"), "train", cache=None)
-    len(shards), shards.index.digest
-    reviews = shards.block(3)             # the NumPy arrays of the fourth shard, verified
+    shard, data = encode(reviews, number=3, dtype=id_dtype(vocabulary_size))
+    store.write(f"train/{shard.name}", data)
+    reviews = decode(parse_name(shard.name), data, dtype)
 
 A set is a folder of a store:
 
     train/000000-65536-32801-15204113-2470-9a8b7c6d     a shard
     train/index.json                                    written last: without it there is no set
 
-A shard's name is its number, then what the index wants to know of it: reviews, how many of them
-are positive, words, words of the longest, and the crc32c of its bytes. So an index is written from
-the names alone, whichever process has written the shards. The bytes are three little-endian arrays
-with nothing between: lengths <uint32>[reviews], ids <uint16 or int32>[words] and labels
-<uint8>[reviews]. Ids take two bytes as long as the vocabulary has no more than 65,536 words: half
-the disk, network and memory of four.
+A shard's name holds its number and what the index needs to know of it: reviews, positive reviews,
+tokens, tokens of the longest review, and the CRC-32C of its bytes. So an index is written from the
+names alone, whichever process wrote the shards. The bytes are three little-endian arrays with
+nothing between them: lengths <uint32>[reviews], token ids <uint16 or int32>[tokens] and labels
+<uint8>[reviews]. An id takes two bytes while the vocabulary has at most 65,536 tokens, which
+halves disk, network traffic and memory.
 """
 
 import dataclasses
@@ -28,69 +28,65 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipeline.examples import Examples
-from input_pipeline.shards.cache import ShardCache
 from storage import checksum
-from storage.errors import Corrupt, UserError
-from storage.store import Store
+from storage.errors import UserError
 
 INDEX = "index.json"
 _FORMAT = 1
-_SHORTENED_TOGETHER = 4096  # reviews
+_CUT_TOGETHER = 4096  # reviews
 _LENGTHS, _LABELS = np.dtype("<u4"), np.dtype("u1")
 _NAME = re.compile(r"(\d{6,})-(\d+)-(\d+)-(\d+)-(\d+)-([0-9a-f]{8})")
-_ADVICE = "delete it and the index.json beside it, and run the same --mode=prepare again"
 
 
-def token_type(vocabulary_size: int) -> np.dtype:
-    """The smallest type that holds all ids and that TensorFlow gathers from."""
+def id_dtype(vocabulary_size: int) -> np.dtype:
+    """Returns the smallest dtype that holds all token ids and that TensorFlow can gather from."""
     return np.dtype("<u2" if vocabulary_size <= 2**16 else "<i4")
 
 
 @dataclasses.dataclass(frozen=True)
-class Reviews:
-    """Reviews as ids, as they stand in a shard."""
+class PackedReviews:
+    """Reviews as the arrays of a shard."""
 
-    tokens: np.ndarray  # <uint16 or int32>[words], one review after the other
-    lengths: np.ndarray  # <uint32>[reviews], in words, at least 1
+    tokens: np.ndarray  # ids <uint16 or int32>[tokens], one review after the other
+    lengths: np.ndarray  # <uint32>[reviews], tokens of each review, at least 1
     labels: np.ndarray  # <uint8>[reviews], 0 or 1
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def select(self, keep: np.ndarray) -> "Reviews":
-        """Those where `keep` <bool>[reviews] is True."""
-        words = np.repeat(keep, self.lengths)
-        return Reviews(self.tokens[words], self.lengths[keep], self.labels[keep])
+    def select(self, chosen: np.ndarray) -> "PackedReviews":
+        """Returns the reviews where `chosen` <bool>[reviews] is True."""
+        tokens = self.tokens[np.repeat(chosen, self.lengths)]
+        return PackedReviews(tokens, self.lengths[chosen], self.labels[chosen])
 
-    def shortened(self, max_tokens: int, keep: str) -> "Reviews":
-        """The part of each review that the model reads; see `text.keep_tokens`."""
+    def shortened(self, max_tokens: int, keep: str) -> "PackedReviews":
+        """Returns the part of each review that the model reads; see `text.keep_tokens`."""
         if self.lengths.max(initial=0) <= max_tokens:
             return self
         ends = np.cumsum(self.lengths, dtype=np.int64)
         parts = []
-        # In parts, since positions take several times the memory of the ids.
-        for first in range(0, len(self), _SHORTENED_TOGETHER):
-            rows = slice(first, first + _SHORTENED_TOGETHER)
-            words = self.tokens[ends[first] - self.lengths[first] : ends[rows][-1]]
-            part = Reviews(words, self.lengths[rows], self.labels[rows])
-            words = part.examples().shortened(max_tokens, keep).tokens.flat_values.numpy()
-            parts.append(words.astype(self.tokens.dtype))
+        # Done in parts: the positions of tokens take several times the memory of their ids.
+        for first in range(0, len(self), _CUT_TOGETHER):
+            rows = slice(first, first + _CUT_TOGETHER)
+            tokens = self.tokens[ends[first] - self.lengths[first] : ends[rows][-1]]
+            part = PackedReviews(tokens, self.lengths[rows], self.labels[rows])
+            tokens = part.examples().shortened(max_tokens, keep).tokens.flat_values.numpy()
+            parts.append(tokens.astype(self.tokens.dtype))
         lengths = np.minimum(self.lengths, max_tokens)
-        return Reviews(np.concatenate(parts), lengths, self.labels)
+        return PackedReviews(np.concatenate(parts), lengths, self.labels)
 
     def examples(self) -> Examples:
-        """The same as the rest of the pipeline has them."""
-        # Where the pipeline is; a GPU has no place for the reviews.
-        with tf.device("CPU:0"):
+        """Returns the reviews as the pipeline's tensors, on the CPU."""
+        with tf.device("CPU:0"):  # the pipeline runs there; a GPU has no memory to spare for them
             tokens = tf.RaggedTensor.from_row_lengths(
                 self.tokens.astype(np.int32), self.lengths.astype(np.int64), validate=False
             )
         return Examples(tokens, self.labels.astype(np.int32))
 
 
-def joined(parts: Sequence[Reviews]) -> Reviews:
-    """One after the other; `parts` are not none."""
-    return Reviews(
+def concatenate(parts: Sequence[PackedReviews]) -> PackedReviews:
+    """Returns the reviews of one or more parts, in their order."""
+    return PackedReviews(
         np.concatenate([part.tokens for part in parts]),
         np.concatenate([part.lengths for part in parts]),
         np.concatenate([part.labels for part in parts]),
@@ -99,88 +95,88 @@ def joined(parts: Sequence[Reviews]) -> Reviews:
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """What is known of a shard without reading it."""
+    """What is known of a shard without reading it. The field names are keys of the index."""
 
     number: int
     reviews: int
     positive: int  # reviews with label 1
     tokens: int
-    longest: int  # words
+    longest: int  # tokens of the longest review
     crc32c: int
 
     @property
     def name(self) -> str:
-        """Of its object, within the folder of the set."""
+        """Returns the name of the shard's object within the folder of its set."""
         numbers = f"{self.reviews}-{self.positive}-{self.tokens}-{self.longest}"
         return f"{self.number:06}-{numbers}-{self.crc32c:08x}"
 
-    def size(self, token: np.dtype) -> int:
-        """Its bytes, with ids of that type."""
-        return self.reviews * (_LENGTHS.itemsize + _LABELS.itemsize) + self.tokens * token.itemsize
+    def size(self, dtype: np.dtype) -> int:
+        """Returns the number of the shard's bytes with ids of this dtype."""
+        return self.reviews * (_LENGTHS.itemsize + _LABELS.itemsize) + self.tokens * dtype.itemsize
 
 
 def parse_name(name: str) -> Shard | None:
-    """The shard of that name; None for a name of something else."""
+    """Returns the shard of this name, or None when another object has it."""
     if not (match := _NAME.fullmatch(name)):
         return None
     *numbers, crc32c = match.groups()
     return Shard(*map(int, numbers), int(crc32c, 16))
 
 
-def encode(reviews: Reviews, number: int, token: np.dtype) -> tuple[Shard, bytes]:
-    """A shard and its bytes."""
-    arrays = (reviews.lengths, _LENGTHS), (reviews.tokens, token), (reviews.labels, _LABELS)
+def encode(reviews: PackedReviews, number: int, dtype: np.dtype) -> tuple[Shard, bytes]:
+    """Returns the shard of this number with the reviews, and its bytes, with ids of `dtype`."""
+    arrays = (reviews.lengths, _LENGTHS), (reviews.tokens, dtype), (reviews.labels, _LABELS)
     data = b"".join(array.astype(kind, copy=False).tobytes() for array, kind in arrays)
     lengths = reviews.lengths
     counts = int(reviews.labels.sum()), len(reviews.tokens), int(lengths.max())
     return Shard(number, len(reviews), *counts, checksum.of(data)), data
 
 
-def decode(shard: Shard, data: bytes, token: np.dtype) -> Reviews:
-    """The reviews in a shard's bytes, whose checksum has been compared; they are not copied."""
+def decode(shard: Shard, data: bytes, dtype: np.dtype) -> PackedReviews:
+    """Returns the reviews in a shard's bytes as views of them. The caller checks the checksum."""
     end = shard.reviews * _LENGTHS.itemsize
-    return Reviews(
-        np.frombuffer(data, token, shard.tokens, end),
+    return PackedReviews(
+        np.frombuffer(data, dtype, shard.tokens, end),
         np.frombuffer(data, _LENGTHS, shard.reviews),
-        np.frombuffer(data, _LABELS, shard.reviews, end + shard.tokens * token.itemsize),
+        np.frombuffer(data, _LABELS, shard.reviews, end + shard.tokens * dtype.itemsize),
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Index:
-    """What makes shards a set."""
+    """The shards of a finished set and what they were made of."""
 
-    token: np.dtype
-    vocabulary: str  # digest of the words that the ids stand for
-    source: str  # digest of the fingerprint of what was prepared
+    dtype: np.dtype  # of the token ids
+    vocabulary_digest: str  # `Vocabulary.digest` of the vocabulary that the ids belong to
+    source_digest: str  # digest of the fingerprint of the prepared split
     shards: tuple[Shard, ...]
 
     @functools.cached_property
-    def reviews(self) -> tuple[int, ...]:
-        """Of each shard."""
+    def reviews_per_shard(self) -> tuple[int, ...]:
+        """Returns the number of reviews of each shard."""
         return tuple(shard.reviews for shard in self.shards)
 
     @functools.cached_property
     def digest(self) -> str:
-        """Tells data apart whatever machine it was prepared on: SHA-256, in hex."""
-        names = [self.token.str, self.vocabulary, *(shard.name for shard in self.shards)]
+        """Returns a SHA-256 in hex over the data, independent of where it was prepared."""
+        names = [self.dtype.str, self.vocabulary_digest, *(shard.name for shard in self.shards)]
         return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
     def to_bytes(self) -> bytes:
-        """The object at the end of a set, with sums for whoever reads it."""
+        """Returns the content of `index.json`. The sums in it are for people who read it."""
         shards = self.shards
         content = {
             "format": _FORMAT,
-            "token": self.token.str,
-            "vocabulary": self.vocabulary,
-            "source": self.source,
-            "reviews": sum(self.reviews),
+            "token": self.dtype.str,
+            "vocabulary": self.vocabulary_digest,
+            "source": self.source_digest,
+            "reviews": sum(self.reviews_per_shard),
             "positive": sum(shard.positive for shard in shards),
             "words": sum(shard.tokens for shard in shards),
             "longest": max(shard.longest for shard in shards),
-            "bytes": sum(shard.size(self.token) for shard in shards),
+            "bytes": sum(shard.size(self.dtype) for shard in shards),
             "shards": [
-                {"name": s.name, "size": s.size(self.token), **dataclasses.asdict(s)}
+                {"name": s.name, "size": s.size(self.dtype), **dataclasses.asdict(s)}
                 for s in shards
             ],
         }
@@ -188,7 +184,7 @@ class Index:
 
 
 def index_from_bytes(data: bytes, name: str) -> Index:
-    """Reads an index; UserError, naming it as `name`, when it isn't one."""
+    """Parses an index; UserError, which calls it `name`, when the bytes are not an index."""
     try:
         content = json.loads(data)
         if content["format"] != _FORMAT:
@@ -196,64 +192,10 @@ def index_from_bytes(data: bytes, name: str) -> Index:
         shards = tuple(parse_name(shard["name"]) for shard in content["shards"])
         if not shards or [shard and shard.number for shard in shards] != [*range(len(shards))]:
             raise ValueError("its shards are not numbered from 0 on")
-        token = {"<u2": np.dtype("<u2"), "<i4": np.dtype("<i4")}[content["token"]]
-        return Index(token, str(content["vocabulary"]), str(content["source"]), shards)
+        dtype = {"<u2": np.dtype("<u2"), "<i4": np.dtype("<i4")}[content["token"]]
+        return Index(dtype, str(content["vocabulary"]), str(content["source"]), shards)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"config.data.source: {name} is no index of shards ({error}); delete it and run the "
-            "same --mode=prepare again, which keeps the shards"
+            f"config.data.source: {name} is not an index of shards ({error}); delete it and run "
+            "the same --mode=prepare again, which keeps the shards"
         ) from error
-
-
-@dataclasses.dataclass(frozen=True)
-class ShardSet:
-    """A whole set, of which a shard is read when it is asked for."""
-
-    store: Store
-    split: str
-    index: Index
-    cache: ShardCache | None  # None reads from the store each time
-
-    def __len__(self) -> int:
-        return sum(self.index.reviews)
-
-    def block(self, number: int) -> Reviews:
-        """The reviews of one shard; UserError when it can't be had intact."""
-        shard, token = self.index.shards[number], self.index.token
-
-        def intact(data: bytes) -> bool:
-            return len(data) == shard.size(token) and checksum.of(data) == shard.crc32c
-
-        def fetch() -> bytes:
-            name = f"{self.split}/{shard.name}"
-            try:
-                data = self.store.read(name)
-            except FileNotFoundError as error:
-                raise UserError(
-                    f"config.data.source: {self.store.url}/{name} is missing; {_ADVICE}"
-                ) from error
-            if not intact(data):
-                raise Corrupt(f"config.data.source: {self.store.url}/{name} is damaged; {_ADVICE}")
-            return data
-
-        # Sets of the same name may share a cache, and a name alone would have 32 bits to differ.
-        name = f"{self.index.digest[:16]}-{shard.name}"
-        data = self.cache.read(name, intact, fetch) if self.cache else fetch()
-        return decode(shard, data, token)
-
-    def examples(self) -> Examples:
-        """All reviews in memory, for a set that fits."""
-        return joined([self.block(number) for number in range(len(self.index.shards))]).examples()
-
-
-def open_set(store: Store, split: str, cache: ShardCache | None) -> ShardSet:
-    """The set of that name in a store; UserError when it isn't there or not finished."""
-    name = f"{split}/{INDEX}"
-    try:
-        data = store.read(name)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"config.data.source: {store.url}/{name} is missing; --mode=prepare "
-            f"--workdir={store.url} makes the sets train, validation and test, or finishes them"
-        ) from error
-    return ShardSet(store, split, index_from_bytes(data, f"{store.url}/{name}"), cache)

@@ -1,30 +1,30 @@
-"""Reviews in a user's own files. See `input_pipeline.sources` for their layout.
+"""Source kind `files:PATH`: a user's own folders of text files, CSV or JSONL files.
 
-reader = open_files(Path("reviews"), on_bad_text="fail")
-reader.read("train")      # [("A fine film.", 1), ...]
+    reviews = open_reviews("reviews", config.data)
+
+PATH holds for each split a folder `PATH/<split>` with text files in `pos/` and `neg/`, or a file
+`PATH/<split>.csv` or `PATH/<split>.jsonl` with the columns `text` and `label`. When PATH itself is
+such a folder or file, a fixed tenth of its reviews is the split `test` and the others are `train`.
+A relative PATH is below `data.dir`, or below the working folder when that is ''.
 """
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import ml_collections
 from absl import logging
 
+from input_pipeline import labels
 from input_pipeline.batch_plan import held_out
+from input_pipeline.sources.reviews import TextReviews
+from input_pipeline.sources.source import Source, source_of_lists
 from storage.errors import UserError
 
-_LABELS = {"1": 1, "pos": 1, "positive": 1, "0": 0, "neg": 0, "negative": 0}
 _TEST_SHARE = 0.1
 _LAYOUT = "train and test folders with pos/ and neg/, or train.csv and test.csv (or .jsonl)"
-
-
-class Reader(NamedTuple):
-    """Reviews of a split, and a text that changes when they do."""
-
-    read: Callable[[str], list[tuple[str, int]]]
-    fingerprint: Callable[[str], str]
 
 
 class _Row(NamedTuple):
@@ -34,27 +34,32 @@ class _Row(NamedTuple):
     label: Any
 
 
-def open_files(path: Path, on_bad_text: str) -> Reader:
-    """Reads the reviews under `path`; UserError when it is not there or not as it should be."""
+def open_reviews(argument: str, data: ml_collections.ConfigDict) -> TextReviews:
+    """Opens the reviews under the path `argument`; UserError when nothing is there."""
+    path = Path(data.dir, argument).expanduser()
+    return TextReviews(_open_source(path, data.on_bad_text), data)
+
+
+def _open_source(path: Path, on_bad_text: str) -> Source:
     if not path.exists():
         raise UserError(
             f"config.data.source: {path} is not there; give files:PATH with {_LAYOUT}, or try "
             "--config=configs/sample.py, which needs no data"
         )
-    whole = _is_set(path)
+    has_no_splits = _is_set(path)
 
     def place_of(split: str) -> Path:
-        return path if whole else _place(path, split)
+        return path if has_no_splits else _place(path, split)
 
     def read(split: str) -> list[tuple[str, int]]:
         place = place_of(split)
         try:
-            reviews = _checked(_rows(place), place, on_bad_text)
+            reviews = _read_rows(_rows(place), place, on_bad_text)
         except OSError as error:
             raise UserError(
-                f"config.data.source: {error.filename}: {error.strerror}; mend or remove the file"
+                f"config.data.source: {error.filename}: {error.strerror}; repair or remove the file"
             ) from error
-        if whole:
+        if has_no_splits:
             wanted = held_out(len(reviews), _TEST_SHARE) == _is_test(split)
             reviews = [review for review, keep in zip(reviews, wanted, strict=True) if keep]
         return reviews
@@ -62,20 +67,22 @@ def open_files(path: Path, on_bad_text: str) -> Reader:
     def fingerprint(split: str) -> str:
         place = place_of(split)
         files = sorted(place.glob("*/*.txt")) if place.is_dir() else [place]
-        stats = [(str(f), *_size_and_time(f)) for f in files]
+        stats = [(str(file), *_size_and_time(file)) for file in files]
         return json.dumps([str(place.absolute()), split, on_bad_text, stats])
 
-    return Reader(read, fingerprint)
+    return source_of_lists(fingerprint, read)
 
 
 def _size_and_time(file: Path) -> tuple[int, int]:
+    """Returns a file's size in bytes and the time of its last change in nanoseconds."""
     try:
         return file.stat().st_size, file.stat().st_mtime_ns
     except OSError:
-        return -1, -1  # reading it says what is wrong
+        return -1, -1  # the error shows when the file is read
 
 
 def _is_set(path: Path) -> bool:
+    """Returns True for a file, and for a folder with pos/ and neg/."""
     return path.is_file() or ((path / "pos").is_dir() and (path / "neg").is_dir())
 
 
@@ -86,6 +93,7 @@ def _is_test(split: str) -> bool:
 
 
 def _place(path: Path, split: str) -> Path:
+    """Returns the file or folder below `path` that holds a split; UserError when none does."""
     for place in (path / split, path / f"{split}.csv", path / f"{split}.jsonl"):
         if _is_set(place):
             return place
@@ -102,14 +110,14 @@ def _rows(place: Path) -> Iterator[_Row]:
 
 
 def _folder_rows(folder: Path) -> Iterator[_Row]:
-    for label in ("neg", "pos"):
+    for label in ("neg", "pos"):  # two of labels.SPELLINGS
         for file in sorted((folder / label).glob("*.txt")):
             text = file.read_text(encoding="utf-8", errors="surrogateescape")
             yield _Row(file, 1, text, label)
 
 
 def _csv_rows(file: Path) -> Iterator[_Row]:
-    csv.field_size_limit(2**31 - 1)  # a long review is no error
+    csv.field_size_limit(2**31 - 1)  # characters; the default of 131,072 refuses long reviews
     with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
         reader = csv.DictReader(lines, strict=True)
         try:
@@ -119,12 +127,12 @@ def _csv_rows(file: Path) -> Iterator[_Row]:
                     "and 'label' are needed; name them in its first line"
                 )
             for row in reader:
-                # `line_num` is the last line of a row, whose quoted texts may go over several.
+                # `line_num` is a row's last line; a quoted text may span several lines.
                 line = reader.line_num - sum(str(text).count("\n") for text in row.values())
                 yield _Row(file, line, row["text"], row["label"])
         except csv.Error as error:
             raise UserError(
-                f"config.data.source: {file}, line {reader.line_num}: {error}; mend the line"
+                f"config.data.source: {file}, line {reader.line_num}: {error}; repair the line"
             ) from error
 
 
@@ -143,17 +151,20 @@ def _jsonl_rows(file: Path) -> Iterator[_Row]:
                 ) from error
 
 
-def _checked(rows: Iterator[_Row], place: Path, on_bad_text: str) -> list[tuple[str, int]]:
-    """(text, label) of the rows; UserError with file and line for one that can't be used."""
+def _read_rows(rows: Iterator[_Row], place: Path, on_bad_text: str) -> list[tuple[str, int]]:
+    """Returns the rows as (text, label); UserError with file and line for one that can't be used.
+
+    With `on_bad_text` "skip", rows that are not UTF-8 are left out and counted in a warning.
+    """
     reviews, skipped = [], 0
     for file, line, text, label in rows:
         if not isinstance(text, str):
-            raise UserError(f"config.data.source: {file}, line {line}: no text; mend the line")
+            raise UserError(f"config.data.source: {file}, line {line}: no text; repair the line")
         try:
             text.encode()
         except UnicodeEncodeError as error:
             if on_bad_text == "fail":
-                if file.suffix != ".jsonl":  # where a line break stands as \\n
+                if file.suffix != ".jsonl":  # JSON writes a line break as \\n
                     line += text[: error.start].count("\n")
                 raise UserError(
                     f"config.data.source: {file}, line {line}: not UTF-8; convert the file, or "
@@ -161,11 +172,11 @@ def _checked(rows: Iterator[_Row], place: Path, on_bad_text: str) -> list[tuple[
                 ) from error
             skipped += 1
             continue
-        number = _LABELS.get(str(label).strip().lower())
+        number = labels.number_of(label)
         if number is None:
             raise UserError(
                 f"config.data.source: {file}, line {line}: got the label {label!r}, accepted are "
-                + ", ".join(_LABELS)
+                + ", ".join(labels.SPELLINGS)
             )
         reviews.append((text, number))
     if skipped:

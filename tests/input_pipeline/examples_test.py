@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_pipeline import examples, text, vocabulary
+from input_pipeline import examples, text
+from input_pipeline import vocabulary as vocabularies
 from input_pipeline.batch_plan import held_out
-from input_pipeline.sources.registry import Source
+from input_pipeline.sources.source import Source
 from storage.errors import UserError
 
 REVIEWS = [("A fine film.", 1), ("Bad, bad film!", 0), ("", 0), ("It's fine<br />again.", 1)]
-WORDS = vocabulary.build({"film": 3, "fine": 2, "bad": 2, "it's": 1}, size=10)
+VOCABULARY = vocabularies.build({"film": 3, "fine": 2, "bad": 2, "it's": 1}, size=10)
 
 
-class Reviews:
-    """A source of the reviews in a list that counts how often it is read."""
+class ListedReviews:
+    """Reviews in a list, with a source of them that counts how often it is read."""
 
     def __init__(self, reviews=REVIEWS, fingerprint="1", read_batch=3):
         self.reads = 0
@@ -31,8 +32,8 @@ class Reviews:
             yield tf.constant(texts), np.array(labels, np.int32)
 
 
-def load(reviews, cache_dir="", words=WORDS, split="train"):
-    return examples.load(reviews.source, split, words, str(cache_dir))
+def load(reviews, cache_dir="", vocabulary=VOCABULARY, split="train"):
+    return examples.load(reviews.source, split, vocabulary, str(cache_dir))
 
 
 def contents(loaded):
@@ -41,14 +42,14 @@ def contents(loaded):
 
 @pytest.fixture
 def cache_file(tmp_path):
-    """The file that a first load has left in tmp_path."""
-    load(Reviews(), tmp_path)
+    """The file that a first load leaves in tmp_path."""
+    load(ListedReviews(), tmp_path)
     (path,) = tmp_path.iterdir()
     return path
 
 
 def test_reviews_become_ids_in_their_order():
-    assert contents(load(Reviews())) == (
+    assert contents(load(ListedReviews())) == (
         [[1, 4, 2], [3, 3, 2], [1], [5, 4, 1]],
         [1, 0, 0, 1],
     )
@@ -56,27 +57,30 @@ def test_reviews_become_ids_in_their_order():
 
 @pytest.mark.parametrize("read_batch", [1, 2, 100])
 def test_how_the_source_is_cut_does_not_matter(read_batch):
-    assert load(Reviews(read_batch=read_batch)).digest == load(Reviews()).digest
+    assert load(ListedReviews(read_batch=read_batch)).digest == load(ListedReviews()).digest
 
 
 def test_types_and_lengths_are_those_of_the_contract():
-    loaded = load(Reviews())
+    loaded = load(ListedReviews())
     assert (loaded.tokens.dtype, loaded.labels.dtype) == (tf.int32, np.int32)
     assert loaded.lengths.tolist() == [3, 3, 1, 3]
     assert len(loaded) == 4
 
 
 def test_take_gives_the_reviews_asked_for_in_that_order():
-    assert contents(load(Reviews()).take(np.array([3, 0]))) == ([[5, 4, 1], [1, 4, 2]], [1, 1])
+    assert contents(load(ListedReviews()).take(np.array([3, 0]))) == (
+        [[5, 4, 1], [1, 4, 2]],
+        [1, 1],
+    )
 
 
 def test_shortened_reviews_keep_their_labels():
-    loaded = load(Reviews()).shortened(max_tokens=2, keep="tail")
+    loaded = load(ListedReviews()).shortened(max_tokens=2, keep="tail")
     assert contents(loaded) == ([[4, 2], [3, 2], [1], [4, 1]], [1, 0, 0, 1])
 
 
 def test_second_load_is_from_the_cache(tmp_path):
-    reviews = Reviews()
+    reviews = ListedReviews()
     first, second = load(reviews, tmp_path), load(reviews, tmp_path)
     assert reviews.reads == 1
     assert second.digest == first.digest
@@ -84,7 +88,7 @@ def test_second_load_is_from_the_cache(tmp_path):
 
 
 def test_cache_folder_is_made(tmp_path):
-    reviews = Reviews()
+    reviews = ListedReviews()
     for _ in range(2):
         load(reviews, tmp_path / "a" / "b")
     assert reviews.reads == 1
@@ -92,7 +96,7 @@ def test_cache_folder_is_made(tmp_path):
 
 def test_cache_of_the_home_folder_is_written_as_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    load(Reviews(), "~/cache")
+    load(ListedReviews(), "~/cache")
     assert list((tmp_path / "cache").iterdir())
 
 
@@ -104,7 +108,7 @@ def test_cache_holds_nothing_half_written(cache_file):
 def test_no_cache_keeps_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    reviews = Reviews()
+    reviews = ListedReviews()
     load(reviews)
     load(reviews)
     assert reviews.reads == 2
@@ -112,27 +116,27 @@ def test_no_cache_keeps_nothing(tmp_path, monkeypatch):
 
 
 def test_changed_fingerprint_tokenises_again(cache_file):
-    changed = Reviews([*REVIEWS, ("bad", 0)], fingerprint="2")
+    changed = ListedReviews([*REVIEWS, ("bad", 0)], fingerprint="2")
     assert len(load(changed, cache_file.parent)) == 5
 
 
 def test_changed_vocabulary_tokenises_again(cache_file):
-    words = vocabulary.build({"fine": 1}, size=10)
-    reviews = Reviews()
-    assert contents(load(reviews, cache_file.parent, words))[0] == [
+    vocabulary = vocabularies.build({"fine": 1}, size=10)
+    reviews = ListedReviews()
+    assert contents(load(reviews, cache_file.parent, vocabulary))[0] == [
         *([1, 2, 1], [1, 1, 1], [1], [1, 2, 1])
     ]
     assert reviews.reads == 1
 
 
 def test_splits_are_cached_apart(cache_file):
-    reviews = Reviews()
+    reviews = ListedReviews()
     load(reviews, cache_file.parent, split="test")
     assert reviews.reads == 1
 
 
 def test_slices_of_a_split_are_cached_apart(tmp_path):
-    reviews = Reviews()
+    reviews = ListedReviews()
     for split in ("train[:1%]", "train[:2%]", "train"):
         load(reviews, tmp_path, split=split)
     assert reviews.reads == 3
@@ -141,35 +145,35 @@ def test_slices_of_a_split_are_cached_apart(tmp_path):
 @pytest.mark.parametrize("damage", [b"", b"no archive", b"PK\x03\x04"])
 def test_damaged_cache_is_rebuilt_with_a_warning(cache_file, caplog, damage):
     cache_file.write_bytes(damage)
-    reviews = Reviews()
+    reviews = ListedReviews()
     with caplog.at_level(logging.WARNING):
         rebuilt = load(reviews, cache_file.parent)
-    assert rebuilt.digest == load(Reviews()).digest
+    assert rebuilt.digest == load(ListedReviews()).digest
     assert f"{cache_file}: damaged" in caplog.text
     load(reviews, cache_file.parent)
     assert reviews.reads == 1
 
 
 def test_cut_off_cache_is_rebuilt(cache_file):
-    whole, expected = cache_file.read_bytes(), load(Reviews()).digest
+    whole, expected = cache_file.read_bytes(), load(ListedReviews()).digest
     for size in range(0, len(whole), 50):
         cache_file.write_bytes(whole[:size])
-        assert load(Reviews(), cache_file.parent).digest == expected
+        assert load(ListedReviews(), cache_file.parent).digest == expected
 
 
 def test_cache_with_a_flipped_byte_is_never_trusted(cache_file):
-    whole, expected = cache_file.read_bytes(), load(Reviews()).digest
+    whole, expected = cache_file.read_bytes(), load(ListedReviews()).digest
     for place in range(0, len(whole), 5):
         flipped = bytes([whole[place] ^ 0xFF])
         cache_file.write_bytes(whole[:place] + flipped + whole[place + 1 :])
-        assert load(Reviews(), cache_file.parent).digest == expected, place
+        assert load(ListedReviews(), cache_file.parent).digest == expected, place
 
 
 def test_cache_that_can_not_be_written_is_a_user_error(tmp_path):
     blocked = tmp_path / "blocked"
     blocked.touch()  # a folder below a file can't be made, not even by root
     with pytest.raises(UserError, match=r"config.data.cache_dir: .*/blocked.*'' to keep no cache"):
-        load(Reviews(), blocked / "cache")
+        load(ListedReviews(), blocked / "cache")
 
 
 @pytest.mark.parametrize(
@@ -184,35 +188,39 @@ def test_cache_that_can_not_be_written_is_a_user_error(tmp_path):
     ids=["more", "fewer", "order", "label", "cut elsewhere"],
 )
 def test_digest_changes_with_the_data(other):
-    assert load(Reviews(other)).digest != load(Reviews()).digest
+    assert load(ListedReviews(other)).digest != load(ListedReviews()).digest
 
 
 def test_digest_is_the_same_wherever_the_reviews_lie():
-    assert load(Reviews(fingerprint="1")).digest == load(Reviews(fingerprint="2")).digest
+    assert (
+        load(ListedReviews(fingerprint="1")).digest == load(ListedReviews(fingerprint="2")).digest
+    )
 
 
-def test_vocabulary_counts_the_words_of_all_batches():
+def test_vocabulary_counts_the_tokens_of_all_batches():
     reviews = [(f"common word{i % 700} {'rare' if i == 2999 else ''}", i % 2) for i in range(3000)]
-    source = Reviews(reviews, read_batch=800).source
+    source = ListedReviews(reviews, read_batch=800).source
     built = examples.build_vocabulary(source, "train", 0.0001, 1000, cache_dir="")
     counts = collections.Counter(word for review, _ in reviews for word in review.split())
-    assert built == vocabulary.build(counts, 1000)
+    assert built == vocabularies.build(counts, 1000)
 
 
 def test_vocabulary_does_not_count_reviews_held_out():
     reviews = [(f"common word{i}", i % 2) for i in range(40)]
-    built = examples.build_vocabulary(Reviews(reviews).source, "train", 0.25, 1000, cache_dir="")
+    built = examples.build_vocabulary(
+        ListedReviews(reviews).source, "train", 0.25, 1000, cache_dir=""
+    )
     held = set(np.flatnonzero(held_out(40, 0.25)))
-    assert set(built.words[2:]) == {"common"} | {f"word{i}" for i in range(40) if i not in held}
+    assert set(built.tokens[2:]) == {"common"} | {f"word{i}" for i in range(40) if i not in held}
 
 
 def test_vocabulary_has_the_size_asked_for():
-    built = examples.build_vocabulary(Reviews().source, "train", 0.01, 4, cache_dir="")
-    assert built.words == ("<pad>", text.UNKNOWN_WORD, "bad", "film")
+    built = examples.build_vocabulary(ListedReviews().source, "train", 0.01, 4, cache_dir="")
+    assert built.tokens == ("<pad>", text.UNKNOWN_TOKEN, "bad", "film")
 
 
 def test_vocabulary_comes_from_the_cache_the_second_time(tmp_path):
-    reviews = Reviews()
+    reviews = ListedReviews()
     first, second = (
         examples.build_vocabulary(reviews.source, "train", 0.01, 50, str(tmp_path)) for _ in "ab"
     )

@@ -10,14 +10,14 @@ import pytest
 import tensorflow as tf
 
 from input_pipeline import streaming
-from input_pipeline.sources.registry import open_source
 from input_pipeline.text import tokenize
 from storage.errors import UserError
+from tests.input_pipeline.sources.reading import open_source
 
 
 @pytest.fixture(scope="module")
 def source(reviews):
-    return open_source(f"files:{reviews}", "", "fail")
+    return open_source(f"files:{reviews}")
 
 
 def test_labels_are_those_of_the_source(source):
@@ -29,7 +29,7 @@ def test_labels_are_those_of_the_source(source):
 
 
 def test_batches_are_numbered_by_their_first_review(source):
-    starts = [start for start, _, _ in streaming.numbered(source, "train", 700)]
+    starts = [start for start, _, _ in streaming.numbered_batches(source, "train", 700)]
     sizes = [len(labels) for _, labels in source.batches("train")]
     assert starts == np.cumsum([0, *sizes])[:-1].tolist()
 
@@ -37,14 +37,14 @@ def test_batches_are_numbered_by_their_first_review(source):
 @pytest.mark.parametrize("before", [0, 699, 701])
 def test_another_count_is_refused(source, before):
     with pytest.raises(UserError, match=f"had {before} reviews and has 700 now"):
-        list(streaming.numbered(source, "train", before))
+        list(streaming.numbered_batches(source, "train", before))
 
 
-def test_words_are_counted_over_all_batches(source):
-    counts = streaming.count_words(texts for texts, _ in source.batches("train"))
+def test_tokens_are_counted_over_all_batches(source):
+    counts = streaming.count_tokens(texts for texts, _ in source.batches("train"))
     texts = [text for texts, _ in source.batches("train") for text in texts.numpy()]
-    words = tokenize(tf.constant(texts)).flat_values.numpy().tolist()
-    assert counts == collections.Counter(word.decode() for word in words)
+    tokens = tokenize(tf.constant(texts)).flat_values.numpy().tolist()
+    assert counts == collections.Counter(token.decode() for token in tokens)
 
 
 def test_results_keep_the_order_of_their_items():

@@ -6,10 +6,10 @@ import tensorflow as tf
 from input_pipeline import text
 
 
-def words(*reviews):
-    """The words of each review, as lists of str."""
+def tokens(*reviews):
+    """Returns the tokens of each review, as lists of str."""
     rows = text.tokenize(tf.constant(reviews)).to_list()
-    return [[word.decode() for word in row] for row in rows]
+    return [[token.decode() for token in row] for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -26,8 +26,8 @@ def words(*reviews):
         ("the 1990s", "the 1990s"),
     ],
 )
-def test_words_are_lower_case_without_punctuation(review, expected):
-    assert words(review) == [expected.split()]
+def test_tokens_are_lower_case_without_punctuation(review, expected):
+    assert tokens(review) == [expected.split()]
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def test_words_are_lower_case_without_punctuation(review, expected):
         ("<unk> <pad> film", "film"),
     ],
 )
-def test_tags_are_no_words(review, expected):
-    assert words(review) == [expected.split()]
+def test_tags_are_no_tokens(review, expected):
+    assert tokens(review) == [expected.split()]
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,12 @@ def test_tags_are_no_words(review, expected):
     ],
 )
 def test_apostrophes_stay_within_words_only(review, expected):
-    assert words(review) == [expected.split()]
+    assert tokens(review) == [expected.split()]
 
 
 def test_curly_apostrophes_are_as_straight_ones():
     curly = "\u2018Don\u2019t\u2019 the actors\u2019 \u2018fine\u2019 \u201cfilm\u201d"
-    assert words(curly) == [["don't", "the", "actors", "fine", "film"]]
+    assert tokens(curly) == [["don't", "the", "actors", "fine", "film"]]
 
 
 @pytest.mark.parametrize(
@@ -84,31 +84,35 @@ def test_curly_apostrophes_are_as_straight_ones():
     ids=["latin", "cyrillic", "japanese", "devanagari", "combining", "digits"],
 )
 def test_other_scripts_are_kept(review, expected):
-    assert words(review) == [expected]
+    assert tokens(review) == [expected]
 
 
 @pytest.mark.parametrize("review", ["", " ", "...!?", "<br /><br />", "'", "' '' '''", "<unk>"])
-def test_review_without_a_word_is_one_unknown_word(review):
-    assert words(review) == [[text.UNKNOWN_WORD]]
+def test_review_without_a_word_is_one_unknown_token(review):
+    assert tokens(review) == [[text.UNKNOWN_TOKEN]]
 
 
-def test_unknown_word_is_no_word_of_a_review():
-    for row in words("unk <unk>", "<unk", "unk>", "<<unk>>a", "< unk> a"):
-        assert text.UNKNOWN_WORD not in row
+def test_unknown_token_is_no_token_of_a_review():
+    for row in tokens("unk <unk>", "<unk", "unk>", "<<unk>>a", "< unk> a"):
+        assert text.UNKNOWN_TOKEN not in row
 
 
 def test_reviews_do_not_touch_each_other():
-    assert words("a fine film", "", "bad") == [["a", "fine", "film"], [text.UNKNOWN_WORD], ["bad"]]
+    assert tokens("a fine film", "", "bad") == [
+        ["a", "fine", "film"],
+        [text.UNKNOWN_TOKEN],
+        ["bad"],
+    ]
 
 
-def test_graph_gives_the_same_words():
+def test_graph_gives_the_same_tokens():
     reviews = tf.constant(["It's <b>great</b>!<br />Go.", ""])
     in_graph = tf.function(text.tokenize)(reviews)
     assert in_graph.to_list() == text.tokenize(reviews).to_list()
 
 
 def kept(ids, cap, keep):
-    """What is kept of a list, in plain Python."""
+    """Returns what `keep_tokens` keeps of a list, in plain Python."""
     if len(ids) <= cap:
         return ids
     head = {"head": cap, "tail": 0, "head_tail": cap // 2}[keep]
@@ -124,6 +128,6 @@ def test_kept_tokens_are_those_of_slices(cap, keep):
     assert text.keep_tokens(ids, cap, keep).to_list() == [kept(row, cap, keep) for row in rows]
 
 
-def test_kept_tokens_are_of_the_same_type():
+def test_kept_tokens_have_the_same_type():
     ids = text.keep_tokens(tf.ragged.constant([[1, 2, 3]], tf.int32), 2, "head")
     assert (ids.dtype, ids.shape.rank) == (tf.int32, 2)

@@ -9,30 +9,31 @@ import tensorflow as tf
 
 from input_pipeline import pipeline
 from input_pipeline.pipeline import Batch
-from input_pipeline.shards import format as shards
 from input_pipeline.shards.cache import ShardCache
-from input_pipeline.training_set import InMemory, Sharded
+from input_pipeline.shards.format import concatenate
+from input_pipeline.shards.reader import open_set
+from input_pipeline.training_set import InMemory, Sharded, StepSizes
 from storage.errors import UserError
 from storage.store import open_store
-from tests.input_pipeline.shards.format_test import made, put
+from tests.input_pipeline.shards.sets import make_reviews, write_set
 
 BATCH, WIDTH_STEP, MAX_TOKENS = 8, 4, 20
-PARTS = [made(number, reviews) for number, reviews in enumerate([50, 41, 64])]
+PARTS = [make_reviews(number, reviews) for number, reviews in enumerate([50, 41, 64])]
 
 
-def sharded(store, parts=PARTS, cache=None, at_once=False, **options):
-    put(store, parts, **options)
-    return Sharded(shards.open_set(store, "train", cache), MAX_TOKENS, "head_tail", at_once)
+def sharded(store, parts=PARTS, cache=None, in_memory=False, **options):
+    write_set(store, parts, **options)
+    return Sharded(open_set(store, "train", cache), MAX_TOKENS, "head_tail", in_memory)
 
 
-def in_memory(parts=PARTS):
-    return InMemory(shards.joined(parts).examples().shortened(MAX_TOKENS, "head_tail"))
+def memory(parts=PARTS):
+    return InMemory(concatenate(parts).examples().shortened(MAX_TOKENS, "head_tail"))
 
 
 KINDS = {
-    "in memory": lambda folder: in_memory(),
+    "memory": lambda folder: memory(),
     "shards": lambda folder: sharded(open_store(str(folder))),
-    "shards at once": lambda folder: sharded(open_store(str(folder)), at_once=True),
+    "shards in memory": lambda folder: sharded(open_store(str(folder)), in_memory=True),
 }
 
 
@@ -50,14 +51,14 @@ def collected(dataset):
 
 
 def rows(batches):
-    """The reviews of batches, each as its words and label, counted."""
+    """Counts the reviews in batches, each as its token ids and label."""
     found = collections.Counter()
     for batch in batches:
-        for words, length, label, weight in zip(*batch, strict=True):
+        for ids, length, label, weight in zip(*batch, strict=True):
             if weight:
-                found[(*words[:length].tolist(), label)] += 1
+                found[(*ids[:length].tolist(), label)] += 1
             else:
-                assert (length, words.sum()) == (1, 0)
+                assert (length, ids.sum()) == (1, 0)
     return found
 
 
@@ -69,7 +70,7 @@ def assert_same(got, expected):
 
 
 def test_every_review_is_seen_once_an_epoch(reviews):
-    expected = in_memory()
+    expected = memory()
     seen = rows(collected(epoch_of(reviews).batches(1)))
     assert seen == rows(collected(epoch_of(expected, epoch=5).batches(1)))
     assert sum(seen.values()) == len(reviews) == 155
@@ -84,8 +85,9 @@ def test_steps_are_as_many_as_announced(reviews):
 def test_sizes_are_those_of_the_batches(reviews):
     epoch = epoch_of(reviews)
     for step, batch in enumerate(collected(epoch.batches(1))):
-        # Those of a block are dropped with the first question about the next.
-        assert epoch.sizes(step) == ((batch.lengths * batch.weights).sum(), batch.tokens.size)
+        # The sizes of a block are dropped when those of the next one are asked for.
+        tokens = (batch.lengths * batch.weights).sum()
+        assert epoch.sizes(step) == StepSizes(batch.weights.sum(), tokens, batch.tokens.size)
 
 
 def test_sizes_are_known_without_a_batch(reviews):
@@ -103,9 +105,9 @@ def test_sizes_are_those_of_all_replicas(reviews):
     assert other[::2] == one
 
 
-def test_shards_at_once_give_the_batches_of_shards_in_turn(tmp_path):
+def test_shards_in_memory_give_the_batches_of_shards_in_turn(tmp_path):
     store = open_store(str(tmp_path))
-    whole, epoch = sharded(store, at_once=True), epoch_of(sharded(store), epoch=2)
+    whole, epoch = sharded(store, in_memory=True), epoch_of(sharded(store), epoch=2)
     assert whole.digest == sharded(store).digest
     assert_same(collected(epoch_of(whole, epoch=2).batches(2)), collected(epoch.batches(2)))
 
@@ -115,7 +117,7 @@ def test_any_step_can_be_the_first(reviews, replicas):
     epoch = epoch_of(reviews)
     whole = collected(epoch.batches(replicas))
     for first in range(0, len(epoch) + 1, 3):
-        # A new process knows nothing of what came before.
+        # As in a new process, which knows nothing of the steps before.
         tail = collected(epoch_of(reviews).batches(replicas, first))
         assert_same(tail, whole[first * replicas :])
 
@@ -133,12 +135,10 @@ def test_replicas_get_fixed_slices(reviews, here):
 
 
 def test_types_are_those_of_the_pipeline(reviews):
-    assert (
-        epoch_of(reviews).batches(2).element_spec == epoch_of(in_memory()).batches(2).element_spec
-    )
+    assert epoch_of(reviews).batches(2).element_spec == epoch_of(memory()).batches(2).element_spec
 
 
-def test_epochs_and_seeds_differ_and_can_be_had_again(reviews):
+def test_epochs_and_seeds_differ_and_can_be_made_again(reviews):
     def first(**options):
         return next(iter(collected(epoch_of(reviews, **options).batches(1)))).tokens.tobytes()
 
@@ -146,11 +146,11 @@ def test_epochs_and_seeds_differ_and_can_be_had_again(reviews):
     assert first(epoch=1) == first(epoch=1)
 
 
-@pytest.mark.parametrize("token", [np.dtype("<u2"), np.dtype("<i4")], ids=str)
-def test_one_block_gives_what_memory_gives(tmp_path, token):
-    part = made(reviews=100, token=token)
-    one = sharded(open_store(str(tmp_path)), [part], token=token)
-    other = in_memory([part])
+@pytest.mark.parametrize("dtype", [np.dtype("<u2"), np.dtype("<i4")], ids=str)
+def test_one_block_gives_what_memory_gives(tmp_path, dtype):
+    part = make_reviews(reviews=100, dtype=dtype)
+    one = sharded(open_store(str(tmp_path)), [part], dtype=dtype)
+    other = memory([part])
     for epoch in range(2):
         assert_same(
             collected(epoch_of(one, epoch).batches(2, 3)),
@@ -159,45 +159,47 @@ def test_one_block_gives_what_memory_gives(tmp_path, token):
 
 
 def test_no_batch_has_reviews_of_two_blocks(tmp_path):
-    firsts = [set(map(tuple, _words(part))) for part in PARTS]
+    firsts = [set(map(tuple, _ids(part))) for part in PARTS]
     epoch = epoch_of(sharded(open_store(str(tmp_path))))
     for batch in collected(epoch.batches(1)):
         seen = {row[:-1] for row in rows([batch])}
         assert any(seen <= block for block in firsts)
 
 
-def _words(part):
+def _ids(part):
     return part.examples().shortened(MAX_TOKENS, "head_tail").tokens.to_list()
 
 
-def test_reading_is_a_block_ahead_and_no_more(tmp_path, monkeypatch):
+def test_reading_is_a_shard_ahead_and_no_more(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "STEPS_AHEAD", 1)
-    reviews = sharded(open_store(str(tmp_path)), [made(number, 64) for number in range(6)])
-    read, block = [], reviews.block
+    reviews = sharded(open_store(str(tmp_path)), [make_reviews(number, 64) for number in range(6)])
+    read, read_shard = [], reviews.read_shard
     ahead = threading.Event()
 
     def counted(number):
         read.append(number)
         if len(read) == 2:
             ahead.set()
-        return block(number)
+        return read_shard(number)
 
-    monkeypatch.setattr(reviews, "block", counted)
+    monkeypatch.setattr(reviews, "read_shard", counted)
     epoch = epoch_of(reviews)
     iterator = iter(epoch.batches(1))
     next(iterator)
-    assert ahead.wait(10)  # the second block is read before it is asked for
+    assert ahead.wait(10)  # the second shard is read before it is asked for
     for step in range(1, len(epoch)):
         next(iterator)
-        # The block of the step that is prepared next, and one more.
+        # The shard of the step that is prepared next, and one more.
         assert len(read) <= (step + 2) // 8 + 2
     assert read == epoch._blocks.order.tolist()
 
 
-def test_resuming_reads_no_block_that_is_done(tmp_path, monkeypatch):
-    reviews = sharded(open_store(str(tmp_path)), [made(number, 64) for number in range(6)])
-    read, block = [], reviews.block
-    monkeypatch.setattr(reviews, "block", lambda number: (read.append(number), block(number))[1])
+def test_resuming_reads_no_shard_that_is_done(tmp_path, monkeypatch):
+    reviews = sharded(open_store(str(tmp_path)), [make_reviews(number, 64) for number in range(6)])
+    read, read_shard = [], reviews.read_shard
+    monkeypatch.setattr(
+        reviews, "read_shard", lambda number: (read.append(number), read_shard(number))[1]
+    )
     epoch = epoch_of(reviews)
     collected(epoch.batches(1, first_step=35))
     assert read == epoch._blocks.order[4:].tolist()
@@ -212,12 +214,10 @@ def test_batches_come_through_the_cache(store, tmp_path):
     assert_same(collected(epoch_of(reviews).batches(1)), whole)
 
 
-def test_what_makes_reading_fail_is_told(store):
+def test_cause_of_a_failed_reading_is_raised(store):
     reviews = sharded(store)
     epoch = epoch_of(reviews)
-    last = (
-        f"train/{shards.open_set(store, 'train', None).index.shards[epoch._blocks.order[2]].name}"
-    )
+    last = f"train/{open_set(store, 'train', None).index.shards[epoch._blocks.order[2]].name}"
     store.delete(last)
     with pytest.raises(UserError, match=f"{last} is missing"), epoch.faults():
         collected(epoch.batches(1))
@@ -225,7 +225,7 @@ def test_what_makes_reading_fail_is_told(store):
 
 def test_other_errors_pass(reviews):
     with pytest.raises(tf.errors.UnavailableError), epoch_of(reviews).faults():
-        raise tf.errors.UnavailableError(None, None, "a worker is gone")
+        raise tf.errors.UnavailableError(None, None, "a worker was lost")
 
 
 def test_strategies_take_them(reviews):

@@ -3,61 +3,65 @@
 import pytest
 import tensorflow as tf
 
-from input_pipeline import vocabulary
+from input_pipeline import vocabulary as vocabularies
 from storage.errors import UserError
 
 
 @pytest.fixture
-def words():
-    return vocabulary.build({"film": 5, "don't": 3, "\u6620\u753b": 2, "a": 7}, size=10)
+def vocabulary():
+    return vocabularies.build({"film": 5, "don't": 3, "\u6620\u753b": 2, "a": 7}, size=10)
 
 
-def test_padding_and_the_unknown_word_come_first(words):
-    assert words.words[vocabulary.PADDING] == "<pad>"
-    assert words.words[vocabulary.UNKNOWN] == "<unk>"
-    assert (vocabulary.PADDING, vocabulary.UNKNOWN) == (0, 1)
+def test_padding_and_the_unknown_token_come_first(vocabulary):
+    assert vocabulary.tokens[vocabularies.PADDING] == "<pad>"
+    assert vocabulary.tokens[vocabularies.UNKNOWN] == "<unk>"
+    assert (vocabularies.PADDING, vocabularies.UNKNOWN) == (0, 1)
 
 
-def test_frequent_words_come_first(words):
-    assert words.words[2:] == ("a", "film", "don't", "\u6620\u753b")
+def test_frequent_tokens_come_first(vocabulary):
+    assert vocabulary.tokens[2:] == ("a", "film", "don't", "\u6620\u753b")
 
 
 def test_alphabet_decides_between_equal_counts():
-    built = vocabulary.build({"c": 2, "a": 2, "d": 3, "b": 2}, size=10)
-    assert built.words[2:] == ("d", "a", "b", "c")
+    built = vocabularies.build({"c": 2, "a": 2, "d": 3, "b": 2}, size=10)
+    assert built.tokens[2:] == ("d", "a", "b", "c")
 
 
 @pytest.mark.parametrize(("size", "expected"), [(3, 3), (4, 4), (6, 6), (7, 6)])
-def test_size_counts_padding_and_the_unknown_word(size, expected):
-    built = vocabulary.build({"a": 4, "b": 3, "c": 2, "d": 1}, size)
+def test_size_counts_padding_and_the_unknown_token(size, expected):
+    built = vocabularies.build({"a": 4, "b": 3, "c": 2, "d": 1}, size)
     assert len(built) == expected
-    assert built.words[2:] == ("a", "b", "c", "d")[: expected - 2]
+    assert built.tokens[2:] == ("a", "b", "c", "d")[: expected - 2]
 
 
-def test_unknown_words_that_were_counted_are_not_added_again():
-    assert vocabulary.build({"<unk>": 9, "<pad>": 8, "a": 1}, 10).words == ("<pad>", "<unk>", "a")
+def test_unknown_tokens_that_were_counted_are_not_added_again():
+    assert vocabularies.build({"<unk>": 9, "<pad>": 8, "a": 1}, 10).tokens == (
+        "<pad>",
+        "<unk>",
+        "a",
+    )
 
 
 def test_order_of_counting_does_not_matter():
     counts = {"a": 1, "b": 1, "c": 2}
     backwards = dict(reversed(counts.items()))
-    assert vocabulary.build(counts, 10) == vocabulary.build(backwards, 10)
+    assert vocabularies.build(counts, 10) == vocabularies.build(backwards, 10)
 
 
-def test_file_has_one_word_a_line(words):
-    assert words.to_bytes() == "<pad>\n<unk>\na\nfilm\ndon't\n\u6620\u753b\n".encode()
+def test_file_has_one_token_a_line(vocabulary):
+    assert vocabulary.to_bytes() == "<pad>\n<unk>\na\nfilm\ndon't\n\u6620\u753b\n".encode()
 
 
-def test_file_is_read_back(words):
-    again = vocabulary.from_bytes(words.to_bytes(), "vocabulary.txt")
-    assert again == words
-    assert again.digest == words.digest
+def test_file_is_read_back(vocabulary):
+    again = vocabularies.from_bytes(vocabulary.to_bytes(), "vocabulary.txt")
+    assert again == vocabulary
+    assert again.digest == vocabulary.digest
 
 
-def test_digest_tells_order_and_words_apart(words):
-    swapped = vocabulary.Vocabulary((*words.words[:2], *reversed(words.words[2:])))
-    shorter = vocabulary.Vocabulary(words.words[:-1])
-    assert len({words.digest, swapped.digest, shorter.digest}) == 3
+def test_digest_tells_order_and_tokens_apart(vocabulary):
+    swapped = vocabularies.Vocabulary((*vocabulary.tokens[:2], *reversed(vocabulary.tokens[2:])))
+    shorter = vocabularies.Vocabulary(vocabulary.tokens[:-1])
+    assert len({vocabulary.digest, swapped.digest, shorter.digest}) == 3
 
 
 @pytest.mark.parametrize(
@@ -79,16 +83,33 @@ def test_digest_tells_order_and_words_apart(words):
 )
 def test_damaged_file_is_refused_by_name(data):
     with pytest.raises(UserError, match=r"^runs/a/vocabulary.txt: not .*bring back") as raised:
-        vocabulary.from_bytes(data, "runs/a/vocabulary.txt")
+        vocabularies.from_bytes(data, "runs/a/vocabulary.txt")
     assert "\n" not in str(raised.value)
 
 
-def test_lookup_gives_the_lines_of_words(words):
-    ids = words.lookup(tf.ragged.constant([["film", "a"], ["\u6620\u753b"], ["don't", "film"]]))
+def test_lookup_gives_the_lines_of_tokens(vocabulary):
+    ids = vocabulary.lookup(
+        tf.ragged.constant([["film", "a"], ["\u6620\u753b"], ["don't", "film"]])
+    )
     assert ids.to_list() == [[3, 2], [5], [4, 3]]
     assert ids.dtype == tf.int32
 
 
-def test_lookup_of_a_word_it_does_not_know_is_the_unknown_word(words):
-    ids = words.lookup(tf.ragged.constant([["films", "a"], ["<unk>"], [""]]))
+def test_lookup_of_a_token_it_does_not_know_is_the_unknown_token(vocabulary):
+    ids = vocabulary.lookup(tf.ragged.constant([["films", "a"], ["<unk>"], [""]]))
     assert ids.to_list() == [[1, 2], [1], [1]]
+
+
+def test_exported_module_that_holds_the_table_looks_up(vocabulary, tmp_path):
+    class Lookup(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = vocabulary.table
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def __call__(self, tokens):
+            return vocabulary.lookup(tf.RaggedTensor.from_row_splits(tokens, [0, 2])).flat_values
+
+    tf.saved_model.save(Lookup(), str(tmp_path))
+    again = tf.saved_model.load(str(tmp_path))
+    assert again(tf.constant(["film", "films"])).numpy().tolist() == [3, 1]

@@ -1,10 +1,10 @@
-"""Tokenises a source once and for all, into sets of shards that training reads piece by piece.
+"""Mode `prepare`: tokenises a source once, into sets of shards that training reads piece by piece.
 
     prepare(config, open_store("gs://bucket/imdb"))
 
-The same call goes on where a killed one stood: what is there is not made again. It leaves
+The same call completes what a killed one left, and makes nothing again that exists. It leaves
 
-    prepare.json                       what decides the rest; another source or config is refused
+    prepare.json                       what determines the rest; another source or config is refused
     vocabulary.txt
     train/, validation/, test/         shards, and last index.json; see `input_pipeline.shards`
 """
@@ -19,67 +19,70 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from input_pipeline import batch_plan, load, streaming, text, vocabulary
-from input_pipeline.shards import format as shards
-from input_pipeline.shards.format import Index, Reviews
+from input_pipeline import batch_plan, load, streaming, text
+from input_pipeline import vocabulary as vocabularies
+from input_pipeline.shards import format as shard_format
+from input_pipeline.shards.format import Index, PackedReviews
+from input_pipeline.shards.reader import open_set
 from input_pipeline.shards.writer import ShardWriter
-from input_pipeline.sources.registry import Source
+from input_pipeline.sources.reviews import hold_out
+from input_pipeline.sources.source import Source
 from input_pipeline.vocabulary import VOCABULARY_FILE, Vocabulary, read_vocabulary
 from storage.errors import UserError
 from storage.store import Store, probe
 from trainer.run import workdir
 
-ORDER_FILE = "prepare.json"
+RECIPE_FILE = "prepare.json"
 
 
 def prepare(config: ml_collections.ConfigDict, store: Store) -> None:
-    """Makes the sets train, validation and test of a config's splits; the store is theirs alone.
+    """Makes the sets train, validation and test from a config's splits; `store` is for them only.
 
     Raises UserError when the store holds a run, or sets of another source or config.
     """
     if store.exists(workdir.CONFIG_FILE):
-        raise UserError(f"--workdir: {store.url} holds a run; give a folder of the sets' own")
-    source, data = load.open_source(config.data), config.data
+        raise UserError(f"--workdir: {store.url} holds a run; give a separate folder for the sets")
+    source, data = load.open_reviews(config.data).texts(), config.data
     store.sweep()
     probe(store)
-    order = _order(config, source)
-    sizes = _sizes(store, order, source, data)
+    recipe = _recipe(config, source)
+    sizes = _sizes(store, recipe, source, data)
     held_out = batch_plan.held_out(sizes[data.train_split], data.validation_share)
-    words = read_vocabulary(store)
-    if words is None:
-        words = _vocabulary(config, source, ~held_out)
-        store.write(VOCABULARY_FILE, words.to_bytes())
+    vocabulary = read_vocabulary(store)
+    if vocabulary is None:
+        vocabulary = _make_vocabulary(config, source, ~held_out)
+        store.write(VOCABULARY_FILE, vocabulary.to_bytes())
     everything = np.ones(sizes[data.test_split], bool)
     made = {}
     for split, sets in (
         (data.train_split, {"train": ~held_out, "validation": held_out}),
         (data.test_split, {"test": everything}),
     ):
-        digest = order[f"reviews of {split}"]
-        made |= _make(store, source, split, sets, words, data.shard_reviews, digest)
+        digest = recipe[f"reviews of {split}"]
+        made |= _make_sets(store, source, split, sets, vocabulary, data.shard_reviews, digest)
     for name, index in made.items():
-        size = sum(shard.size(index.token) for shard in index.shards)
+        size = sum(shard.size(index.dtype) for shard in index.shards)
         print(
-            f"{name}: {sum(index.reviews):,} reviews, {size / 1e6:,.1f} MB in "
+            f"{name}: {sum(index.reviews_per_shard):,} reviews, {size / 1e6:,.1f} MB in "
             f"{len(index.shards):,} shard(s)"
         )
     print(f"Prepared; train with --config.data.source=shards:{store.url}", flush=True)
 
 
-def _order(config: ml_collections.ConfigDict, source: Source) -> dict[str, object]:
-    """Whatever decides what the sets hold, by the field that it comes from."""
+def _recipe(config: ml_collections.ConfigDict, source: Source) -> dict[str, object]:
+    """Returns everything that determines what the sets hold; config values by their field."""
     data = config.data
-    order = {
+    recipe = {
         f"config.data.{field}": data[field]
         for field in ("train_split", "test_split", "validation_share", "shard_reviews")
     }
     if config.checkpoint.init_from:
-        order["config.checkpoint.init_from"] = config.checkpoint.init_from
+        recipe["config.checkpoint.init_from"] = config.checkpoint.init_from
     else:
-        order["config.data.vocabulary_size"] = data.vocabulary_size
+        recipe["config.data.vocabulary_size"] = data.vocabulary_size
     for split in (data.train_split, data.test_split):
-        order[f"reviews of {split}"] = _digest(source.fingerprint(split))
-    return {**order, "rules of the words": _digest(text.RULES)}
+        recipe[f"reviews of {split}"] = _digest(source.fingerprint(split))
+    return {**recipe, "rules of the words": _digest(text.RULES)}
 
 
 def _digest(content: object) -> str:
@@ -87,106 +90,117 @@ def _digest(content: object) -> str:
 
 
 def _sizes(
-    store: Store, order: dict[str, object], source: Source, data: ml_collections.ConfigDict
+    store: Store, recipe: dict[str, object], source: Source, data: ml_collections.ConfigDict
 ) -> dict[str, int]:
-    """Reviews of each split, counted by the first of the calls that make a set.
+    """Returns the number of reviews of each split, as the first call on this store counted them.
 
-    Raises UserError when that call's order was another.
+    Raises UserError when the first call had another recipe.
     """
-    if not store.exists(ORDER_FILE):
+    if not store.exists(RECIPE_FILE):
         sizes = _count(source, data)
-        content = json.dumps({"order": order, "sizes": sizes}, indent=1) + "\n"
-        # Lost to one who has begun meanwhile: theirs is compared below.
+        content = json.dumps({"order": recipe, "sizes": sizes}, indent=1) + "\n"
+        # Another process may have created the file by now: its recipe is compared below.
         with contextlib.suppress(FileExistsError):
-            store.create(ORDER_FILE, content.encode())
+            store.create(RECIPE_FILE, content.encode())
     try:
-        stored = json.loads(store.read(ORDER_FILE))
+        stored = json.loads(store.read(RECIPE_FILE))
         old, sizes = dict(stored["order"]), {k: int(v) for k, v in stored["sizes"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"--workdir: {store.url}/{ORDER_FILE} can't be read ({error}); give another folder"
+            f"--workdir: {store.url}/{RECIPE_FILE} can't be read ({error}); give another folder"
         ) from error
-    differ = sorted(key for key in order.keys() | old.keys() if order.get(key) != old.get(key))
+    differ = sorted(key for key in recipe.keys() | old.keys() if recipe.get(key) != old.get(key))
     if differ:
         raise UserError(
             "; ".join(
-                f"{key}: {_short(old, key)} before, now {_short(order, key)}" for key in differ
+                f"{key}: {_short(old, key)} before, now {_short(recipe, key)}" for key in differ
             )
-            + f"; {store.url} holds sets made so: give what it was before, or another --workdir"
+            + f"; {store.url} holds sets made that way: give the earlier values, or another "
+            "--workdir"
         )
     return sizes
 
 
-def _short(order: dict[str, object], key: str) -> str:
-    value = order.get(key)
+def _short(recipe: dict[str, object], key: str) -> str:
+    """Returns a value of a recipe for a message, of a digest the first 8 digits."""
+    value = recipe.get(key)
     return value[:8] if key.startswith(("reviews", "rules")) and value else repr(value)
 
 
 def _count(source: Source, data: ml_collections.ConfigDict) -> dict[str, int]:
-    """Reviews of each split; UserError when they don't make the sets that a training needs."""
+    """Returns the number of reviews of each split.
+
+    Raises UserError when training and validation reviews can't be made of the training split.
+    """
     sizes = {}
     for split in dict.fromkeys((data.train_split, data.test_split)):
-        with _bar(f"Counting {split}", None) as advance:
+        with _progress(f"Counting {split}", None) as advance:
             labels = streaming.read_labels(source, split, advance)
         sizes[split] = len(labels)
         if split == data.train_split:
-            load.hold_out(data, labels)
+            hold_out(data, labels)
     return sizes
 
 
-def _vocabulary(
+def _make_vocabulary(
     config: ml_collections.ConfigDict, source: Source, training: np.ndarray
 ) -> Vocabulary:
+    """Returns the vocabulary of the reviews where `training` <bool>[reviews] is True.
+
+    With `checkpoint.init_from` it is that run's vocabulary instead.
+    """
     if config.checkpoint.init_from:
         return workdir.initial_vocabulary(config)
-    data = config.data
-    with _bar("Counting words", len(training)) as advance:
+    split, reviews = config.data.train_split, len(training)
+    with _progress("Counting tokens", reviews) as advance:
 
         def chosen() -> Iterator[tf.Tensor]:
-            for start, texts, _ in streaming.numbered(source, data.train_split, len(training)):
+            for start, texts, _ in streaming.numbered_batches(source, split, reviews):
                 yield tf.boolean_mask(texts, training[start : start + len(texts)])
                 advance(len(texts))
 
-        return vocabulary.build(streaming.count_words(chosen()), data.vocabulary_size)
+        return vocabularies.build(streaming.count_tokens(chosen()), config.data.vocabulary_size)
 
 
-def _make(
+def _make_sets(
     store: Store,
     source: Source,
     split: str,
     sets: dict[str, np.ndarray],
-    words: Vocabulary,
+    vocabulary: Vocabulary,
     shard_reviews: int,
     digest: str,
 ) -> dict[str, Index]:
-    """The sets of one split, by name, each of the reviews where its mask <bool>[reviews] is True.
+    """Makes the sets of one split and returns their indices by name.
 
-    They are made in one reading, or in none when they are there.
+    A set has the reviews where its mask in `sets`, <bool>[reviews], is True. The split is read
+    once, and not at all when every set is finished.
     """
-    there = {name: _finished(store, name, words) for name in sets}
-    if all(there.values()):
-        return there
-    token = shards.token_type(len(words))
+    finished = {name: _finished(store, name, vocabulary) for name in sets}
+    if all(finished.values()):
+        return finished
+    dtype = shard_format.id_dtype(len(vocabulary))
     writers = {
-        name: ShardWriter(store, name, int(mask.sum()), shard_reviews, token)
+        name: ShardWriter(store, name, int(mask.sum()), shard_reviews, dtype)
         for name, mask in sets.items()
     }
     total = len(next(iter(sets.values())))
-    with _bar(f"Preparing {split}", total) as advance:
-        for name, first, rows in _tokenised(source, split, sets, words, writers, advance):
-            writers[name].add(first, rows)
-    return {name: writer.finish(words.digest, digest) for name, writer in writers.items()}
+    with _progress(f"Preparing {split}", total) as advance:
+        for name, first, reviews in _tokenised(source, split, sets, vocabulary, writers, advance):
+            writers[name].add(first, reviews)
+    return {name: writer.finish(vocabulary.digest, digest) for name, writer in writers.items()}
 
 
-def _finished(store: Store, name: str, words: Vocabulary) -> Index | None:
-    """The index of a set that was made before."""
-    if not store.exists(f"{name}/{shards.INDEX}"):
+def _finished(store: Store, name: str, vocabulary: Vocabulary) -> Index | None:
+    """Returns the index of a finished set, or None for one that is to be made."""
+    if not store.exists(f"{name}/{shard_format.INDEX}"):
         return None
-    index = shards.open_set(store, name, cache=None).index
-    if index.vocabulary != words.digest:
+    index = open_set(store, name, cache=None).index
+    if index.vocabulary_digest != vocabulary.digest:
         raise UserError(
             f"--workdir: {store.url}/{VOCABULARY_FILE} is not the vocabulary that "
-            f"{name}/{shards.INDEX} was made with; bring back that file, or give another folder"
+            f"{name}/{shard_format.INDEX} was made with; bring back that file, or give another "
+            "folder"
         )
     return index
 
@@ -195,17 +209,17 @@ def _tokenised(
     source: Source,
     split: str,
     sets: dict[str, np.ndarray],
-    words: Vocabulary,
+    vocabulary: Vocabulary,
     writers: dict[str, ShardWriter],
     advance: Callable[[int], object],
-) -> Iterator[tuple[str, int, Reviews]]:
-    """(set, rank of the first within the set, reviews), of those that the writers lack."""
+) -> Iterator[tuple[str, int, PackedReviews]]:
+    """Yields (set, rank of the first review within the set, reviews) of what the writers lack."""
     (total,) = {len(mask) for mask in sets.values()}
-    token = shards.token_type(len(words))
+    dtype = shard_format.id_dtype(len(vocabulary))
 
     def batches() -> Iterator[tuple]:
         ranks = dict.fromkeys(sets, 0)
-        for start, texts, labels in streaming.numbered(source, split, total):
+        for start, texts, labels in streaming.numbered_batches(source, split, total):
             parts = []
             for name, mask in sets.items():
                 chosen = mask[start : start + len(labels)]
@@ -214,14 +228,16 @@ def _tokenised(
                 ranks[name] += int(chosen.sum())
             yield texts, labels, parts
 
-    def tokenise(item: tuple) -> tuple[int, list[tuple[str, int, Reviews]]]:
+    def tokenise(item: tuple) -> tuple[int, list[tuple[str, int, PackedReviews]]]:
         texts, labels, parts = item
         if not parts:
             return len(labels), []
-        ids = words.lookup(text.tokenize(texts))
+        ids = vocabulary.lookup(text.tokenize(texts))
         flat, lengths = ids.flat_values.numpy(), ids.row_lengths().numpy()
-        rows = Reviews(flat.astype(token), lengths.astype(np.uint32), labels.astype(np.uint8))
-        return len(labels), [(name, first, rows.select(chosen)) for name, first, chosen in parts]
+        reviews = PackedReviews(
+            flat.astype(dtype), lengths.astype(np.uint32), labels.astype(np.uint8)
+        )
+        return len(labels), [(name, first, reviews.select(mask)) for name, first, mask in parts]
 
     for count, parts in streaming.in_threads(tokenise, batches()):
         yield from parts
@@ -229,8 +245,11 @@ def _tokenised(
 
 
 @contextlib.contextmanager
-def _bar(name: str, total: int | None) -> Iterator[Callable[[int], object]]:
-    """A bar over reviews; nothing shows where standard error is no terminal."""
+def _progress(name: str, total: int | None) -> Iterator[Callable[[int], object]]:
+    """Shows a progress bar over reviews, if standard error is a terminal.
+
+    Gives the function that advances it by a number of reviews.
+    """
     bar = tqdm(desc=name, total=total, unit=" reviews", disable=None, leave=False, unit_scale=True)
     with contextlib.closing(bar):
         yield bar.update

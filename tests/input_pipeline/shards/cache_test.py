@@ -1,4 +1,4 @@
-"""Run with `python -m pytest tests/input_pipeline/shard_cache_test.py`."""
+"""Run with `python -m pytest tests/input_pipeline/shards/cache_test.py`."""
 
 import logging
 import os
@@ -16,8 +16,8 @@ def content(number, size=100):
     return bytes([number]) * size
 
 
-class Store:
-    """Counts what is fetched from it."""
+class CountedStore:
+    """A store behind a cache that counts what is fetched from it."""
 
     def __init__(self, folder, limit=1000):
         self.cache = ShardCache(folder, limit)
@@ -38,7 +38,7 @@ def names(folder):
 
 
 def test_second_reading_is_from_the_folder(tmp_path):
-    store = Store(tmp_path / "a" / "b")
+    store = CountedStore(tmp_path / "a" / "b")
     for number in (1, 2, 1, 2):
         store.read(number)
     assert store.fetched == [1, 2]
@@ -52,14 +52,14 @@ def test_another_process_finds_it(tmp_path):
         ".read('shard-1', lambda d: True, lambda: b'\\1' * 100)"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
-    store = Store(tmp_path)
+    store = CountedStore(tmp_path)
     store.read(1)
     assert store.fetched == []
 
 
 @pytest.mark.parametrize("damage", [b"", b"\1" * 99, b"\1" * 99 + b"\2"])
 def test_damaged_file_is_fetched_again(tmp_path, damage, caplog):
-    store = Store(tmp_path)
+    store = CountedStore(tmp_path)
     store.read(1)
     (tmp_path / "shard-1").write_bytes(damage)
     with caplog.at_level(logging.WARNING):
@@ -69,8 +69,8 @@ def test_damaged_file_is_fetched_again(tmp_path, damage, caplog):
     assert store.fetched == [1, 1]
 
 
-def test_least_recently_used_goes(tmp_path):
-    store = Store(tmp_path, limit=300)
+def test_least_recently_used_is_removed(tmp_path):
+    store = CountedStore(tmp_path, limit=300)
     for number in (1, 2, 3, 1, 4):
         store.read(number)
     assert names(tmp_path) == ["shard-1", "shard-3", "shard-4"]
@@ -78,30 +78,30 @@ def test_least_recently_used_goes(tmp_path):
 
 @pytest.mark.parametrize("limit", [100, 250, 1000])
 def test_limit_holds(tmp_path, limit):
-    store = Store(tmp_path, limit)
+    store = CountedStore(tmp_path, limit)
     for number in range(30):
         store.read(number % 13)
         assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= limit
 
 
-def test_what_is_larger_than_the_limit_is_not_kept(tmp_path):
-    store = Store(tmp_path, limit=150)
+def test_shard_larger_than_the_limit_is_not_kept(tmp_path):
+    store = CountedStore(tmp_path, limit=150)
     store.read(1)
     store.read(2, size=151)
     assert names(tmp_path) == ["shard-1"]
 
 
-def test_what_a_killed_process_left_goes_in_its_turn(tmp_path):
+def test_file_of_a_killed_process_is_removed_in_its_turn(tmp_path):
     (tmp_path / ".writing-x").write_bytes(bytes(200))
     os.utime(tmp_path / ".writing-x", (1, 1))
-    store = Store(tmp_path, limit=250)
+    store = CountedStore(tmp_path, limit=250)
     store.read(1)
     assert names(tmp_path) == ["shard-1"]
 
 
 def test_folder_that_cannot_be_written_costs_a_warning(tmp_path, caplog):
     (tmp_path / "file").touch()
-    store = Store(tmp_path / "file")
+    store = CountedStore(tmp_path / "file")
     with caplog.at_level(logging.WARNING):
         store.read(1)
     assert "config.data.cache_dir" in caplog.text
@@ -109,16 +109,16 @@ def test_folder_that_cannot_be_written_costs_a_warning(tmp_path, caplog):
 
 def test_failure_to_fetch_keeps_nothing(tmp_path):
     def fetch():
-        raise UserError("config.data.source: gone")
+        raise UserError("config.data.source: not there")
 
-    with pytest.raises(UserError, match="gone"):
+    with pytest.raises(UserError, match="not there"):
         ShardCache(tmp_path, 1000).read("shard-1", lambda data: True, fetch)
     assert names(tmp_path) == []
 
 
 def test_many_share_a_folder(tmp_path):
     def work(seed):
-        store = Store(tmp_path, limit=500)
+        store = CountedStore(tmp_path, limit=500)
         for turn in range(100):
             store.read((turn * (seed + 3)) % 11)
 

@@ -1,46 +1,47 @@
-"""Run with `python -m pytest tests/input_pipeline/shard_writer_test.py`."""
+"""Run with `python -m pytest tests/input_pipeline/shards/writer_test.py`."""
 
 import logging
 
 import numpy as np
 import pytest
 
-from input_pipeline.shards import format as shards
-from input_pipeline.shards.format import Reviews
+from input_pipeline.shards.format import PackedReviews
+from input_pipeline.shards.reader import open_set
 from input_pipeline.shards.writer import ShardWriter
 
-TOKEN = np.dtype("<u2")
+DTYPE = np.dtype("<u2")
 
 
 def reviews(first, count, label=lambda rank: rank % 2):
-    """Reviews of one word each, their rank."""
+    """Returns reviews of one token each, whose id is the review's rank."""
     ranks = np.arange(first, first + count)
-    return Reviews(ranks.astype(TOKEN), np.ones(count, np.uint32), label(ranks).astype(np.uint8))
+    labels = label(ranks).astype(np.uint8)
+    return PackedReviews(ranks.astype(DTYPE), np.ones(count, np.uint32), labels)
 
 
 def write(store, count, shard_reviews, batch=7, **options):
-    """Writes a set of `count` reviews, as far as it isn't there; which ranks were added."""
-    writer = ShardWriter(store, "train", count, shard_reviews, TOKEN)
+    """Writes what is missing of a set of `count` reviews and returns the ranks that were added."""
+    writer = ShardWriter(store, "train", count, shard_reviews, DTYPE)
     added = []
     for first in range(0, count, batch):
         rows = reviews(first, min(batch, count - first), **options)
         if writer.lacks(first, len(rows)):
             added += rows.tokens.tolist()
             writer.add(first, rows)
-    writer.finish("words", "source")
+    writer.finish("vocabulary", "source")
     return added
 
 
-def blocks(store):
-    opened = shards.open_set(store, "train", cache=None)
-    return [opened.block(number) for number in range(len(opened.index.shards))]
+def read_shards(store):
+    opened = open_set(store, "train", cache=None)
+    return [opened.read_shard(number) for number in range(len(opened.index.shards))]
 
 
 @pytest.mark.parametrize("count", [1, 10, 11, 159, 161, 400])
 @pytest.mark.parametrize("batch", [13, 1000])
 def test_every_review_is_in_one_shard(store, count, batch):
     write(store, count, 10, batch)
-    parts = blocks(store)
+    parts = read_shards(store)
     assert sorted(np.concatenate([part.tokens for part in parts])) == list(range(count))
     assert all(len(part) <= 10 for part in parts)
     assert len(parts) == -(-count // 10)
@@ -50,21 +51,21 @@ def test_every_review_is_in_one_shard(store, count, batch):
 
 def test_one_shard_keeps_the_order(store):
     write(store, 100, 100)
-    (part,) = blocks(store)
+    (part,) = read_shards(store)
     assert part.tokens.tolist() == list(range(100))
 
 
 def test_shards_have_a_sample_of_their_neighbours_each(store):
     write(store, 500, 10)
-    for part in blocks(store)[:16]:
+    for part in read_shards(store)[:16]:
         assert part.tokens.max() < 160
         assert np.unique(np.diff(part.tokens)).tolist() == [16]
 
 
-def test_last_shards_share_what_is_left(store):
+def test_last_shards_share_the_rest(store):
     write(store, 165, 10)
-    assert [len(part) for part in blocks(store)] == [10] * 16 + [5]
-    assert [len(part) for part in blocks(store)][:16] == [10] * 16
+    assert [len(part) for part in read_shards(store)] == [10] * 16 + [5]
+    assert [len(part) for part in read_shards(store)][:16] == [10] * 16
 
 
 @pytest.mark.parametrize("lost", [[0], [5], [16], [17], [0, 16, 30], list(range(32))])
@@ -78,34 +79,34 @@ def test_only_what_is_missing_is_made_again(store, lost):
     added = write(store, 320, 10)
     assert store.list("train/") == names
     assert store.read("train/index.json") == index
-    # Batches of 7 go over the border between what is dealt together.
+    # Batches of 7 reviews cross the border between two groups of shards.
     expected = {
         rank for number in lost for rank in range(number // 16 * 160, number // 16 * 160 + 160)
     }
     assert expected <= set(added) <= expected | {*range(154, 168)}
 
 
-def test_nothing_is_lacking_in_what_is_there(store):
+def test_finished_set_lacks_nothing(store):
     write(store, 320, 10)
     assert write(store, 320, 10) == []
 
 
 def test_set_with_reviews_missing_is_not_finished(store):
-    writer = ShardWriter(store, "train", 320, 10, TOKEN)
+    writer = ShardWriter(store, "train", 320, 10, DTYPE)
     writer.add(0, reviews(0, 200))
     with pytest.raises(ValueError, match="expected all to be added"):
-        writer.finish("words", "source")
+        writer.finish("vocabulary", "source")
     assert not store.exists("train/index.json")
 
 
-def test_sorted_source_is_warned_of(store, caplog):
+def test_sorted_source_gets_a_warning(store, caplog):
     with caplog.at_level(logging.WARNING):
         write(store, 64_000, 2000, batch=1000, label=lambda ranks: ranks < 32_000)
     assert "the source is sorted" in caplog.text
 
 
 @pytest.mark.parametrize("count", [3, 300, 32_000])
-def test_source_sorted_within_what_is_dealt_together_is_fine(store, caplog, count):
+def test_source_sorted_within_a_group_gets_no_warning(store, caplog, count):
     with caplog.at_level(logging.WARNING):
         write(store, count, 2000, batch=1000, label=lambda ranks: ranks < count // 2)
     assert not caplog.text

@@ -1,4 +1,4 @@
-"""Run with `python -m pytest tests/trainer/prepare_test.py`."""
+"""Run with `python -m pytest tests/trainer/modes/prepare_test.py`."""
 
 import json
 import shutil
@@ -9,8 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from input_pipeline import batch_plan, load, vocabulary
-from input_pipeline.shards import format as shards
+from input_pipeline import batch_plan, load
+from input_pipeline import vocabulary as vocabularies
+from input_pipeline.shards.format import INDEX
+from input_pipeline.shards.reader import open_set
 from input_pipeline.training_set import InMemory, Sharded
 from input_pipeline.vocabulary import read_vocabulary
 from storage.errors import UserError
@@ -40,21 +42,21 @@ def contents(store):
     return {name: store.read(name) for name in store.list() if not name.startswith("claims/")}
 
 
-def in_memory(config, words):
-    """The examples of each set, in full length, by a source read the other way."""
-    reviews = load.load_split(config.data, "train", words)
+def in_memory(config, vocabulary):
+    """Returns the examples of each set in full length, loaded as a run without shards does."""
+    reviews = load.load_split(config.data, "train", vocabulary)
     held_out = batch_plan.held_out(len(reviews), config.data.validation_share)
     parts = [reviews.take(np.flatnonzero(mask)) for mask in (~held_out, held_out)]
-    return [*parts, load.load_split(config.data, "test", words)]
+    return [*parts, load.load_split(config.data, "test", vocabulary)]
 
 
 def opened(store, split):
-    return shards.open_set(store, split, cache=None)
+    return open_set(store, split, cache=None)
 
 
 @pytest.fixture(scope="module")
 def prepared(reviews, tmp_path_factory):
-    """What an uninterrupted preparation leaves; not to be changed."""
+    """What an uninterrupted preparation leaves; tests must not change it."""
     store = open_store(str(tmp_path_factory.mktemp("prepared") / "set"))
     prepare.prepare(prepare_config(reviews), store)
     return store
@@ -66,11 +68,11 @@ def copy(prepared, tmp_path):
 
 
 class Killed(BaseException):
-    """Comes at a point of a preparation, and no code expects it."""
+    """Stands for a kill: no code catches it."""
 
 
-class Deadly:
-    """A store whose n-th write kills, before or after it is done."""
+class DeadlyStore:
+    """A store whose n-th write raises Killed, before or after it is done."""
 
     def __init__(self, store, number, done):
         self._store, self._left, self._done = store, number, done
@@ -88,12 +90,12 @@ class Deadly:
             raise Killed
 
 
-def test_sets_hold_what_memory_would(store, config, capsys):
+def test_sets_hold_the_reviews_of_a_run_without_shards(store, config, capsys):
     config.data.shard_reviews = 1000  # all in one shard, which keeps the order
     prepare.prepare(config, store)
-    words = workdir.initial_vocabulary(config)
-    assert read_vocabulary(store) == words
-    for split, expected in zip(SETS, in_memory(config, words), strict=True):
+    vocabulary = workdir.initial_vocabulary(config)
+    assert read_vocabulary(store) == vocabulary
+    for split, expected in zip(SETS, in_memory(config, vocabulary), strict=True):
         got = opened(store, split).examples()
         assert got.digest == expected.digest
         assert (got.tokens.dtype, got.labels.dtype) == (expected.tokens.dtype, np.int32)
@@ -102,23 +104,23 @@ def test_sets_hold_what_memory_would(store, config, capsys):
     assert f"--config.data.source=shards:{store.url}" in output
 
 
-def test_cut_in_shards_they_are_the_same_reviews(prepared, config):
-    words = workdir.initial_vocabulary(config)
-    for split, expected in zip(SETS, in_memory(config, words), strict=True):
+def test_several_shards_hold_the_same_reviews(prepared, config):
+    vocabulary = workdir.initial_vocabulary(config)
+    for split, expected in zip(SETS, in_memory(config, vocabulary), strict=True):
         cut = opened(prepared, split)
-        assert cut.index.vocabulary == words.digest
-        assert max(cut.index.reviews) <= 100
+        assert cut.index.vocabulary_digest == vocabulary.digest
+        assert max(cut.index.reviews_per_shard) <= 100
         got = cut.examples()
         assert sorted(got.tokens.to_list()) == sorted(expected.tokens.to_list())
         assert got.labels.sum() == expected.labels.sum()
 
 
-def test_one_shard_trains_in_the_order_of_memory(store, config):
+def test_one_shard_trains_in_the_order_of_a_run_without_shards(store, config):
     config.data.shard_reviews = 1000
     prepare.prepare(config, store)
-    words = workdir.initial_vocabulary(config)
+    vocabulary = workdir.initial_vocabulary(config)
     one = Sharded(opened(store, "train"), max_tokens=20, keep="tail")
-    other = InMemory(in_memory(config, words)[0].shortened(20, "tail"))
+    other = InMemory(in_memory(config, vocabulary)[0].shortened(20, "tail"))
     batches = [data.epoch(16, 16, 0, 1).batches(1) for data in (one, other)]
     for got, expected in zip(*batches, strict=True):
         for left, right in zip(got, expected, strict=True):
@@ -127,17 +129,17 @@ def test_one_shard_trains_in_the_order_of_memory(store, config):
 
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", [1, 2, 5, 9, 10, 11, 12, 13])
-def test_killed_at_any_write_it_goes_on(prepared, config, tmp_path, number, done):
+def test_killed_at_any_write_it_is_completed(prepared, config, tmp_path, number, done):
     store = open_store(str(tmp_path / "set"))
     with pytest.raises(Killed):
-        prepare.prepare(config, Deadly(store, number, done))
+        prepare.prepare(config, DeadlyStore(store, number, done))
     before = contents(store)
     prepare.prepare(config, store)
     assert contents(store) == contents(prepared)
     assert before.items() <= contents(prepared).items()
 
 
-def test_killed_process_goes_on_in_a_bucket(cloud, prepared, config, tmp_path):
+def test_killed_process_is_completed_in_a_bucket(cloud, prepared, config, tmp_path):
     url = f"gs://bucket/{tmp_path.name}/set"
     code = f"""
 import os, signal, sys
@@ -160,16 +162,16 @@ prepare.prepare(prepare_config({config.data.source.removeprefix("files:")!r}), o
     assert contents(store) == contents(prepared)
 
 
-def test_what_is_finished_is_not_read_again(copy, config, monkeypatch, capsys):
+def test_finished_sets_are_not_read_again(copy, config, monkeypatch, capsys):
     monkeypatch.setattr(prepare, "_tokenised", None)
     monkeypatch.setattr(prepare.streaming, "read_labels", None)
     prepare.prepare(config, copy)
     assert "train: 644 reviews" in capsys.readouterr().out
 
 
-def test_only_what_is_missing_is_made(copy, config, monkeypatch):
+def test_only_missing_shards_are_made(copy, config, monkeypatch):
     expected = contents(copy)
-    for name in (f"test/{shards.INDEX}", copy.list("test/")[0]):
+    for name in (f"test/{INDEX}", copy.list("test/")[0]):
         copy.delete(name)
     written, write = [], copy.write
     monkeypatch.setattr(copy, "write", lambda name, data: (written.append(name), write(name, data)))
@@ -193,7 +195,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_sets_of_another_order_are_refused(copy, config, change):
+def test_sets_of_another_recipe_are_refused(copy, config, change):
     CHANGES[change](config)
     before = contents(copy)
     with pytest.raises(UserError, match=change):
@@ -201,7 +203,7 @@ def test_sets_of_another_order_are_refused(copy, config, change):
     assert contents(copy) == before
 
 
-def test_fields_that_decide_nothing_may_change(copy, config):
+def test_fields_without_effect_on_the_sets_may_change(copy, config):
     config.data.max_tokens = 7
     config.train.batch_size = 32
     prepare.prepare(config, copy)
@@ -214,13 +216,13 @@ def test_folder_of_a_run_is_refused(config, tmp_path):
 
 
 def test_vocabulary_of_another_run_is_taken(config, tmp_path):
-    theirs = vocabulary.build({"film": 2, "good": 1}, 4)
+    theirs = vocabularies.build({"film": 2, "good": 1}, 4)
     config.checkpoint.init_from = str(tmp_path)
     (tmp_path / "vocabulary.txt").write_bytes(theirs.to_bytes())
     store = open_store(str(tmp_path / "set"))
     prepare.prepare(config, store)
     assert read_vocabulary(store) == theirs
-    assert opened(store, "train").index.vocabulary == theirs.digest
+    assert opened(store, "train").index.vocabulary_digest == theirs.digest
 
 
 def test_other_vocabulary_is_refused(copy, config):
@@ -230,10 +232,19 @@ def test_other_vocabulary_is_refused(copy, config):
 
 
 @pytest.mark.parametrize("share", [0.0001, 0.9999])
-def test_share_that_leaves_none_is_refused(config, tmp_path, share):
+def test_validation_share_that_leaves_none_is_refused(config, tmp_path, share):
     config.data.validation_share = share
     with pytest.raises(UserError, match=r"^config\.data\.validation_share: got "):
         prepare.prepare(config, open_store(str(tmp_path)))
+
+
+def test_shards_are_refused_as_a_source(copy, config, tmp_path):
+    config.data.source = f"shards:{copy.url}"
+    with pytest.raises(
+        UserError, match=r"^config\.data\.source: got 'shards:.*accepted .*"
+    ) as raised:
+        prepare.prepare(config, open_store(str(tmp_path / "set")))
+    assert "\n" not in str(raised.value)
 
 
 def test_one_label_is_refused(config, tmp_path):
@@ -248,14 +259,14 @@ def test_one_label_is_refused(config, tmp_path):
 def test_source_that_grows_meanwhile_is_noticed(config, reviews, tmp_path, monkeypatch):
     folder = shutil.copytree(reviews, tmp_path / "reviews")
     config.data.source = f"files:{folder}"
-    read = prepare.streaming.count_words
+    read = prepare.streaming.count_tokens
 
     def growing(*args):
         with (folder / "train.jsonl").open("a") as file:
             file.write('{"text": "one more", "label": 1}\n')
         return read(*args)
 
-    monkeypatch.setattr(prepare.streaming, "count_words", growing)
+    monkeypatch.setattr(prepare.streaming, "count_tokens", growing)
     with pytest.raises(UserError, match="had 700 reviews and has 701 now"):
         prepare.prepare(config, open_store(str(tmp_path / "set")))
 

@@ -1,0 +1,84 @@
+"""Source kind `shards:URL`: token ids that --mode=prepare has written to a folder or a bucket.
+
+    reviews = open_reviews("gs://bucket/imdb", config.data)
+
+A relative URL is a folder below `data.dir`. The sets are named train, validation and test;
+`data.train_split` and `data.validation_share` were decided by the preparation.
+"""
+
+from pathlib import Path
+
+import ml_collections
+
+from input_pipeline.examples import Examples
+from input_pipeline.shards import reader
+from input_pipeline.shards.cache import ShardCache
+from input_pipeline.shards.reader import ShardSet
+from input_pipeline.sources.source import Source
+from input_pipeline.training_set import Sharded
+from input_pipeline.vocabulary import VOCABULARY_FILE, Vocabulary, read_vocabulary
+from storage.errors import UserError
+from storage.store import Store, open_store
+
+
+def open_reviews(argument: str, data: ml_collections.ConfigDict) -> "PreparedReviews":
+    """Opens the store with the sets; UserError when it can't be reached."""
+    url = argument if "://" in argument else str(Path(data.dir, argument))
+    return PreparedReviews(open_store(url, "config.data.source"), data)
+
+
+class PreparedReviews:
+    """Reviews as the token ids of prepared shards."""
+
+    def __init__(self, store: Store, data: ml_collections.ConfigDict):
+        self._store, self._data = store, data
+
+    def texts(self) -> Source:
+        """Raises UserError: shards hold no texts."""
+        raise UserError(
+            f"config.data.source: got {self._data.source!r}, which is prepared already; accepted "
+            "by --mode=prepare is a source of texts, such as 'tfds:NAME' or 'files:PATH'"
+        )
+
+    def make_vocabulary(self) -> Vocabulary:
+        """Returns the vocabulary that the shards were made with."""
+        vocabulary = read_vocabulary(self._store)
+        if vocabulary is None:
+            raise UserError(
+                f"config.data.source: {self._store.url}/{VOCABULARY_FILE} is missing; make the "
+                f"set with --mode=prepare --workdir={self._store.url}"
+            )
+        return vocabulary
+
+    def load_split(self, split: str, vocabulary: Vocabulary) -> Examples:
+        """Reads all shards of a set into memory."""
+        return self._open(split, vocabulary).examples()
+
+    def load_training(self, vocabulary: Vocabulary, in_memory: bool) -> tuple[Sharded, Examples]:
+        """Opens the set train, whose shards are read in their turn, and loads the set validation.
+
+        With `in_memory` the shards of train are read all together instead.
+        """
+        data = self._data
+        # --mode=prepare has held out the validation reviews and checked both parts.
+        train, validation = (self._open(split, vocabulary) for split in ("train", "validation"))
+        return (
+            Sharded(train, data.max_tokens, data.keep, in_memory),
+            validation.examples().shortened(data.max_tokens, data.keep),
+        )
+
+    def _open(self, split: str, vocabulary: Vocabulary) -> ShardSet:
+        """Opens a set; UserError when it was made with another vocabulary."""
+        data, url = self._data, self._store.url
+        cache = None
+        # Shards in a local folder need no second local copy.
+        if data.cache_dir and url.startswith("gs://"):
+            cache = ShardCache(Path(data.cache_dir, "shards").expanduser(), data.cache_bytes)
+        opened = reader.open_set(self._store, split, cache)
+        if opened.index.vocabulary != vocabulary.digest:
+            raise UserError(
+                f"config.data.source: {url}/{split} was prepared with another vocabulary than the "
+                "run's; start in another --workdir, or prepare it with config.checkpoint.init_from "
+                "of this run"
+            )
+        return opened

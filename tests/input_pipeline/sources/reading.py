@@ -1,0 +1,30 @@
+"""How the tests of sources read one: open_source, read, and the complaint of a call that fails."""
+
+import ml_collections
+import pytest
+
+from input_pipeline import load
+from storage.errors import UserError
+
+
+def open_source(name, folder="", on_bad_text="fail"):
+    """Opens the source of texts that config.data.source calls `name`."""
+    data = ml_collections.ConfigDict({"source": name, "dir": folder, "on_bad_text": on_bad_text})
+    return load.open_reviews(data).texts()
+
+
+def read(name, split="train", **options):
+    """Returns all (text, label) of a split."""
+    return [
+        (text.decode(), int(label))
+        for texts, labels in open_source(name, **options).batches(split)
+        for text, label in zip(texts.numpy(), labels, strict=True)
+    ]
+
+
+def complaint(function, *arguments, **options):
+    """Returns the one line of the UserError that a call raises."""
+    with pytest.raises(UserError) as raised:
+        function(*arguments, **options)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)

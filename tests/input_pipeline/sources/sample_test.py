@@ -1,0 +1,28 @@
+"""Run with `python -m pytest tests/input_pipeline/sources/sample_test.py`."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from input_pipeline.sources import sample_corpus
+from tests.input_pipeline.sources.reading import complaint, open_source, read
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_sample_is_the_embedded_corpus(split):
+    assert read("sample", split) == sample_corpus.reviews(split)
+
+
+def test_batches_have_the_types_of_the_contract():
+    for texts, labels in open_source("sample").batches("test"):
+        assert (texts.dtype, labels.dtype) == (tf.string, np.int32)
+        assert texts.shape == labels.shape
+
+
+def test_fingerprint_of_the_sample_tells_splits_apart():
+    source = open_source("sample")
+    assert source.fingerprint("test") == source.fingerprint("test") != source.fingerprint("train")
+
+
+def test_unknown_split_of_the_sample_is_refused():
+    assert "'dev'" in complaint(read, "sample", "dev")

@@ -1,0 +1,135 @@
+"""Run with `python -m pytest tests/input_pipeline/sources/tfds_test.py`.
+
+TFDS_DATA_DIR names a folder with a prepared imdb_reviews; without it those tests are skipped.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from tests.input_pipeline.sources.reading import complaint, open_source, read
+
+IMDB_DIR = os.environ.get("TFDS_DATA_DIR", "")
+needs_imdb = pytest.mark.skipif(
+    not (IMDB_DIR and (Path(IMDB_DIR) / "imdb_reviews").is_dir()),
+    reason="TFDS_DATA_DIR is not set, or holds no imdb_reviews",
+)
+
+
+@pytest.fixture(scope="module")
+def tfds_dir(tmp_path_factory):
+    """A folder with small data sets in TFDS's format: `reviews`, and some that don't fit."""
+    folder = str(tmp_path_factory.mktemp("tfds"))
+    text, number = tfds.features.Text(), tfds.features.Scalar(np.int64)
+    label = tfds.features.ClassLabel
+    sizes = {"train": 5, "test": 2}
+    contents = {
+        "reviews": ({"text": text, "label": label(num_classes=2)}, [0, 1, 1, 0, 1]),
+        "ratings": ({"text": text, "label": label(num_classes=3)}, [0, 1, 2, 0, 1]),
+        "counts": ({"text": text, "label": number}, [0, 1, 7, 0, 1]),
+        "numbers": ({"text": number, "label": number}, [0, 1, 1, 0, 1]),
+        "unlabelled": ({"text": text, "stars": number}, [0, 1, 1, 0, 1]),
+    }
+    for name, (features, values) in contents.items():
+        texts = values if name == "numbers" else [f"Review {i}." for i in range(5)]
+        data = tf.data.Dataset.from_tensor_slices(dict(zip(features, (texts, values), strict=True)))
+        tfds.dataset_builders.store_as_tfds_dataset(
+            name=name,
+            version="1.0.0",
+            features=tfds.features.FeaturesDict(features),
+            split_datasets={split: data.take(n) for split, n in sizes.items()},
+            data_dir=folder,
+            disable_shuffling=True,
+        )
+    return folder
+
+
+def test_tfds_set_is_read_in_its_order(tfds_dir):
+    reviews = [(f"Review {i}.", label) for i, label in enumerate([0, 1, 1, 0, 1])]
+    assert read("tfds:reviews", folder=tfds_dir) == reviews
+    assert read("tfds:reviews", "test", folder=tfds_dir) == reviews[:2]
+    assert read("tfds:reviews", "train[40%:80%]", folder=tfds_dir) == reviews[2:4]
+
+
+def test_tfds_fingerprint_tells_splits_and_slices_apart(tfds_dir):
+    source = open_source("tfds:reviews", tfds_dir)
+    splits = ("train", "test", "train[:40%]", "train[40%:]")
+    assert len({source.fingerprint(split) for split in splits}) == 4
+
+
+@pytest.mark.parametrize("split", ["dev", "train[:10", ""])
+def test_unknown_tfds_split_is_refused_with_those_there_are(tfds_dir, split):
+    message = complaint(read, "tfds:reviews", split, folder=tfds_dir)
+    assert f"no split {split!r}" in message
+    assert "test, train" in message
+
+
+@pytest.mark.parametrize("split", ["train[2:2]", "test[:10%]"])
+def test_empty_tfds_split_is_refused(tfds_dir, split):
+    assert f"{split!r} of reviews has no reviews" in complaint(
+        read, "tfds:reviews", split, folder=tfds_dir
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("ratings", "3 classes of label, accepted are 2"),
+        ("counts", "the label 7, accepted: 0 and 1"),
+        ("numbers", "a text and its label are needed"),
+        ("unlabelled", "a text and its label are needed"),
+    ],
+)
+def test_tfds_set_of_another_kind_is_refused(tfds_dir, name, fault):
+    message = complaint(read, f"tfds:{name}", folder=tfds_dir)
+    assert f"config.data.source: {name} has" in message
+    assert fault in message
+
+
+def test_missing_tfds_folder_says_how_to_prepare_one(tmp_path):
+    message = complaint(read, "tfds:imdb_reviews", folder=str(tmp_path / "missing"))
+    assert f"config.data.dir: {tmp_path / 'missing'} is no folder" in message
+    assert "tfds build imdb_reviews --data_dir=DIR" in message
+    assert "--config=configs/sample.py, which needs no data" in message
+
+
+def test_tfds_folder_without_the_set_says_how_to_prepare_it(tmp_path):
+    message = complaint(read, "tfds:imdb_reviews", folder=str(tmp_path))
+    assert f"config.data.dir: {tmp_path} holds no imdb_reviews" in message
+    assert "tfds build imdb_reviews --data_dir=DIR" in message
+
+
+def test_unknown_tfds_set_is_refused_by_name(tfds_dir):
+    message = complaint(read, "tfds:no_such_reviews", folder=tfds_dir)
+    assert "config.data.source: no TFDS data set 'no_such_reviews'" in message
+
+
+def digest(reviews):
+    return hashlib.sha256(repr(reviews).encode()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def imdb_train():
+    return read("tfds:imdb_reviews")
+
+
+@needs_imdb
+def test_imdb_has_as_many_reviews_of_each_label(imdb_train):
+    assert len(imdb_train) == 25_000
+    assert sum(label for _, label in imdb_train) == 12_500
+
+
+# Digests are compared, so that no failure prints a review.
+@needs_imdb
+def test_imdb_comes_in_the_same_order_whether_its_folder_is_named_or_not(imdb_train):
+    assert digest(read("tfds:imdb_reviews", folder=IMDB_DIR)) == digest(imdb_train)
+
+
+@needs_imdb
+def test_imdb_can_be_read_in_part(imdb_train):
+    assert digest(read("tfds:imdb_reviews", "train[:1%]")) == digest(imdb_train[:250])
