@@ -1,4 +1,4 @@
-"""What takes minutes: `make test-slow`."""
+"""Tests that take minutes each; run with `make test-slow`."""
 
 import subprocess
 import sys
