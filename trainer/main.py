@@ -28,19 +28,17 @@ _STARTED = time.monotonic()
 class Mode(NamedTuple):
     """What a user can ask for."""
 
-    module: str  # in trainer/modes; has `run(call)`
+    module: str  # has `run(call)`
     flags: tuple[str, ...]  # what it takes beside --mode and --workdir
-    needs_config: bool
-    tensorflow: bool  # whether it works with TensorFlow
+    needs_config: bool = True
+    tensorflow: bool = True  # whether it works with TensorFlow
 
 
 MODES = {
-    "train_and_evaluate": Mode("train", ("config",), needs_config=True, tensorflow=True),
-    "evaluate": Mode("evaluate", ("config", "checkpoint"), needs_config=False, tensorflow=True),
-    "predict": Mode(
-        "predict", ("config", "checkpoint", "text"), needs_config=False, tensorflow=True
-    ),
-    "prepare": Mode("prepare", ("config",), needs_config=True, tensorflow=True),
+    "train_and_evaluate": Mode("trainer.modes.train", ("config",)),
+    "evaluate": Mode("trainer.modes.evaluate", ("config", "checkpoint"), needs_config=False),
+    "predict": Mode("trainer.modes.predict", ("config", "checkpoint", "text"), needs_config=False),
+    "prepare": Mode("trainer.modes.prepare", ("config",)),
 }
 
 _CONFIG = command_line.define_config()
@@ -99,23 +97,23 @@ def _check_flags(name: str, mode: Mode) -> None:
     """Raises UserError when a flag was given that the mode doesn't take."""
     for flag, holder in _OF_SOME_MODES.items():
         if flags.FLAGS[holder.name].present and flag not in mode.flags:
-            takers = " and ".join(other for other, its in MODES.items() if flag in its.flags)
+            *accepted, last = ("--workdir", *(f"--{taken}" for taken in mode.flags))
+            takers = "|".join(other for other, its in MODES.items() if flag in its.flags)
             raise UserError(
                 f"--{flag}: got {holder.value!r}, but --mode={name} doesn't take it; accepted are "
-                f"--workdir and {', '.join(f'--{accepted}' for accepted in mode.flags)}, and "
-                f"--{flag} with the modes {takers}"
+                f"{' and '.join(filter(None, (', '.join(accepted), last)))}; --{flag} is a flag of "
+                f"--mode={takers}"
             )
 
 
 def _import(mode: Mode) -> Any:
     """Imports the mode's module; TensorFlow's start-up messages are held back."""
-    module = f"trainer.modes.{mode.module}"
     if not mode.tensorflow:
-        return importlib.import_module(module)
+        return importlib.import_module(mode.module)
     from trainer.machines.quiet import quiet_start
 
     with quiet_start():
-        imported = importlib.import_module(module)
+        imported = importlib.import_module(mode.module)
         from trainer.machines.strategy import devices
 
         devices()

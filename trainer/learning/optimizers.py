@@ -1,11 +1,11 @@
-"""Adam and AdamW on gradients that are summed, tested and clipped already.
+"""Adam and AdamW, for gradients that are summed, tested for finiteness and clipped already.
 
     with strategy.scope():
         optimizer = Adam(variables, config.optimizer)
     optimizer.update(variables, gradients, learning_rate)      # in a replica, the same on all
 
-Keras's optimizers clip before they sum over the replicas and sum again on their own, which makes
-the result depend on how many replicas there are; this one leaves both to the training step.
+Keras's optimizers clip before they sum over the replicas, which makes the result depend on the
+number of replicas. This optimizer leaves both to the training step.
 """
 
 import ml_collections
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 
 class Adam(tf.Module):
-    """Moments of each variable, as in Kingma and Ba 2015, arXiv:1412.6980, algorithm 1."""
+    """The optimizer of Kingma and Ba 2015, arXiv:1412.6980, algorithm 1, and its moments."""
 
     def __init__(self, variables: list[tf.Variable], config: ml_collections.ConfigDict):
         super().__init__()
@@ -25,10 +25,10 @@ class Adam(tf.Module):
     def update(
         self, variables: list[tf.Variable], gradients: list[tf.Tensor], learning_rate: tf.Tensor
     ) -> None:
-        """One update with dense gradients, in a replica context.
+        """Updates the variables with dense gradients, in a replica context.
 
         Writes through the replica's own handles: the replicas hold equal values and get equal
-        gradients, so they stay equal without talking to each other.
+        gradients, so they stay equal without any communication.
         """
         config = self._config
         number = tf.cast(self.updates + 1, tf.float32)
@@ -57,7 +57,7 @@ class Adam(tf.Module):
 
 
 def increment(counter: tf.Variable) -> None:
-    """Adds 1 to an <int64>[] variable, on each replica for itself."""
+    """Adds 1 to an <int64>[] variable, on each replica separately."""
     tf.raw_ops.AssignAddVariableOp(resource=counter.handle, value=tf.constant(1, tf.int64))
 
 

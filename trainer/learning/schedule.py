@@ -1,4 +1,4 @@
-"""When things happen: the learning rate of a step, and what is due after one.
+"""Schedules: the learning rate of a step, and what is due after a step.
 
 rate = learning_rate(step, config.optimizer, total_steps=1080)
 due(step=400, every=200)    # True
@@ -13,10 +13,11 @@ import tensorflow as tf
 def learning_rate(
     step: tf.Tensor, config: ml_collections.ConfigDict, total_steps: int
 ) -> tf.Tensor:
-    """Rate <float32>[] of the 0-based step <int64>[]; `config` is the `optimizer` part.
+    """Returns the learning rate <float32>[] of a step <int64>[], counted from 0.
 
-    Linear from 0 over the warm-up, then constant or half a cosine down to 0 at `total_steps`
-    (Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5).
+    It grows linearly from 0 over the warm-up, then is constant or falls along half a cosine to 0 at
+    `total_steps` (Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5). `config` is the
+    `optimizer` part.
     """
     step = tf.cast(step, tf.float32)
     warmup = float(config.warmup_steps)
@@ -30,10 +31,10 @@ def learning_rate(
 
 
 def due(step: int, every: int) -> bool:
-    """True after each `every` steps; never when `every` is 0."""
+    """Returns True after each `every` steps; never when `every` is 0."""
     return every > 0 and step % every == 0
 
 
 def steps_until(step: int, every: int) -> int:
-    """Steps from `step` to the next that is due; a large number when `every` is 0."""
+    """Returns the steps from `step` to the next due one; a large number when `every` is 0."""
     return every - step % every if every else 2**31 - 1

@@ -13,7 +13,8 @@ from input_pipeline import batch_plan
 from input_pipeline.examples import Examples
 from input_pipeline.pipeline import Batch
 from trainer.learning.objectives.objective import Objective
-from trainer.machines.strategy import distribute, loop_device, needs_static_shapes
+from trainer.machines.distribution import distribute
+from trainer.machines.strategy import loop_device, needs_static_shapes
 from trainer.model.network import Encoder
 
 

@@ -1,11 +1,11 @@
-"""Dropout masks as a function of where they fall: no generator, no hidden state.
+"""Dropout masks as a function of their place: no random generator, no hidden state.
 
     key = DropoutKey(seed=0, step=state.step, rows=tf.range(64))
     hidden *= mask(key, layer=1, units=128, rate=0.2)[:, None, :]
 
-A mask is the same for every word of a review (Gal and Ghahramani 2016, arXiv:1512.05287), and the
-same wherever the review's row is computed: on one replica or eight, in one part or in four, before
-a restart or after.
+A mask is the same for every token of a review (Gal and Ghahramani 2016, arXiv:1512.05287). It is the
+same wherever the review's row is computed: on one replica or eight, in one micro-batch or four,
+before a restart or after.
 """
 
 from typing import NamedTuple
@@ -14,15 +14,15 @@ import tensorflow as tf
 
 
 class DropoutKey(NamedTuple):
-    """What decides the masks of a step, beside the layer."""
+    """The seed, step and rows that decide a mask, beside the layer."""
 
     seed: int
     step: tf.Tensor  # <int64>[]
-    rows: tf.Tensor  # <int32>[batch], places in the global batch
+    rows: tf.Tensor  # <int32>[batch], row numbers in the global batch
 
 
 def mask(key: DropoutKey, layer: int, units: int, rate: float) -> tf.Tensor:
-    """Factors <float32>[batch, units]: 0 with probability `rate`, else 1 / (1 - rate)."""
+    """Returns factors <float32>[batch, units]: 0 with probability `rate`, else 1 / (1 - rate)."""
     bits = _mix(tf.constant(key.seed, tf.uint32))
     for value in (key.step, layer, key.rows[:, None], tf.range(units)[None, :]):
         bits = _mix(bits ^ tf.cast(value, tf.uint32))
@@ -31,9 +31,11 @@ def mask(key: DropoutKey, layer: int, units: int, rate: float) -> tf.Tensor:
 
 
 def _mix(bits: tf.Tensor) -> tf.Tensor:
-    """MurmurHash3's 32-bit finaliser on <uint32>: each input bit flips each output bit half the
-    time (github.com/aappleby/smhasher, MurmurHash3.cpp, fmix32). The offset keeps 0 from being
-    its own hash."""
+    """Hashes <uint32> with MurmurHash3's 32-bit finaliser.
+
+    Each input bit flips each output bit half the time (github.com/aappleby/smhasher,
+    MurmurHash3.cpp, fmix32). The offset keeps 0 from being its own hash.
+    """
     bits += tf.constant(0x9E3779B9, tf.uint32)
     bits ^= tf.bitwise.right_shift(bits, tf.constant(16, tf.uint32))
     bits *= tf.constant(0x85EBCA6B, tf.uint32)

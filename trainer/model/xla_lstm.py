@@ -1,53 +1,54 @@
-"""An LSTM layer whose loops run out of a TPU's fast memory.
+"""An LSTM layer for XLA, whose loops work in a TPU's fast memory.
 
 cell = layer.cell                     # of a built keras.layers.LSTM
 outputs = lstm(inputs, cell.kernel, cell.recurrent_kernel, cell.bias)
 
-The numbers are those of keras.layers.LSTM(return_sequences=True). XLA's form of that layer keeps
-more than fits such memory, and waits in every time step for a copy between it and the large one.
-Here only what depends on the step before is in a loop: the states h and c forward, their gradients
-backward. Input projections, gates for the backward pass and gradients of weights are computed for
-all words at once, outside.
+It computes what keras.layers.LSTM(return_sequences=True) does. XLA's form of that layer keeps more
+values than fit the fast memory, and waits in every time step for a copy between fast and main
+memory. Here a loop holds only what depends on the step before: the states h and c in the forward
+pass, their gradients in the backward pass. Input projections, the gates for the backward pass and
+the gradients of the weights are computed outside the loops, for all tokens at once.
 
-Outside the loops tensors are <dtype>[time * batch, units], which look redundant and are not: of
-[time, batch, units] XLA makes time the innermost dimension in memory, and then gathers the rows of
-a word from all over the tensor, in every time step.
+Outside the loops tensors are <dtype>[time * batch, units]. The flat shape matters: of
+[time, batch, units] XLA makes time the innermost dimension in memory, and then each time step has
+to gather the rows of its token from all over the tensor.
 """
 
 import tensorflow as tf
 
 
 def lstm(inputs: tf.Tensor, kernel, recurrent_kernel, bias) -> tf.Tensor:
-    """States <dtype>[batch, time, units] after each word of `inputs` <dtype>[batch, time, width].
+    """Returns the states <dtype>[batch, time, units] of `inputs` <dtype>[batch, time, width].
 
     `kernel` <float32>[width, 4 * units], `recurrent_kernel` <float32>[units, 4 * units] and `bias`
-    <float32>[4 * units] are tensors or variables, of TensorFlow or Keras, gates in Keras's order:
-    input, forget, cell, output. Matrix products are in `dtype`, the rest is in float32.
+    <float32>[4 * units] are tensors or variables of TensorFlow or Keras, with the gates in Keras's
+    order: input, forget, cell, output. Matrix products are in `dtype`, the rest is in float32.
     """
     batch, time, width = (n or tf.shape(inputs)[axis] for axis, n in enumerate(inputs.shape))
 
     @tf.custom_gradient
-    def layer(words, kernel, recurrent, bias):
-        weights = _gates(kernel, words.dtype), _gates(recurrent, words.dtype), _gates(bias)
-        hidden, cell = _forward(words, weights, batch, time)
+    def layer(tokens, kernel, recurrent, bias):
+        weights = _gates(kernel, tokens.dtype), _gates(recurrent, tokens.dtype), _gates(bias)
+        hidden, cell = _forward(tokens, weights, batch, time)
 
         def gradient(of_hidden):
-            return _backward(of_hidden, words, weights, hidden, cell, batch, time)
+            return _backward(of_hidden, tokens, weights, hidden, cell, batch, time)
 
         return hidden, gradient
 
-    words = tf.reshape(tf.transpose(inputs, [1, 0, 2]), [time * batch, width])
-    hidden = layer(words, *map(tf.convert_to_tensor, (kernel, recurrent_kernel, bias)))
+    tokens = tf.reshape(tf.transpose(inputs, [1, 0, 2]), [time * batch, width])
+    hidden = layer(tokens, *map(tf.convert_to_tensor, (kernel, recurrent_kernel, bias)))
     return tf.transpose(tf.reshape(hidden, [time, batch, hidden.shape[1]]), [1, 0, 2])
 
 
-def _forward(words, weights, batch, time):
-    """(h <dtype>, c <float32>), both [time * batch, units], of words <dtype>[time * batch, width].
+def _forward(tokens, weights, batch, time):
+    """Returns (h <dtype>, c <float32>), both [time * batch, units].
 
-    `weights` are those of kernel, recurrent kernel and bias, each a list of four, one a gate.
+    `tokens` is <dtype>[time * batch, width]. `weights` are kernel, recurrent kernel and bias, each a
+    list of four, one for each gate.
     """
     kernels, recurrents, biases = weights
-    inputs = [_product(words, k) + b for k, b in zip(kernels, biases, strict=True)]
+    inputs = [_product(tokens, k) + b for k, b in zip(kernels, biases, strict=True)]
     start = tf.zeros([batch, biases[0].shape[0]])
 
     def step(t, h, c, *buffers):
@@ -56,29 +57,29 @@ def _forward(words, weights, batch, time):
         ]
         i, f, g, o = _activated(sums)
         c = f * c + i * g
-        h = tf.cast(o * tf.tanh(c), words.dtype)
+        h = tf.cast(o * tf.tanh(c), tokens.dtype)
         return t + 1, h, c, *_written(buffers, t, (h, c))
 
-    buffers = _buffers((words.dtype, tf.float32), time, start.shape)
-    first = (0, tf.cast(start, words.dtype), start, *buffers)
+    buffers = _buffers((tokens.dtype, tf.float32), time, start.shape)
+    first = (0, tf.cast(start, tokens.dtype), start, *buffers)
     return _rows(tf.while_loop(lambda t, *_: t < time, step, first)[3:])
 
 
-def _backward(of_hidden, words, weights, hidden, cell, batch, time):
-    """Gradients of words <dtype> and of kernel, recurrent kernel and bias <float32>.
+def _backward(of_hidden, tokens, weights, hidden, cell, batch, time):
+    """Returns the gradients of tokens <dtype> and of kernel, recurrent kernel and bias <float32>.
 
-    `of_hidden` <dtype>[time * batch, units] is the gradient of `hidden`; the rest is what
-    `_forward` takes and gives.
+    `of_hidden` <dtype>[time * batch, units] is the gradient of `hidden`; the other arguments are
+    those of `_forward` and what it returns.
     """
     kernels, recurrents, biases = weights
     hidden_before, cell_before = _shifted(hidden, batch), _shifted(cell, batch)
-    # Again, since four tensors less to keep is what lets the others stay in fast memory.
+    # Computed a second time: without four more tensors to keep, the others fit the fast memory.
     i, f, g, o = _activated(
-        _product(words, k) + b + _product(hidden_before, r)
+        _product(tokens, k) + b + _product(hidden_before, r)
         for k, r, b in zip(kernels, recurrents, biases, strict=True)
     )
-    # What is to be multiplied with the gradient of h for that of c, and with that of c (of h for
-    # the output gate) for that of each gate's sum.
+    # The gradient of c is that of h times `to_cell`. The gradient of each gate's sum is that of c
+    # (for the output gate that of h) times its factor.
     squashed = tf.tanh(cell)
     to_cell = o * (1 - squashed * squashed)
     factors = (
@@ -102,11 +103,11 @@ def _backward(of_hidden, words, weights, hidden, cell, batch, time):
     buffers = _buffers((tf.float32, tf.float32), time, last.shape)
     loop = tf.while_loop(lambda t, *_: t >= 0, step, (time - 1, last, last, *buffers))
     sums = tf.concat(_of_sums(*_rows(loop[3:]), factors), axis=1)
-    rounded = tf.cast(sums, words.dtype)
+    rounded = tf.cast(sums, tokens.dtype)
     return (
         tf.matmul(rounded, tf.concat(kernels, axis=1), transpose_b=True),
-        # Sums over all words: not in float16, which would lose them where it adds up in itself.
-        tf.matmul(tf.cast(words, tf.float32), tf.cast(rounded, tf.float32), transpose_a=True),
+        # Sums over all tokens: not in float16, which would lose them where it adds up in itself.
+        tf.matmul(tf.cast(tokens, tf.float32), tf.cast(rounded, tf.float32), transpose_a=True),
         tf.matmul(
             tf.cast(hidden_before, tf.float32), tf.cast(rounded, tf.float32), transpose_a=True
         ),
@@ -115,35 +116,37 @@ def _backward(of_hidden, words, weights, hidden, cell, batch, time):
 
 
 def _of_sums(dh, dc, factors):
-    """Gradients of the four gates' sums from those of h and c, all <float32>[rows, units]."""
+    """Returns the gradients of the four gates' sums, all <float32>[rows, units]."""
     i, f, g, o = factors
     return [dc * i, dc * f, dc * g, dh * o]
 
 
 def _activated(sums):
-    """The gates of their four sums <float32>[rows, units]."""
+    """Returns the gates of their four sums <float32>[rows, units]."""
     i, f, g, o = sums
     return tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
 
 
 def _gates(weight, dtype=tf.float32):
-    """A weight <dtype>[..., units] for each gate: from one [..., 4 * units] a step would have to
-    cut its result up."""
+    """Returns a weight <dtype>[..., units] for each gate.
+
+    With one weight [..., 4 * units] each time step would have to split its result.
+    """
     return tf.split(tf.cast(weight, dtype), 4, axis=-1)
 
 
 def _product(values, weight, **transpose):
-    """A matrix product in the dtype of `weight`, given as <float32>."""
+    """Returns a matrix product computed in the dtype of `weight`, as <float32>."""
     return tf.cast(tf.matmul(tf.cast(values, weight.dtype), weight, **transpose), tf.float32)
 
 
 def _at(rows, t, batch):
-    """The rows [batch, units] of word t of [time * batch, units]."""
+    """Returns the rows [batch, units] of token t of [time * batch, units]."""
     return tf.slice(rows, [t * batch, 0], [batch, rows.shape[1]])
 
 
 def _shifted(rows, batch):
-    """Each word's rows become those of the word before, the first word's 0."""
+    """Returns for each token the rows of the token before; those of the first are 0."""
     return tf.concat([tf.zeros_like(rows[:batch]), rows[:-batch]], axis=0)
 
 
@@ -156,5 +159,5 @@ def _written(buffers, t, values):
 
 
 def _rows(buffers):
-    """Full buffers as [time * batch, units]."""
+    """Returns full buffers as [time * batch, units]."""
     return [tf.reshape(buffer.stack(), [-1, buffer.element_shape[1]]) for buffer in buffers]

@@ -14,7 +14,7 @@ from pathlib import Path
 import ml_collections
 import tensorflow as tf
 
-from configs.schema import rules
+from configs.schema import resume
 from input_pipeline.training_set import StepSizes
 from storage.errors import Superseded, UserError
 from storage.store import Store
@@ -23,8 +23,8 @@ from trainer.learning.metrics import MetricSums, finite_or_none
 from trainer.learning.objectives.objective import score, score_metric, train_metric_names
 from trainer.learning.steps import StepResult
 from trainer.machines import cluster
+from trainer.machines.distribution import distribute_batches
 from trainer.machines.preemption import SECONDS_GIVEN, Stopped, StopRequests
-from trainer.machines.strategy import distribute_batches
 from trainer.machines.workers import LOST
 from trainer.modes.call import Call
 from trainer.modes.evaluate import run_test
@@ -198,7 +198,7 @@ def _save(run: Run, progress: Progress, stop: StopRequests) -> None:
         while not run.saver.settle(_SECONDS_BETWEEN_CHECKS):
             stop.check()
         manifest = Manifest(
-            config=rules.decisive(run.config),
+            config=resume.decisive_fields(run.config),
             vocabulary=run.vocabulary.digest,
             data=run.data.train.digest,
             **progress.fields(),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import ml_collections
 
-from configs.schema import rules
+from configs.schema import resume
 from input_pipeline.vocabulary import VOCABULARY_FILE, Vocabulary
 from storage import checksum, claims
 from storage.claims import Claim
@@ -35,7 +35,7 @@ def claim_workdir(
 
     Raises UserError on a worker whose command, data or workdir differs from the chief's.
     """
-    identity = f"{rules.decisive(config)} {vocabulary.digest} {data_digest}"
+    identity = f"{resume.decisive_fields(config)} {vocabulary.digest} {data_digest}"
     digest = checksum.of(identity.encode())
     if workers.from_chief([digest]) != [digest]:
         raise UserError(

@@ -1,6 +1,6 @@
 """A checkpoint's manifest: what is known of the checkpoint without reading its data.
 
-    manifest = Manifest(step=400, config=..., vocabulary=..., data=..., metrics={}, score=None, sums={})
+    manifest = Manifest(step=400, config=..., metrics={"accuracy": 0.87}, score=0.87, ...)
     manifest = decode(encode(manifest), NAME.fullmatch(manifest.name))
 
 Format 1, of the first version, had `validation_accuracy` in place of `metrics` and `score`, and
@@ -31,7 +31,7 @@ class Manifest:
     """What a checkpoint is of, and which files it has."""
 
     step: int
-    config: str  # the decisive fields, as `rules.decisive` gives them
+    config: str  # the decisive fields, as `resume.decisive_fields` gives them
     vocabulary: str  # digest
     data: str  # digest of the training reviews
     # Of the validation at this step, None where one is not defined; {} within an epoch.

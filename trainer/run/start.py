@@ -19,7 +19,7 @@ from pathlib import Path
 import ml_collections
 import tensorflow as tf
 
-from configs.schema import rules
+from configs.schema import resume
 from input_pipeline.load import TrainingData, load_training_data
 from input_pipeline.vocabulary import Vocabulary, read_vocabulary
 from storage.claims import Claim
@@ -76,7 +76,7 @@ def start(
     Of several workers the chief alone writes. Raises UserError for everything a user can mend.
     """
     if store.exists(CONFIG_FILE):
-        rules.refuse_changes(stored_config(store), config)
+        resume.require_same_run(stored_config(store), config)
     strategy = strategies.make_strategy(config)
     workers = Workers(strategy)
     stop.listen()  # the strategy of several workers catches SIGTERM, too, and only logs it
@@ -174,7 +174,7 @@ def _check_match(
     manifest: Manifest,
 ) -> None:
     """Raises UserError when a checkpoint is of another config, vocabulary or data."""
-    rules.refuse_differences(manifest.config, config)
+    resume.require_same_fields(manifest.config, config)
     check_vocabulary(store, vocabulary, manifest)
     if manifest.data != data.train.digest:
         raise UserError(

@@ -12,7 +12,7 @@ import json
 import ml_collections
 
 from configs import default
-from configs.schema import rules
+from configs.schema import resume, rules
 from input_pipeline import load
 from input_pipeline.vocabulary import VOCABULARY_FILE, Vocabulary, read_vocabulary
 from storage.errors import UserError
@@ -28,7 +28,7 @@ def stored_config(store: Store) -> ml_collections.ConfigDict:
         content = json.loads(store.read(CONFIG_FILE))
         if not isinstance(content, dict):
             raise ValueError("no JSON object")
-        config = ml_collections.ConfigDict(content)
+        config = ml_collections.ConfigDict(resume.completed(content))
     except FileNotFoundError as error:
         raise UserError(
             f"--workdir: {store.url} holds no run ({CONFIG_FILE} is missing); give the training "
@@ -39,7 +39,7 @@ def stored_config(store: Store) -> ml_collections.ConfigDict:
             f"--workdir: {store.url}/{CONFIG_FILE} can't be read ({error}); delete it and give the "
             "training command, which writes it anew"
         ) from error
-    rules.check(config, stored=True)
+    rules.check(config)
     return config
 
 

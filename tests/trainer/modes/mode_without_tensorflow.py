@@ -1,0 +1,11 @@
+"""A mode for the test of the table: says which modules it found imported."""
+
+import sys
+
+from trainer.modes.call import Call
+
+
+def run(call: Call) -> None:
+    names = ("tensorflow", "keras", "trainer.modes.train")
+    loaded = [name for name in names if name in sys.modules]
+    print(f"{call.store.url}: {loaded}")

@@ -1,0 +1,72 @@
+"""The table of modes: each mode's own flags, its own imports, and what it needs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+
+# A table with a mode of the tests in it, then the command as users give it.
+EXTENDED = """
+from trainer import main
+main.MODES["no_tensorflow"] = main.Mode(
+    "tests.trainer.modes.mode_without_tensorflow", (), needs_config=False, tensorflow=False
+)
+main.flags.FLAGS["mode"].parser.enum_values.append("no_tensorflow")
+main.run()
+"""
+
+
+def run(*flags, program=("-m", "trainer")):
+    return subprocess.run(
+        [sys.executable, *program, *flags], cwd=REPOSITORY, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flags", "error"),
+    [
+        (
+            ("--mode=evaluate", "--text=A fine film."),
+            "--text: got ['A fine film.'], but --mode=evaluate doesn't take it; accepted are "
+            "--workdir, --config and --checkpoint; --text is a flag of --mode=predict",
+        ),
+        (
+            ("--checkpoint=last", "--config=configs/sample.py"),
+            "--checkpoint: got 'last', but --mode=train_and_evaluate doesn't take it; accepted are "
+            "--workdir and --config; --checkpoint is a flag of --mode=evaluate|predict",
+        ),
+        (
+            ("--mode=prepare", "--checkpoint=best", "--config=configs/sample.py"),
+            "--checkpoint: got 'best', but --mode=prepare doesn't take it; accepted are --workdir "
+            "and --config; --checkpoint is a flag of --mode=evaluate|predict",
+        ),
+    ],
+)
+def test_flag_of_another_mode_is_refused_with_those_that_take_it(flags, error, tmp_path):
+    done = run(*flags, f"--workdir={tmp_path / 'run'}")
+    assert (done.returncode, done.stderr) == (1, f"error: {error}\n")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("mode", ["train_and_evaluate", "prepare"])
+def test_mode_that_needs_a_config_says_so(mode, tmp_path):
+    done = run(f"--mode={mode}", f"--workdir={tmp_path}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: --config: missing; give a config such as configs/sample.py\n"
+
+
+def test_unknown_mode_is_refused_with_those_that_there_are():
+    done = run("--mode=practise", "--workdir=runs/x")
+    assert done.returncode == 1
+    for mode in ("train_and_evaluate", "evaluate", "predict", "prepare"):
+        assert mode in done.stderr
+
+
+def test_mode_without_tensorflow_does_not_wait_for_it(tmp_path):
+    """Neither for it nor for the modules of other modes."""
+    done = run("--mode=no_tensorflow", f"--workdir={tmp_path}", program=("-c", EXTENDED))
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}: []\n"), done.stderr
