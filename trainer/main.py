@@ -123,5 +123,5 @@ def _import(mode: Mode) -> Any:
 def run() -> None:
     """Parses the flags and runs; the entry point of `python -m trainer` and of `longhaul`."""
     logging.set_verbosity(logging.WARNING)
-    sys.stdout.reconfigure(encoding="utf-8")
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     app.run(main, flags_parser=command_line.parse)

@@ -17,6 +17,7 @@ from trainer.learning.objectives.objective import Objective, train_metric_names
 from trainer.learning.optimizers import increment
 from trainer.learning.train_state import TrainState
 from trainer.model.dropout import DropoutKey
+from trainer.model.network import Encoder
 
 # Loss scaling of Micikevicius et al. 2018, arXiv:1710.03740: halve on overflow, double after this
 # many steps without one.
@@ -116,15 +117,16 @@ def train_step(
     factor = unscale * (tf.minimum(1.0, clip / norm) if clip else 1.0)
     learning_rate = schedule.learning_rate(state.step, config.optimizer, total_steps)
 
-    def update() -> None:
+    def update() -> tf.Operation:
         clipped = [gradient * factor for gradient in gradients]
         state.optimizer.update(state.model.weights, clipped, learning_rate)
         if state.average:
-            _update_average(state, config.train.average_decay)
+            _update_average(state.average, state, config.train.average_decay)
+        return tf.no_op()
 
     if config.model.precision == "float16":
         finite = tf.math.is_finite(norm)
-        tf.cond(finite, lambda: (update(), tf.no_op())[1], tf.no_op)
+        tf.cond(finite, update, tf.no_op)
         _adapt_loss_scale(state, finite)
     else:
         update()
@@ -137,7 +139,7 @@ def _summed_gradients(
     state: TrainState,
     batch: Batch,
     config: ml_collections.ConfigDict,
-    replica,
+    replica: tf.distribute.ReplicaContext,
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Returns this replica's metrics <float32>[names, 2] and dense gradients, both as sums.
 
@@ -177,17 +179,20 @@ def _summed_gradients(
     parts = config.train.micro_batches
     if parts == 1:
         return part(batch, rows)
-    arguments = [tf.split(tensor, parts) for tensor in (*batch, rows)]
-    total = None
-    for *micro_batch, micro_rows in zip(*arguments, strict=True):
+    micro_batches = zip(*(tf.split(tensor, parts) for tensor in (*batch, rows)), strict=True)
+    *micro_batch, micro_rows = next(micro_batches)
+    total = part(Batch(*micro_batch), micro_rows)
+    for *micro_batch, micro_rows in micro_batches:
         # One part after the other: at the same time they would need the memory of the whole.
-        with tf.control_dependencies(tf.nest.flatten(total) if total else []):
+        with tf.control_dependencies(tf.nest.flatten(total)):
             done = part(Batch(*map(tf.identity, micro_batch)), tf.identity(micro_rows))
-        total = done if total is None else tf.nest.map_structure(tf.add, total, done)
+        total = tf.nest.map_structure(tf.add, total, done)
     return total
 
 
-def _term_factors(objective: Objective, batch: Batch, replica) -> tf.Tensor:
+def _term_factors(
+    objective: Objective, batch: Batch, replica: tf.distribute.ReplicaContext
+) -> tf.Tensor:
     """Returns what to multiply each term's sum with <float32>[terms].
 
     Term k counts factor_k / W_k, with W_k its weight in the global batch. The total is divided by
@@ -200,7 +205,7 @@ def _term_factors(objective: Objective, batch: Batch, replica) -> tf.Tensor:
     return factors * tf.math.divide_no_nan(weights[0], weights)
 
 
-def _update_average(state: TrainState, decay: float) -> None:
+def _update_average(average: Encoder, state: TrainState, decay: float) -> None:
     """Moves the averaged weights towards the new ones.
 
     The first updates count for more, as in tf.train.ExponentialMovingAverage, so that the initial
@@ -208,7 +213,7 @@ def _update_average(state: TrainState, decay: float) -> None:
     """
     updates = tf.cast(state.optimizer.updates, tf.float32)
     fraction = 1.0 - tf.minimum(decay, (1.0 + updates) / (10.0 + updates))
-    for mean, weight in zip(state.average.weights, state.model.weights, strict=True):
+    for mean, weight in zip(average.weights, state.model.weights, strict=True):
         tf.raw_ops.AssignAddVariableOp(resource=mean.handle, value=(weight - mean) * fraction)
 
 

@@ -9,6 +9,7 @@ state.copy_to(spare)        # to save from while training goes on
 """
 
 import dataclasses
+from typing import Any
 
 import ml_collections
 import tensorflow as tf
@@ -89,7 +90,7 @@ def load_weights(path: str, config: ml_collections.ConfigDict, network: Encoder)
     status.expect_partial().assert_existing_objects_matched()
 
 
-def _read(checkpoint: tf.train.Checkpoint, path: str):
+def _read(checkpoint: tf.train.Checkpoint, path: str) -> Any:
     """Reads files of this machine, wherever the variables are: a TPU may be on other machines."""
     here = tf.train.CheckpointOptions(experimental_io_device=tf.constant("").device)
     return checkpoint.read(path, here)

@@ -3,8 +3,8 @@
     key = DropoutKey(seed=0, step=state.step, rows=tf.range(64))
     hidden *= mask(key, layer=1, units=128, rate=0.2)[:, None, :]
 
-A mask is the same for every token of a review (Gal and Ghahramani 2016, arXiv:1512.05287). It is the
-same wherever the review's row is computed: on one replica or eight, in one micro-batch or four,
+A mask is the same for every token of a review (Gal and Ghahramani 2016, arXiv:1512.05287). It is
+the same wherever the review's row is computed: on one replica or eight, in one micro-batch or four,
 before a restart or after.
 """
 

@@ -61,7 +61,8 @@ class Encoder(tf.Module):
             dtype=policy,
         )
         self.embedding.build((None, None))
-        self.forward, self.backward = [], []
+        self.forward: list[keras.layers.LSTM] = []
+        self.backward: list[keras.layers.LSTM] = []
         directions = (self.forward, self.backward) if config.bidirectional else (self.forward,)
         for units in config.layer_sizes:
             for direction in directions:

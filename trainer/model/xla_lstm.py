@@ -14,10 +14,16 @@ Outside the loops tensors are <dtype>[time * batch, units]. The flat shape matte
 to gather the rows of its token from all over the tensor.
 """
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import tensorflow as tf
 
+# Kernel, recurrent kernel and bias, each with one tensor for each gate.
+_Weights = tuple[list[tf.Tensor], list[tf.Tensor], list[tf.Tensor]]
 
-def lstm(inputs: tf.Tensor, kernel, recurrent_kernel, bias) -> tf.Tensor:
+
+def lstm(inputs: tf.Tensor, kernel: Any, recurrent_kernel: Any, bias: Any) -> tf.Tensor:
     """Returns the states <dtype>[batch, time, units] of `inputs` <dtype>[batch, time, width].
 
     `kernel` <float32>[width, 4 * units], `recurrent_kernel` <float32>[units, 4 * units] and `bias`
@@ -27,11 +33,11 @@ def lstm(inputs: tf.Tensor, kernel, recurrent_kernel, bias) -> tf.Tensor:
     batch, time, width = (n or tf.shape(inputs)[axis] for axis, n in enumerate(inputs.shape))
 
     @tf.custom_gradient
-    def layer(tokens, kernel, recurrent, bias):
+    def layer(tokens: tf.Tensor, kernel: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor) -> tuple:
         weights = _gates(kernel, tokens.dtype), _gates(recurrent, tokens.dtype), _gates(bias)
         hidden, cell = _forward(tokens, weights, batch, time)
 
-        def gradient(of_hidden):
+        def gradient(of_hidden: tf.Tensor) -> tuple[tf.Tensor, ...]:
             return _backward(of_hidden, tokens, weights, hidden, cell, batch, time)
 
         return hidden, gradient
@@ -41,17 +47,18 @@ def lstm(inputs: tf.Tensor, kernel, recurrent_kernel, bias) -> tf.Tensor:
     return tf.transpose(tf.reshape(hidden, [time, batch, hidden.shape[1]]), [1, 0, 2])
 
 
-def _forward(tokens, weights, batch, time):
+def _forward(
+    tokens: tf.Tensor, weights: _Weights, batch: tf.Tensor, time: tf.Tensor
+) -> list[tf.Tensor]:
     """Returns (h <dtype>, c <float32>), both [time * batch, units].
 
-    `tokens` is <dtype>[time * batch, width]. `weights` are kernel, recurrent kernel and bias, each a
-    list of four, one for each gate.
+    `tokens` is <dtype>[time * batch, width].
     """
     kernels, recurrents, biases = weights
     inputs = [_product(tokens, k) + b for k, b in zip(kernels, biases, strict=True)]
     start = tf.zeros([batch, biases[0].shape[0]])
 
-    def step(t, h, c, *buffers):
+    def step(t: tf.Tensor, h: tf.Tensor, c: tf.Tensor, *buffers: tf.TensorArray) -> tuple:
         sums = [
             _at(gate, t, batch) + _product(h, r) for gate, r in zip(inputs, recurrents, strict=True)
         ]
@@ -65,7 +72,15 @@ def _forward(tokens, weights, batch, time):
     return _rows(tf.while_loop(lambda t, *_: t < time, step, first)[3:])
 
 
-def _backward(of_hidden, tokens, weights, hidden, cell, batch, time):
+def _backward(
+    of_hidden: tf.Tensor,
+    tokens: tf.Tensor,
+    weights: _Weights,
+    hidden: tf.Tensor,
+    cell: tf.Tensor,
+    batch: tf.Tensor,
+    time: tf.Tensor,
+) -> tuple[tf.Tensor, ...]:
     """Returns the gradients of tokens <dtype> and of kernel, recurrent kernel and bias <float32>.
 
     `of_hidden` <dtype>[time * batch, units] is the gradient of `hidden`; the other arguments are
@@ -90,7 +105,7 @@ def _backward(of_hidden, tokens, weights, hidden, cell, batch, time):
     )
     of_hidden = tf.cast(of_hidden, tf.float32)
 
-    def step(t, dh, dc, *buffers):
+    def step(t: tf.Tensor, dh: tf.Tensor, dc: tf.Tensor, *buffers: tf.TensorArray) -> tuple:
         dh += _at(of_hidden, t, batch)
         dc += dh * _at(to_cell, t, batch)
         sums = _of_sums(dh, dc, [_at(factor, t, batch) for factor in factors])
@@ -102,7 +117,8 @@ def _backward(of_hidden, tokens, weights, hidden, cell, batch, time):
     last = tf.zeros([batch, cell.shape[1]])
     buffers = _buffers((tf.float32, tf.float32), time, last.shape)
     loop = tf.while_loop(lambda t, *_: t >= 0, step, (time - 1, last, last, *buffers))
-    sums = tf.concat(_of_sums(*_rows(loop[3:]), factors), axis=1)
+    dh, dc = _rows(loop[3:])
+    sums = tf.concat(_of_sums(dh, dc, factors), axis=1)
     rounded = tf.cast(sums, tokens.dtype)
     return (
         tf.matmul(rounded, tf.concat(kernels, axis=1), transpose_b=True),
@@ -115,19 +131,19 @@ def _backward(of_hidden, tokens, weights, hidden, cell, batch, time):
     )
 
 
-def _of_sums(dh, dc, factors):
+def _of_sums(dh: tf.Tensor, dc: tf.Tensor, factors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Returns the gradients of the four gates' sums, all <float32>[rows, units]."""
     i, f, g, o = factors
     return [dc * i, dc * f, dc * g, dh * o]
 
 
-def _activated(sums):
+def _activated(sums: Iterable[tf.Tensor]) -> tuple[tf.Tensor, ...]:
     """Returns the gates of their four sums <float32>[rows, units]."""
     i, f, g, o = sums
     return tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
 
 
-def _gates(weight, dtype=tf.float32):
+def _gates(weight: tf.Tensor, dtype: tf.DType = tf.float32) -> list[tf.Tensor]:
     """Returns a weight <dtype>[..., units] for each gate.
 
     With one weight [..., 4 * units] each time step would have to split its result.
@@ -135,29 +151,35 @@ def _gates(weight, dtype=tf.float32):
     return tf.split(tf.cast(weight, dtype), 4, axis=-1)
 
 
-def _product(values, weight, **transpose):
+def _product(values: tf.Tensor, weight: tf.Tensor, transpose_b: bool = False) -> tf.Tensor:
     """Returns a matrix product computed in the dtype of `weight`, as <float32>."""
-    return tf.cast(tf.matmul(tf.cast(values, weight.dtype), weight, **transpose), tf.float32)
+    return tf.cast(
+        tf.matmul(tf.cast(values, weight.dtype), weight, transpose_b=transpose_b), tf.float32
+    )
 
 
-def _at(rows, t, batch):
+def _at(rows: tf.Tensor, t: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
     """Returns the rows [batch, units] of token t of [time * batch, units]."""
     return tf.slice(rows, [t * batch, 0], [batch, rows.shape[1]])
 
 
-def _shifted(rows, batch):
+def _shifted(rows: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
     """Returns for each token the rows of the token before; those of the first are 0."""
     return tf.concat([tf.zeros_like(rows[:batch]), rows[:-batch]], axis=0)
 
 
-def _buffers(dtypes, time, shape):
+def _buffers(
+    dtypes: Sequence[tf.DType], time: tf.Tensor, shape: tf.TensorShape
+) -> list[tf.TensorArray]:
     return [tf.TensorArray(dtype, time, element_shape=shape) for dtype in dtypes]
 
 
-def _written(buffers, t, values):
+def _written(
+    buffers: Sequence[tf.TensorArray], t: tf.Tensor, values: Sequence[tf.Tensor]
+) -> list[tf.TensorArray]:
     return [buffer.write(t, value) for buffer, value in zip(buffers, values, strict=True)]
 
 
-def _rows(buffers):
+def _rows(buffers: Sequence[tf.TensorArray]) -> list[tf.Tensor]:
     """Returns full buffers as [time * batch, units]."""
     return [tf.reshape(buffer.stack(), [-1, buffer.element_shape[1]]) for buffer in buffers]

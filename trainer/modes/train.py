@@ -7,6 +7,7 @@ Raises UserError for everything a user can mend.
 """
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -180,7 +181,7 @@ def _check_finite(run: Run, step: int, loss: tuple[float, float], gradient_norm:
     config = run.config
     # In float16 an infinite gradient is an overflow, which the step has handled.
     checked = (loss[0],) if config.model.precision == "float16" else (loss[0], gradient_norm)
-    if None in finite_or_none(dict(enumerate(checked))).values():
+    if not all(map(math.isfinite, checked)):
         raise UserError(
             f"step {step}: the loss is {loss[0] / loss[1]}, its gradient's norm {gradient_norm}; "
             "nothing was saved since: lower config.optimizer.learning_rate "

@@ -24,7 +24,7 @@ class Classification:
     """An `Objective`; see there."""
 
     terms: Mapping[str, float] = MappingProxyType({"classification": 1.0})
-    train_metrics = ("accuracy",)
+    train_metrics: tuple[str, ...] = ("accuracy",)
     score = "accuracy"
 
     def __init__(self, label_smoothing: float):
