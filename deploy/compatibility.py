@@ -1,33 +1,83 @@
-"""Whether a config can run on the machines that it is given: what the trainer would refuse there.
+"""Checks that a config can run on the machines it is submitted to, before anything is sent.
 
-on_gpus(job, workers=3, accelerators=1)
-strategy(job.config, ("auto", "tpu"), "--target=tpu_vm")
+    check_reachable(config)
+    check_gpus(job, workers=3, accelerators=1)
+    check_strategy(job.config, ("auto", "tpu"), "--target=tpu_vm")
+
+The trainer on those machines would refuse the same configs, but only once they are paid for.
 """
+
+from collections.abc import Sequence
 
 import ml_collections
 
 from configs.schema import rules
 from deploy.job import Job
+from input_pipeline.sources import registry
 from storage.errors import UserError
 
 
-def on_gpus(job: Job, workers: int, accelerators: int) -> None:
-    """Raises UserError unless `workers` machines of so many GPUs, or none, can run the job."""
+def check_reachable(config: ml_collections.ConfigDict) -> None:
+    """Raises UserError when a job would look for something that only this machine has."""
+    source = config.data.source
+    kind, argument = registry.kind_of(source)
+    if not kind.is_reachable(argument):
+        raise UserError(
+            f"config.data.source: got {source!r}, which the job's machines can't reach; accepted "
+            f"are {_reachable_sources()}"
+        )
+    for field, url in (
+        ("data.dir", config.data.dir),
+        ("checkpoint.init_from", config.checkpoint.init_from),
+    ):
+        if url and not url.startswith("gs://"):
+            raise UserError(
+                f"config.{field}: got {url!r}, which the job's machines can't reach; accepted is "
+                "a gs:// URL, or ''"
+            )
+    if config.strategy.virtual_devices:
+        raise UserError(
+            f"config.strategy.virtual_devices: got {config.strategy.virtual_devices}, accepted is "
+            "0, except with --target=local"
+        )
+
+
+def check_gpus(job: Job, workers: int, accelerators: int) -> None:
+    """Raises UserError unless `workers` machines with `accelerators` GPUs each can run the job.
+
+    With 0 accelerators the machines have CPUs only.
+    """
     if workers > 1:
-        accepted = ("auto", "multi_worker")
+        accepted = ["auto", "multi_worker"]
     elif accelerators > 1:
-        accepted = ("auto", "mirrored")
+        accepted = ["auto", "mirrored"]
     else:
-        accepted = ("auto", "default", "one_device", "mirrored")
-    strategy(job.config, accepted, f"--workers={workers} and --accelerators={accelerators}")
+        accepted = ["auto", "default", "one_device", "mirrored"]
+    machines = f"--workers={workers} and --accelerators={accelerators}"
+    check_strategy(job.config, accepted, machines)
     rules.check_replicas(job.config, workers * max(1, accelerators))
 
 
-def strategy(config: ml_collections.ConfigDict, accepted: tuple[str, ...], machines: str) -> None:
-    """Raises UserError unless a config's strategy is among those accepted with `machines`."""
+def check_strategy(
+    config: ml_collections.ConfigDict, accepted: Sequence[str], machines: str
+) -> None:
+    """Raises UserError unless the config's strategy is one of those accepted with `machines`."""
     name = config.strategy.name
     if name not in accepted:
         raise UserError(
             f"config.strategy.name: got {name!r} with {machines}, accepted is "
             f"{' or '.join(map(repr, accepted))}"
         )
+
+
+def _reachable_sources() -> str:
+    """Returns the forms of the sources that other machines can read, as a list in a sentence."""
+    forms = []
+    for kind in registry.KINDS:
+        if form := kind.reachable_form:
+            made = ""
+            if kind.job_needs == "preparation":
+                url = form.partition(":")[2]
+                made = f" (made with `python -m trainer --mode=prepare --workdir={url}`)"
+            forms.append(f"{form!r}{made}")
+    return f"{', '.join(forms[:-1])} and {forms[-1]}"

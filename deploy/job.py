@@ -1,116 +1,102 @@
-"""A job, whatever it runs on: what it is called, what it runs, from where.
+"""A job: what its workers run, from which code, for which run.
 
     job = Job("imdb", arguments, "gs://bucket/runs/imdb", archive_url, digest, config)
     job.command         # the argv of each worker
 
-A target is a module with
-
-    Options             # frozen dataclass of the flags it takes; raises UserError on a bad one
-    NEEDS               # the names of those without which it can't do
-    request(job, options)                   # what is sent, as the service's own message
-    render(request)                         # that as JSON or YAML
-    equivalent(job, options)                # the command of gcloud or kubectl that does the same
-    prerequisites(job, options)             # what has to be there before, and how it is made
-    connect(options, workdir) -> Remote     # but for gke, where kubectl does it: manage()
+Every target is given the same Job; see deploy/targets/target.py for what a target makes of it.
 """
 
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import ml_collections
 
-from deploy.checks import matching
+from deploy.checks import check_matches
 from storage.errors import UserError
 
 _BOOTSTRAP = Path(__file__).parent / "payload" / "bootstrap.py"
 _NAME = r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?"
 _URL = r"(?=.{1,600}$)gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](?:/[A-Za-z0-9][A-Za-z0-9._=@+-]*)+/?"
-_LONGEST_ARGUMENT = 10_000
+_LONGEST_ARGUMENT = 10_000  # characters
+
+
+class Submission(NamedTuple):
+    """What a user asks for, apart from the options of the target."""
+
+    name: str  # of the job; "" when none was given
+    arguments: tuple[str, ...]  # of `python -m trainer`: those that make the config
+    config: ml_collections.ConfigDict
+    workdir: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What runs; all targets are given the same."""
+    """A job on other machines. Raises UserError for a value that no target can take."""
 
     name: str
-    arguments: tuple[str, ...]  # of `python -m trainer`
+    arguments: tuple[str, ...]  # of `python -m trainer`, --workdir among them
     workdir: str
-    archive_url: str  # of the source distribution, whether it is there yet or not
-    digest: str  # of what is in it, in hex; see deploy.package
+    archive_url: str  # of the source distribution, which may not be uploaded yet
+    digest: str  # of the content of the source distribution, in hex; see deploy/package.py
     config: ml_collections.ConfigDict  # as the trainer will resolve it
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_name(self.name)
-        matching(
+        check_matches(
             "workdir",
             self.workdir,
             _URL,
             "gs://BUCKET/PATH: a bucket in small letters, and a path of letters, digits and "
-            ". _ = @ + -, whose parts begin with a letter or digit, 600 characters at most",
+            ". _ = @ + -, each part of which begins with a letter or digit, 600 characters at most",
         )
         check_arguments(self.arguments)
 
     @property
     def bucket(self) -> str:
         """The workdir's bucket, as gs://BUCKET."""
-        return "/".join(self.workdir.split("/")[:3])
+        return bucket_of(self.workdir)
+
+    @property
+    def bootstrap(self) -> str:
+        """The text of deploy/payload/bootstrap.py, which installs and starts the trainer."""
+        return _BOOTSTRAP.read_text(encoding="utf-8")
 
     @property
     def command(self) -> tuple[str, ...]:
-        """The argv of a worker that has Python and the dependencies.
+        """The argv of a worker on a machine that has Python and the dependencies.
 
-        The bootstrap travels as text and gets all else as arguments: no shell reads any of it.
+        The bootstrap travels as text and takes everything else as arguments, so no shell reads any
+        of it.
         """
-        text = _BOOTSTRAP.read_text(encoding="utf-8")
-        return ("python3", "-c", text, self.archive_url, self.digest, *self.arguments)
+        return (
+            *("python3", "-c", self.bootstrap),
+            *(self.archive_url, self.digest, *self.arguments),
+        )
+
+
+def bucket_of(url: str) -> str:
+    """Returns gs://BUCKET for gs://BUCKET/PATH."""
+    return "/".join(url.split("/")[:3])
 
 
 def check_name(name: str) -> None:
-    """Raises UserError on one that no job has."""
-    accepted = "up to 40 small letters, digits and '-', a letter first and no '-' last"
-    matching("name", name, _NAME, accepted)
+    """Raises UserError unless a job can have this name."""
+    accepted = "up to 40 small letters, digits and '-', a letter first and no '-' at the end"
+    check_matches("name", name, _NAME, accepted)
 
 
 def check_arguments(arguments: Iterable[str]) -> None:
-    """Raises UserError on one that can't be typed or shown, which is a mistake.
+    """Raises UserError for an argument that isn't printable or is too long.
 
-    All others are handed over one by one, and quoted where there is a shell.
+    Such an argument is a mistake. All others are safe: they are handed over one by one, and quoted
+    where there is a shell.
     """
     for argument in arguments:
         if not argument.isprintable() or len(argument) > _LONGEST_ARGUMENT:
             flag = ascii(argument.partition("=")[0][:60])
             raise UserError(
                 f"{flag}: its value is not printable or longer than {_LONGEST_ARGUMENT:,} "
-                "characters; give it in one line"
+                "characters; give a shorter value without control characters"
             )
-
-
-class State(NamedTuple):
-    """Where a submitted job stands."""
-
-    text: str  # in the service's own word, such as JOB_STATE_RUNNING
-    over: bool
-    succeeded: bool
-    detail: str = ""  # why, where the service says so
-
-
-class Remote(Protocol):
-    """A service that jobs are submitted to; UserError for whatever a user can mend."""
-
-    def submit(self, job: Job, request: Any) -> str:
-        """The resource's full name. Refused when there is a job of that name already."""
-        ...
-
-    def state(self, name: str) -> State:
-        """UserError when there is no such job."""
-        ...
-
-    def cancel(self, name: str) -> None:
-        """Ends a job for good; one that is over stays as it is."""
-        ...
-
-    def logs(self, name: str) -> str:
-        """What the job has printed so far, or the last of it."""
-        ...

@@ -1,242 +1,164 @@
-"""From a command to a job that runs: what is said before, what is sent, and what is watched after.
+"""Jobs on other machines: how a submission becomes a job, and what is shown before it is sent.
 
-plan = prepare("vertex", options, name="", arguments=[...], config=config, workdir="gs://b/run")
-print(describe(plan))               # sends and writes nothing
-submit(plan, wait=True)
-follow("wait", "vertex", options, name="imdb-1f0c", workdir=None)
+plan = target.prepare(submission, options)      # of a JobTarget, such as vertex
+print(plan.describe())                          # sends and writes nothing
+exit_code = plan.submit(wait=True)
 """
 
+import abc
 import dataclasses
 import hashlib
-import importlib
 import re
 import shlex
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple
-
-import ml_collections
+from typing import Any
 
 from deploy import package
-from deploy.checks import refused
-from deploy.job import Job, Remote, check_arguments, check_name
+from deploy.checks import refusal
+from deploy.compatibility import check_reachable
+from deploy.job import Job, Submission, bucket_of, check_arguments
 from deploy.package import Archive
-from deploy.targets import local
+from deploy.targets.target import VERBS
 from storage.errors import UserError
 
-_MODULES = {name: f"deploy.targets.{name}.target" for name in ("vertex", "tpu_vm", "gke")}
-TARGETS = ("vertex", "tpu_vm", "gke")
-VERBS = ("status", "wait", "logs", "cancel")
 _ROOT = Path(__file__).resolve().parents[1]
-_SECONDS_BETWEEN_LOOKS = 10.0
-_TAKEN_AWAY = "SUSPENDED"  # a state of Cloud TPU's that leads nowhere
-_FAILED = 1  # the exit code of a job that is over and did not succeed
 
 
-class Plan(NamedTuple):
-    """All that a submission will do, decided and checked."""
+class JobTarget(abc.ABC):
+    """A target whose jobs run on other machines, from an archive of the working tree.
 
-    target: str
-    module: ModuleType
+    `options` is always an instance of the target's own Options.
+    """
+
+    name: str  # as in --target
+    can_wait: bool
+    located_by: tuple[str, ...]  # the flags that find a job again; "workdir" may be among them
+
+    @abc.abstractmethod
+    def request(self, job: Job, options: Any) -> Any:
+        """Returns what is sent, as the service's own message.
+
+        Raises UserError when the job's config doesn't fit the machines.
+        """
+
+    @abc.abstractmethod
+    def render(self, request: Any) -> str:
+        """Returns a request as JSON or YAML."""
+
+    @abc.abstractmethod
+    def equivalent(self, job: Job, options: Any) -> str:
+        """Returns a shell command that submits the same job with gcloud or kubectl."""
+
+    @abc.abstractmethod
+    def prerequisites(self, job: Job, options: Any) -> list[str]:
+        """Returns what a job needs before it starts, a line each, with the command for it."""
+
+    @abc.abstractmethod
+    def submit(self, plan: "JobPlan", wait: bool) -> int:
+        """Submits a job, and with `wait` watches it to its end. Returns an exit code."""
+
+    @abc.abstractmethod
+    def follow(self, verb: str, name: str, options: Any, workdir: str | None) -> int:
+        """Does what `verb` says with a job. Returns an exit code."""
+
+    def prepare(self, submission: Submission, options: Any) -> "JobPlan":
+        """Packs the working tree and builds the request.
+
+        Raises UserError for every mistake that can be found without asking the service.
+        """
+        workdir = submission.workdir.rstrip("/")
+        if not workdir.startswith("gs://"):
+            raise refusal(
+                "workdir", workdir, "gs://BUCKET/PATH, which the job's machines can reach"
+            )
+        check_reachable(submission.config)
+        arguments, config_file = _portable(submission.arguments)
+        arguments = (*arguments, f"--workdir={workdir}")
+        check_arguments(arguments)
+        archive = package.build(_ROOT, config_file)
+        job = Job(
+            name=submission.name or _default_name(self.name, options, arguments),
+            arguments=arguments,
+            workdir=workdir,
+            archive_url=package.address(archive, _archives(workdir)),
+            digest=archive.digest,
+            config=submission.config,
+        )
+        return JobPlan(self, options, job, archive, config_file, self.request(job, options))
+
+
+@dataclasses.dataclass(frozen=True)
+class JobPlan:
+    """A job, its archive and its request: everything that a submission sends, already checked."""
+
+    target: JobTarget
     options: Any
     job: Job
     archive: Archive
-    config_file: Path | None  # one from elsewhere, which travels along
+    config_file: Path | None  # a config from outside the tree, which the archive includes
     request: Any
 
+    def describe(self) -> str:
+        """Returns what --dry_run prints: everything that `submit` would do."""
+        job, target = self.job, self.target
+        settings = sorted(dataclasses.asdict(self.options).items())
+        config = [] if self.config_file is None else [str(self.config_file)]
+        upload = ["python", "-m", "deploy.package", _archives(job.workdir), *config]
+        size = self.archive.path.stat().st_size / 1e3
+        return f"""\
+# Request
+{target.render(self.request).rstrip()}
 
-def make_options(target: str, given: dict[str, Any]) -> Any:
-    """A target's Options of the flags that were given; UserError on one that it doesn't take."""
-    module = _module(target)
-    fields = {field.name for field in dataclasses.fields(module.Options)}
-    for flag, value in given.items():
-        if flag not in fields:
-            accepted = ", ".join(f"--{name}" for name in sorted(fields))
-            raise UserError(
-                f"--{flag}: got {value!r}, but --target={target} has no such flag; accepted are "
-                f"{accepted}"
-            )
-    missing = [name for name in module.NEEDS if name not in given]
-    if missing:
-        raise UserError(f"--{missing[0]}: missing; --target={target} needs it")
-    return module.Options(**given)
+# Settings of --target={target.name}, including defaults
+{_indented(f"--{flag}={value!r}" for flag, value in settings)}
 
+# Upload, skipped when the archive is already in the bucket
+  {self.archive.name} ({size:,.0f} kB) to {job.archive_url}
+{_indented(package.files(self.archive))}
 
-def prepare(
-    target: str,
-    options: Any,
-    name: str,
-    arguments: Sequence[str],
-    config: ml_collections.ConfigDict,
-    workdir: str,
-) -> Plan:
-    """Packs the working tree and builds the request; `arguments` are those that make the config.
+# Prerequisites, with the commands that create them
+{_indented(target.prerequisites(job, self.options))}
 
-    Raises UserError for all that can be known to be wrong without asking the service.
-    """
-    module = _module(target)
-    workdir = workdir.rstrip("/")
-    if not workdir.startswith("gs://"):
-        raise refused("workdir", workdir, "gs://BUCKET/PATH, which the job's machines can reach")
-    _check_reachable(config)
-    arguments, outside = _portable(arguments)
-    arguments = (*arguments, f"--workdir={workdir}")
-    check_arguments(arguments)
-    archive = package.build(_ROOT, outside)
-    job = Job(
-        name=name or _name(target, options, arguments),
-        arguments=arguments,
-        workdir=workdir,
-        archive_url=package.address(archive, _packages(workdir)),
-        digest=archive.digest,
-        config=config,
-    )
-    return Plan(target, module, options, job, archive, outside, module.request(job, options))
+# Commands that submit the same job by hand
+{_indented([shlex.join(upload), target.equivalent(job, self.options)])}
 
-
-def describe(plan: Plan) -> str:
-    """Everything that `submit` is going to do."""
-    job, module = plan.job, plan.module
-    settings = dataclasses.asdict(plan.options)
-    after = "\n".join(f"  {line}" for line in commands(plan.target, plan.options, job))
-    there = "\n".join(f"  {line}" for line in module.prerequisites(job, plan.options))
-    files = "\n  ".join(package.files(plan.archive))
-    config = [] if plan.config_file is None else [str(plan.config_file)]
-    upload = shlex.join(["python", "-m", "deploy.package", _packages(job.workdir), *config])
-    shown = "\n".join(f"  --{flag}={value!r}" for flag, value in sorted(settings.items()))
-    return f"""\
-# The request
-{module.render(plan.request).rstrip()}
-
-# Settings of --target={plan.target}, defaults included
-{shown}
-
-# Uploaded before, unless it is there
-  {plan.archive.name} ({plan.archive.path.stat().st_size / 1e3:,.0f} kB) to {job.archive_url}
-  {files}
-
-# What has to be there
-{there}
-
-# The same by hand
-  {upload}
-  {module.equivalent(job, plan.options)}
-
-# Afterwards
-{after}
+# Commands that follow the job
+{_indented(self.follow_commands())}
 """
 
+    def submit(self, wait: bool) -> int:
+        """Submits the job, and with `wait` watches it to its end. Returns an exit code."""
+        return self.target.submit(self, wait)
 
-def submit(plan: Plan, wait: bool, pause: Callable[[float], None] = time.sleep) -> int:
-    """Uploads, submits, and with `wait` stays until the job is over; the exit code."""
-    job = plan.job
-    if plan.target == "gke":  # kubectl does the rest
-        package.upload(plan.archive, _packages(job.workdir))
-        print(plan.module.render(plan.request), end="")
-        _say("Hand this to `kubectl apply -f -`. Then:", *commands("gke", plan.options, job))
-        return 0
-    remote = plan.module.connect(plan.options, job.workdir)
-    package.upload(plan.archive, _packages(job.workdir))
-    print(f"{job.name}: submitted as {remote.submit(job, plan.request)}", flush=True)
-    _say(*commands(plan.target, plan.options, job))
-    if not wait:
-        return 0
-    recreate = getattr(remote, "recreate", None)
-    return watch(remote, job.name, recreate and (lambda: recreate(job, plan.request)), pause)
+    def upload(self) -> None:
+        """Uploads the archive to the workdir's bucket unless it is already there."""
+        package.upload(self.archive, _archives(self.job.workdir))
+
+    def follow_commands(self) -> list[str]:
+        """Returns the commands that show, wait for, log and cancel the job."""
+        return follow_commands(self.target, self.job, self.options)
 
 
-def follow(verb: str, target: str, options: Any, name: str, workdir: str | None) -> int:
-    """`status`, `wait`, `logs` or `cancel` of a job; the exit code."""
-    module = _module(target)
-    check_name(name)
-    if target == "gke":
-        print(module.manage(verb, name, options))
-        return 0
-    remote = module.connect(options, workdir)
-    if verb == "wait":
-        return watch(remote, name)
-    if verb == "logs":
-        print(remote.logs(name), end="")
-        return 0
-    if verb == "cancel":
-        remote.cancel(name)
-        print(f"{name}: cancelled; its checkpoints stay where they are")
-        return 0
-    state = remote.state(name)
-    print(f"{name}: {state.text} {state.detail}".rstrip())
-    return _FAILED if state.over and not state.succeeded else 0
+def follow_commands(target: JobTarget, job: Job, options: Any) -> list[str]:
+    """Returns the commands that show, wait for, log and cancel a job, one for each of VERBS."""
+    values = {**dataclasses.asdict(options), "workdir": job.workdir}
+    flags = [f"--target={target.name}", *(f"--{flag}={values[flag]}" for flag in target.located_by)]
+    submit = ["python", "-m", "deploy.submit"]
+    return [shlex.join([*submit, verb, job.name, *flags]) for verb in VERBS]
 
 
-def watch(
-    remote: Remote,
-    name: str,
-    recreate: Callable[[], None] | None = None,
-    pause: Callable[[float], None] = time.sleep,
-) -> int:
-    """Prints the states as they change until the job is over; Ctrl-C leaves it running."""
-    shown = None
-    try:
-        while True:
-            state = remote.state(name)
-            if state != shown:
-                print(f"{name}: {state.text} {state.detail}".rstrip(), flush=True)
-                shown = state
-            if state.over:
-                return 0 if state.succeeded else _FAILED
-            if state.text == _TAKEN_AWAY:
-                if not recreate:
-                    _say(f"{name} never comes back; submit it again with --wait, which sees to it.")
-                    return local.STOPPED_FROM_OUTSIDE
-                print(f"{name}: taken away, making it anew", flush=True)
-                recreate()
-            pause(_SECONDS_BETWEEN_LOOKS)
-    except KeyboardInterrupt:
-        _say(f"{name} goes on without this command; `wait` watches it again, `cancel` ends it.")
-        return local.STOPPED_FROM_OUTSIDE
-
-
-def _module(target: str) -> ModuleType:
-    """UserError when the client that it needs is not installed."""
-    try:
-        return importlib.import_module(_MODULES[target])
-    except ImportError as error:  # of a part of `google.cloud` it is no ModuleNotFoundError
-        raise UserError(
-            f"--target: {target} needs what is not installed ({error}); pip install -e '.[deploy]' "
-            "in the checkout"
-        ) from error
-
-
-def _check_reachable(config: ml_collections.ConfigDict) -> None:
-    """UserError when the job would look for something that is on this machine only."""
-    source = config.data.source
-    kind, _, place = source.partition(":")
-    if kind == "files" or (kind == "shards" and not place.startswith("gs://")):
-        raise UserError(
-            f"config.data.source: got {source!r}, which the job's machines can't reach; "
-            "accepted are 'shards:gs://BUCKET/PATH', made with `python -m trainer --mode=prepare "
-            "--workdir=gs://BUCKET/PATH`, 'tfds:NAME' and 'sample'"
-        )
-    for field, place in (
-        ("data.dir", config.data.dir),
-        ("checkpoint.init_from", config.checkpoint.init_from),
-    ):
-        if place and not place.startswith("gs://"):
-            raise UserError(
-                f"config.{field}: got {place!r}, which the job's machines can't reach; accepted is "
-                "a gs:// URL, or ''"
-            )
-    if config.strategy.virtual_devices:
-        raise UserError(
-            f"config.strategy.virtual_devices: got {config.strategy.virtual_devices}, accepted is "
-            "0 but with --target=local"
-        )
+def say(*lines: str) -> None:
+    """Prints lines for the user, apart from the command's own output."""
+    print(*lines, sep="\n", file=sys.stderr, flush=True)
 
 
 def _portable(arguments: Sequence[str]) -> tuple[tuple[str, ...], Path | None]:
-    """The arguments as they hold on another machine, and a config file to take along."""
+    """Returns the arguments with paths that hold on another machine, and the config to include.
+
+    The second is None when the config is one of the tree's own.
+    """
     portable, outside = [], None
     for argument in arguments:
         flag, _, value = argument.partition("=")
@@ -252,29 +174,19 @@ def _portable(arguments: Sequence[str]) -> tuple[tuple[str, ...], Path | None]:
     return tuple(portable), outside
 
 
-def _name(target: str, options: Any, arguments: tuple[str, ...]) -> str:
-    """The same for the same command, so that giving it twice is noticed."""
-    decisive = "\0".join([target, repr(options), *arguments])
-    digest = hashlib.sha256(decisive.encode()).hexdigest()[:8]
+def _default_name(target: str, options: Any, arguments: tuple[str, ...]) -> str:
+    """Returns a name made from the command, so that giving the same command twice is noticed."""
+    command = "\0".join([target, repr(options), *arguments])
+    digest = hashlib.sha256(command.encode()).hexdigest()[:8]
     config = next(a.partition("=")[2] for a in arguments if a.startswith("--config="))
     stem = re.sub(r"[^a-z0-9]+", "-", Path(config).stem.lower()).strip("-")
     return f"{stem[:30]}-{digest}" if stem[:1].isalpha() else f"job-{digest}"
 
 
-def _packages(workdir: str) -> str:
-    """Where source distributions lie in the workdir's bucket."""
-    return "/".join([*workdir.split("/")[:3], "longhaul"])
+def _archives(workdir: str) -> str:
+    """Returns the URL in the workdir's bucket that source distributions are uploaded to."""
+    return f"{bucket_of(workdir)}/longhaul"
 
 
-def commands(target: str, options: Any, job: Job) -> list[str]:
-    """The commands that look after a job."""
-    place = {"vertex": ("region", "project"), "tpu_vm": ("zone", "project"), "gke": ("namespace",)}
-    flags = [f"--{flag}={getattr(options, flag)}" for flag in place[target]]
-    if target == "tpu_vm":  # where the log lies, and the exit code once the machine is gone
-        flags.append(f"--workdir={job.workdir}")
-    submit = ["python", "-m", "deploy.submit"]
-    return [shlex.join([*submit, verb, job.name, f"--target={target}", *flags]) for verb in VERBS]
-
-
-def _say(*lines: str) -> None:
-    print(*lines, sep="\n", file=sys.stderr, flush=True)
+def _indented(lines: Iterable[str]) -> str:
+    return "\n".join(f"  {line}" for line in lines)

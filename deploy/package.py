@@ -1,13 +1,13 @@
-"""The code as it is in the working tree, as a source distribution that is uploaded once.
+"""The code of the working tree as a source distribution, which is uploaded once.
 
     archive = build(root, extra_config=None)
-    url = address(archive, "gs://bucket/packages")      # where it will be, without a request
-    url = upload(archive, "gs://bucket/packages")       # the same, and it is there
+    url = address(archive, "gs://bucket/packages")      # the URL it will have; sends no request
+    url = upload(archive, "gs://bucket/packages")       # uploads it unless it is there already
 
 By hand: python -m deploy.package gs://BUCKET/packages [CONFIG]
 
-It is built from a copy of the packages and of what setup.py reads, committed or not: the tree stays
-as it is, and nothing else can come along. Git isn't asked.
+It is built from a copy of the packages and of the files that setup.py reads, whether committed to
+Git or not. So the tree isn't changed, and no other file can get into the archive.
 """
 
 import ast
@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from deploy.checks import one_line
 from deploy.payload.bootstrap import content_digest
 from storage.errors import UserError
 from storage.store import open_store
@@ -35,7 +36,7 @@ _NOT_PACKAGED = ("tests", "benchmarks")
 _CONFIG = r"[a-z_][a-z0-9_]*\.py"
 _CONFIG_IMPORTS = {"ml_collections", "configs", "numpy", *sys.stdlib_module_names}
 
-# Folders of tools, which hold certificates of their own and nothing that is packaged.
+# Folders of tools. They may hold the tools' own certificates, and nothing in them is packaged.
 _TOOLS = (".git", "__pycache__", "*_cache")
 _SECRET_NAMES = (
     *("*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keytab"),
@@ -47,31 +48,31 @@ _SECRET_NAMES = (
 _SECRET_JSON = re.compile(
     rb'"(?:private_key|refresh_token)"\s*:|"type"\s*:\s*"service_account"', re.ASCII
 )
-# Keys in PEM, and tokens by what their makers let them begin with.
+# Keys in PEM format, and tokens by the prefixes that their issuers give them.
 _SECRET_TEXT = re.compile(
     rb"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bgh[pousr]_\w{36}|\bAKIA[0-9A-Z]{16}\b|"
     rb"\bAIza[\w-]{35}|\bhf_[A-Za-z]{34}|\bya29\.[\w-]{20}",
     re.ASCII,
 )
-_LOOKED_AT = 1 << 16  # bytes from a file's start; keys are short
+_BYTES_SEARCHED = 1 << 16  # from a file's start; keys are short
 
 
 class Archive(NamedTuple):
-    """A source distribution on this machine, gone when the process ends."""
+    """A source distribution on this machine, deleted when the process ends."""
 
     path: Path
-    digest: str  # of its content, as deploy.bootstrap computes it
-    name: str  # in the bucket
+    digest: str  # of its content, as deploy/payload/bootstrap.py computes it
+    name: str  # of the object in the bucket
 
 
 def build(root: Path, extra_config: Path | None = None) -> Archive:
-    """Builds what the tree at `root` holds now, and `extra_config` as one more of its configs.
+    """Builds an archive of the tree at `root`, with `extra_config` as one more of its configs.
 
-    Raises UserError when it isn't longhaul's tree, holds what looks like a credential, or can't be
-    built, and when the config has a name that is taken or can't be imported.
+    Raises UserError when `root` is not a checkout of longhaul, holds a file that looks like a
+    credential, or can't be built; also when the config's name is taken or can't be imported.
     """
-    _refuse_others(root)
-    _refuse_secrets(root)
+    _check_checkout(root)
+    _check_secrets(root)
     folder = Path(tempfile.mkdtemp(prefix="longhaul-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     source = folder / "source"
@@ -85,12 +86,12 @@ def build(root: Path, extra_config: Path | None = None) -> Archive:
 
 
 def address(archive: Archive, url: str) -> str:
-    """The URL that `upload` puts it at."""
+    """Returns the URL that `upload` gives the archive below `url`."""
     return f"{url.rstrip('/')}/{archive.name}"
 
 
 def files(archive: Archive) -> list[str]:
-    """The names in an archive, a line for each folder."""
+    """Returns the names of the files in an archive, a line for each folder."""
     folders: dict[str, list[str]] = {}
     with tarfile.open(archive.path) as opened:
         for name in sorted(member.name for member in opened.getmembers() if member.isfile()):
@@ -100,7 +101,7 @@ def files(archive: Archive) -> list[str]:
 
 
 def upload(archive: Archive, url: str) -> str:
-    """Puts the archive under gs://BUCKET/PREFIX unless it is there; its URL.
+    """Uploads the archive below `url`, gs://BUCKET/PREFIX, unless it is there. Returns its URL.
 
     Raises UserError, which names --workdir, when the bucket can't be read or written.
     """
@@ -110,33 +111,33 @@ def upload(archive: Archive, url: str) -> str:
         )
     store = open_store(url)
     if not store.exists(archive.name):
-        # Another build of the same tree differs in its bytes. The name has the digest, so which of
-        # them is there makes no difference, and the job looks at it again.
+        # Builds of the same tree differ in their bytes, but the name has the digest of the content.
+        # So it doesn't matter whose build is stored, and the job verifies the digest again.
         with contextlib.suppress(FileExistsError):
             store.create(archive.name, archive.path.read_bytes())
     return address(archive, url)
 
 
-def _refuse_others(root: Path) -> None:
-    there = all((root / name).is_file() for name in _BUILD_FILES)
-    if not there or not _OURS.search((root / "setup.py").read_bytes()):
+def _check_checkout(root: Path) -> None:
+    is_complete = all((root / name).is_file() for name in _BUILD_FILES)
+    if not is_complete or not _OURS.search((root / "setup.py").read_bytes()):
         raise UserError(
             f"{root}: not a checkout of longhaul, with {', '.join(_BUILD_FILES)}; submit from one, "
             "since its code is what the job runs"
         )
 
 
-def _refuse_secrets(root: Path) -> None:
+def _check_secrets(root: Path) -> None:
     for path in _files(root):
         if reason := _secret(path):
             raise UserError(
-                f"{str(path.relative_to(root))!a}: {reason}; move it out of the tree, no "
-                "credential may travel with the code"
+                f"{str(path.relative_to(root))!a}: {reason}; move it out of the tree, since no "
+                "credential may be sent with the code"
             )
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Every file below, those of tools and virtual environments left out."""
+    """Yields every file below a folder, except in tools' folders and virtual environments."""
     for place, folders, names in os.walk(folder):
         here = Path(place)
         folders[:] = sorted(
@@ -148,14 +149,14 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _secret(path: Path) -> str:
-    """Why it looks like a credential; "" when it doesn't."""
+    """Returns why a file looks like a credential; "" when it doesn't."""
     if _matches(path.name, _SECRET_NAMES):
         return "its name is that of a credential"
     try:
         with path.open("rb") as file:
-            start = file.read(_LOOKED_AT)
+            start = file.read(_BYTES_SEARCHED)
     except OSError as error:
-        return f"can't be looked at ({error.strerror})"
+        return f"can't be read ({error.strerror}), so it can't be checked for credentials"
     if _SECRET_TEXT.search(start):
         return "holds a key or token"
     if path.suffix.lower() == ".json" and _SECRET_JSON.search(start):
@@ -168,7 +169,7 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 
 def _copy(root: Path, source: Path) -> None:
-    """Copies the packages, whole, and what setup.py reads."""
+    """Copies the packages, with all their files, and the files that setup.py reads."""
     source.mkdir()
     for name in _BUILD_FILES:
         shutil.copyfile(root / name, source / name)
@@ -185,26 +186,26 @@ def _add_config(config: Path, configs: Path) -> None:
     if not re.fullmatch(_CONFIG, config.name):
         raise UserError(
             f"--config: got {config.name!a}, accepted is a file name of a-z, 0-9 and '_' that "
-            "ends with .py and begins with no digit; rename it"
+            "ends with .py and doesn't begin with a digit; rename it"
         )
     if reason := _secret(config):
-        raise UserError(f"--config: {str(config)!a}: {reason}; it can't travel with the code")
-    if strangers := _imports(config) - _CONFIG_IMPORTS:
+        raise UserError(f"--config: {str(config)!a}: {reason}; it can't be sent with the code")
+    if others := _imports(config) - _CONFIG_IMPORTS:
         raise UserError(
-            f"--config: {str(config)!a}: imports {sorted(strangers)[0]!a}, which doesn't travel "
-            "along; accepted are ml_collections, configs, numpy and what comes with Python"
+            f"--config: {str(config)!a}: imports {sorted(others)[0]!a}, which is not sent "
+            "with the code; accepted are ml_collections, configs, numpy and Python's own modules"
         )
     content, place = config.read_bytes(), configs / config.name
     if place.exists() and place.read_bytes() != content:
         raise UserError(
-            f"--config: {str(config)!a}: configs/{config.name} is another file already; "
+            f"--config: {str(config)!a}: configs/{config.name} exists and is another file; "
             "rename yours"
         )
     place.write_bytes(content)
 
 
 def _imports(config: Path) -> set[str]:
-    """The packages that a config imports, wherever in it."""
+    """Returns the packages that a config imports, anywhere in the file."""
     found = set()
     for node in ast.walk(ast.parse(config.read_bytes())):
         if isinstance(node, ast.Import):
@@ -215,22 +216,23 @@ def _imports(config: Path) -> set[str]:
 
 
 def _sdist(source: Path, out: Path) -> Path:
-    command = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", out, source]
-    # In a folder of its own: `python -m` looks for `build` where it is run.
+    command = [sys.executable, "-m", "build", "--sdist", "--no-isolation"]
+    command += ["--outdir", str(out), str(source)]
+    # Run elsewhere than in the tree, whose folder `build` would be taken for the module.
     done = subprocess.run(command, cwd=source.parent, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        reason = " ".join(" ".join(lines[-3:]).split())
+        reason = one_line(" ".join(lines[-3:]))
         raise UserError(
             f"the source distribution can't be built ({reason}); `pip install -e '.[deploy]'` "
-            "brings what it takes"
+            "installs what the build needs"
         )
     (path,) = out.glob("longhaul-*.tar.gz")
     return path
 
 
 def main(url: str, *config: str) -> None:
-    """Builds, uploads, and prints where it is; exit code 1 and one line for a UserError."""
+    """Builds and uploads an archive and prints its URL. A UserError is one line and exit code 1."""
     try:
         archive = build(Path(__file__).resolve().parents[1], *(Path(path) for path in config))
         print(upload(archive, url))

@@ -1,4 +1,4 @@
-"""What jobs of any target need before they start, in lines with the commands that make it.
+"""What jobs need before they start, as lines with the commands that create it.
 
 [bucket(job, project, "us-central1"), *image("us-docker.pkg.dev/P/R/I:T"), *reviews(job)]
 """
@@ -7,84 +7,88 @@ import shlex
 from collections.abc import Mapping
 
 from deploy.job import Job
+from input_pipeline.sources import registry
 
-_REGISTRY = "-docker.pkg.dev"
+_REGISTRY = "-docker.pkg.dev"  # how the host of an Artifact Registry ends
 
 
-def start(project: str, *services: str) -> list[str]:
-    """What comes before everything else: credentials and the services' interfaces."""
-    enable = shlex.join(["gcloud", "services", "enable", *services, f"--project={project}"])
+def credentials_and_apis(project: str, *apis: str) -> list[str]:
+    """Returns the lines for what every job needs: credentials, and the services' APIs enabled."""
+    enable = shlex.join(["gcloud", "services", "enable", *apis, f"--project={project}"])
     return [
         "credentials on this machine: gcloud auth application-default login",
-        f"the services: {enable}",
+        f"the services' APIs: {enable}",
     ]
 
 
-def number(project: str) -> str:
-    """The project's number, as a shell finds it."""
+def project_number(project: str) -> str:
+    """Returns a shell expression for the project's number."""
     describe = ["gcloud", "projects", "describe", project, "--format=value(projectNumber)"]
     return f"$({shlex.join(describe)})"
 
 
-def granted(project: str, account: str, *roles: str) -> str:
-    """The commands that give roles to a service account; '' is Compute Engine's default one."""
-    member = account or f"{number(project)}-compute@developer.gserviceaccount.com"
+def grants(project: str, account: str, *roles: str) -> str:
+    """Returns the commands that grant roles to a service account.
+
+    An account of "" is Compute Engine's default service account.
+    """
+    member = account or f"{project_number(project)}-compute@developer.gserviceaccount.com"
     grant = shlex.join(["gcloud", "projects", "add-iam-policy-binding", project])
-    # In double quotes, for the number to be found.
+    # In double quotes, so that the shell fills in the number.
     each = (f'{grant} --member="serviceAccount:{member}" --role={role}' for role in roles)
     return " && ".join(each)
 
 
-def between_servers(what: str, machines: str) -> str:
-    """What keeps TensorFlow's servers among the machines of a slice, which they answer to."""
+def slice_network_rule(rule: str, machines: str) -> str:
+    """Returns the rule of the network that TensorFlow's servers in a slice need."""
     return (
-        f"{what} that lets {machines} reach each other's TensorFlow servers, at ports 8470 and "
-        "8476, and nobody else, since these ask for no password"
+        f"{rule} that opens ports 8470 and 8476 between {machines} and to nobody else, since "
+        "TensorFlow's servers there ask for no password"
     )
 
 
 def bucket(job: Job, project: str, location: str) -> str:
-    """The workdir's bucket."""
+    """Returns the line for the workdir's bucket."""
     create = ["gcloud", "storage", "buckets", "create", job.bucket, f"--project={project}"]
     return f"the bucket: {shlex.join([*create, f'--location={location}'])}"
 
 
-def image(name: str, arguments: Mapping[str, str] | None = None) -> list[str]:
-    """A container image of deploy/payload/Dockerfile, and the repository that it lies in.
+def image(name: str, build_arguments: Mapping[str, str] | None = None) -> list[str]:
+    """Returns the lines for the container image and the repository that holds it.
 
-    `arguments` are those of the Dockerfile that are to be others than there.
+    `build_arguments` replace defaults of deploy/payload/Dockerfile.
     """
-    registry, *path = name.split("/")[:3]
+    host, *path = name.split("/")[:3]
     lines = []
-    if registry.endswith(_REGISTRY) and len(path) == 2:
+    if host.endswith(_REGISTRY) and len(path) == 2:
         create = ["gcloud", "artifacts", "repositories", "create", path[1], f"--project={path[0]}"]
-        create.append(f"--location={registry.removesuffix(_REGISTRY)}")
-        lines.append(f"the repository: {shlex.join([*create, '--repository-format=docker'])}")
+        create += [f"--location={host.removesuffix(_REGISTRY)}", "--repository-format=docker"]
+        lines.append(f"the repository: {shlex.join(create)}")
+        lines.append(f"docker's access to it: gcloud auth configure-docker {host}")
     build = ["docker", "build", f"--tag={name}"]
-    build += [f"--build-arg={key}={value}" for key, value in (arguments or {}).items()]
+    build += [f"--build-arg={key}={value}" for key, value in (build_arguments or {}).items()]
     push = shlex.join(["docker", "push", name])
-    if lines:
-        lines.append(f"docker let into it: gcloud auth configure-docker {registry}")
     return [*lines, f"the image: {shlex.join([*build, '-'])} < deploy/payload/Dockerfile && {push}"]
 
 
 def reviews(job: Job) -> list[str]:
-    """The reviews of a job that doesn't bring its own."""
+    """Returns the lines for reviews that are not part of the job itself."""
     source = job.config.data.source
-    kind, _, place = source.partition(":")
-    if kind == "shards":
-        return [f"the reviews in shards: {_prepare(job, place)}"]
-    if kind == "tfds":
-        place = f"{job.bucket}/PATH"
+    kind, argument = registry.kind_of(source)
+    if kind.job_needs == "preparation":
+        return [f"the reviews in shards: {_prepare(job, argument)}"]
+    if kind.job_needs == "internet":
+        prepared = next(kind for kind in registry.KINDS if kind.job_needs == "preparation")
+        url = f"{job.bucket}/PATH"
         return [
-            f"a way to the internet, for {source}; or its reviews in shards, and "
-            f"--config.data.source=shards:{place}: {_prepare(job, place)}"
+            f"access to the internet, for {source}; or the reviews in shards, with "
+            f"--config.data.source={prepared.prefix}:{url}: {_prepare(job, url)}"
         ]
     return []
 
 
 def _prepare(job: Job, url: str) -> str:
-    """Of the source that the config has by itself."""
+    """Returns the command that writes shards to `url`, from the source that the config names."""
     replaced = ("--workdir", "--config.data.source")
     config = [a for a in job.arguments if a.partition("=")[0] not in replaced]
     return shlex.join(["python", "-m", "trainer", "--mode=prepare", *config, f"--workdir={url}"])

@@ -1,10 +1,10 @@
-"""Fetches the job's source distribution, checks it, installs it, and becomes the trainer.
+"""Downloads the job's source distribution, verifies and installs it, and becomes the trainer.
 
     python3 -c "$(cat deploy/payload/bootstrap.py)" gs://BUCKET/longhaul-DIGEST.tar.gz DIGEST ...
 
-Travels as text into a machine that has the dependencies and nothing of longhaul: it imports
-google-cloud-storage and what comes with Python. Leaves with code 1 and one line when running it
-again won't help, with 75 when it may.
+Its text is sent to a machine that has the dependencies but no code of longhaul, so it imports only
+google-cloud-storage and Python's own modules. Exits with code 1 and one line when running it again
+won't help, and with code 75 when it may.
 """
 
 import hashlib
@@ -17,9 +17,9 @@ import tempfile
 import zlib
 from pathlib import Path
 
-RUN_AGAIN = 75  # as the trainer does
-# Nothing is asked of an index, and nobody's pip.conf is read. The dependencies are there, and pip
-# shall not lay others over them.
+RUN_AGAIN = 75  # the trainer's exit code for the same; storage/exit_codes.py is not installed yet
+# pip asks no package index and reads no pip.conf. The dependencies are installed already, and it
+# must not replace any of them.
 _INSTALL = (
     *("pip", "--isolated", "install", "--quiet", "--disable-pip-version-check", "--no-index"),
     *("--no-deps", "--no-build-isolation", "--no-cache-dir", "--root-user-action=ignore"),
@@ -27,28 +27,32 @@ _INSTALL = (
 
 
 def content_digest(path: Path) -> str:
-    """SHA-256 over the sorted (path, content) of a source distribution's files.
+    """Returns SHA-256, in hex, over the sorted (path, content) of a source distribution's files.
 
-    Its own bytes won't do: two archives of one tree differ in their time stamps. SystemExit when
-    it is no such archive.
+    The digest of the archive's own bytes won't do: two archives of one tree differ in their time
+    stamps. Raises SystemExit when the file is not such an archive.
     """
     digest = hashlib.sha256()
     try:
         with tarfile.open(path) as archive:
             files = [member for member in archive.getmembers() if not member.isdir()]
             for member in sorted(files, key=lambda member: member.name):
-                if not member.isfile():
-                    raise SystemExit(f"error: {path}: {member.name!a} is no plain file")
-                content = hashlib.sha256(archive.extractfile(member).read()).hexdigest()
+                opened = archive.extractfile(member) if member.isfile() else None
+                if opened is None:
+                    raise SystemExit(f"error: {path}: {member.name!a} is not a regular file")
+                content = hashlib.sha256(opened.read()).hexdigest()
                 digest.update(f"{member.name}\0{content}\n".encode())
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise SystemExit(f"error: {path}: no readable archive ({_line(error)})") from error
+        raise SystemExit(f"error: {path}: not a readable archive ({_line(error)})") from error
     return digest.hexdigest()
 
 
 def fetch(url: str, folder: Path) -> Path:
-    """Downloads gs://BUCKET/NAME; the path of the file. SystemExit when that fails."""
-    # Not needed for the digest, which deploy.package takes from here, and slow to import.
+    """Downloads gs://BUCKET/NAME into a folder and returns the file's path.
+
+    Raises SystemExit when that fails, after a line on standard error.
+    """
+    # Slow to import; deploy/package.py imports this module for the digest only.
     from google.api_core import exceptions
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
     from google.cloud import storage
@@ -60,22 +64,22 @@ def fetch(url: str, folder: Path) -> Path:
         blob = storage.Client(project=None).bucket(bucket).blob(name)
         blob.download_to_filename(str(path), timeout=60)
     except exceptions.NotFound as error:
-        raise SystemExit(f"error: {url}: not there; submit the job anew") from error
+        raise SystemExit(f"error: {url}: not found; submit the job again") from error
     except (exceptions.ClientError, DefaultCredentialsError) as error:
         raise SystemExit(
             f"error: {url}: can't be read ({_line(error)}); let the job's service account read "
             "the bucket"
         ) from error
     except (exceptions.GoogleAPIError, DataCorruption, GoogleAuthError, OSError) as error:
-        print(f"error: {url}: no good answer ({_line(error)})", file=sys.stderr)
+        print(f"error: {url}: download failed ({_line(error)})", file=sys.stderr)
         raise SystemExit(RUN_AGAIN) from error
     return path
 
 
 def main(url: str, digest: str, *arguments: str) -> None:
-    """Never returns: the trainer takes the process over, and gets its signals."""
-    # A container's first process is deaf to a signal it has no handler for.
-    signal.signal(signal.SIGTERM, _leave)
+    """Never returns: the trainer replaces this process and receives its signals."""
+    # A container's first process ignores every signal that it has no handler for.
+    signal.signal(signal.SIGTERM, _stop)
     folder = Path(tempfile.mkdtemp(prefix="longhaul-"))
     path = fetch(url, folder)
     found = content_digest(path)
@@ -84,7 +88,7 @@ def main(url: str, digest: str, *arguments: str) -> None:
     target = folder / "installed"
     pip = subprocess.run([sys.executable, "-m", *_INSTALL, "--target", target, path], check=False)
     if pip.returncode:
-        raise SystemExit(f"error: {url}: not installed; pip has said above why")
+        raise SystemExit(f"error: {url}: not installed, for the reason that pip printed above")
     paths = [str(target), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     os.chdir(folder)
@@ -95,7 +99,7 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _leave(*_) -> None:
+def _stop(*_: object) -> None:
     raise SystemExit(RUN_AGAIN)
 
 

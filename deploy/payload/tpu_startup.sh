@@ -1,34 +1,35 @@
-# What a TPU VM runs at each of its boots, as root. Above it deploy/targets/tpu_vm/target.py writes what differs
-# between jobs: NAME, PROJECT, ZONE, WORKDIR, ARCHIVE, DIGEST, MAX_SECONDS, SEVERAL, BOOTSTRAP,
-# REQUIREMENTS and ARGUMENTS.
+# What a TPU VM runs at each of its boots, as root. deploy/targets/tpu_vm/startup_script.py puts the
+# job's values above it: NAME, PROJECT, ZONE, WORKDIR, ARCHIVE, DIGEST, MAX_SECONDS, SEVERAL,
+# BOOTSTRAP, REQUIREMENTS and ARGUMENTS.
 #
-# It installs what is missing, runs the job, and runs it again when it was stopped from outside.
-# When the job is over, well or not, or its time is, the log and the exit code go to the workdir and
-# the machine is deleted, so that nobody pays for an idle one.
+# It installs what is missing and runs the job, again and again while the job is stopped from
+# outside. When the job has succeeded, failed or used up its time, it copies the log and the exit
+# code to the workdir and deletes the machine, so that nobody pays for an idle one.
 #
-# With SEVERAL, all machines of a slice run this. Each starts TensorFlow's server for its chips, and
-# the first one also the job, which drives them all. The others stay until they are deleted with it,
-# or see to that themselves when they can't serve or the job's time is long over.
+# With SEVERAL, all machines of a slice run this script. Each starts TensorFlow's server for its
+# chips. The first machine also runs the job, which uses the chips of all machines. The others wait
+# until they are deleted with the first. They delete the slice themselves when they can't serve, or
+# some time after the job's time is over.
 
 set -euo pipefail
 
-# All state is in one folder, so that a boot finds what the one before has done.
+# All state is in one folder, where the next boot finds it.
 readonly HOME_FOLDER=${LONGHAUL_HOME:-/var/lib/longhaul}
-readonly PAUSE=${LONGHAUL_PAUSE:-10} # seconds before something is tried again
-readonly MAX_STARTS=50               # of the job, in one boot
+readonly PAUSE=${LONGHAUL_PAUSE:-10} # seconds before a retry
+readonly MAX_STARTS=50               # of the job, during one boot
 readonly LOG=$HOME_FOLDER/log
 readonly EXIT=$HOME_FOLDER/exit
 readonly LOGS=$WORKDIR/logs
 readonly OUT_OF_TIME=124 # the exit code of timeout
-# In the foreground: the whole job stays one process group, which is killed as one.
+# --foreground keeps the whole job in one process group, which is killed as one.
 readonly LIMITED=(--foreground --kill-after=60)
-readonly PORT=${LONGHAUL_PORT:-8470} # of TensorFlow's server: its own default
+readonly PORT=${LONGHAUL_PORT:-8470} # of TensorFlow's server, by its own default
 readonly METADATA=http://metadata.google.internal/computeMetadata/v1/instance/attributes
-readonly PATIENCE=${LONGHAUL_PATIENCE:-1800} # seconds to wait for the servers of a slice
-readonly UNREACHABLE=69 # the exit code when they don't come
-readonly SECONDS_OF_THE_FIRST=300 # to delete all machines when the job's time is over
+readonly SECONDS_TO_CONNECT=${LONGHAUL_SECONDS_TO_CONNECT:-1800} # to the servers of a slice
+readonly UNREACHABLE=69 # the exit code when a server can't be reached
+readonly SECONDS_TO_DELETE=300 # for the first machine, when the job's time is over
 
-# Where gcloud lies on Google's images; neither variable is sure to be set at boot.
+# /snap/bin has gcloud on Google's images. PATH and HOME may not be set during boot.
 export PATH="${PATH:-/usr/sbin:/usr/bin:/sbin:/bin}:/snap/bin"
 export HOME="${HOME:-/root}"
 export PYTHONUNBUFFERED=1
@@ -37,10 +38,10 @@ mkdir -p "$HOME_FOLDER"
 cd "$HOME_FOLDER"
 
 job=
-helpers=()
+background=()
 machine=${SEVERAL:+unknown} # its number in the slice
 machine=${machine:-0}
-devices=() # arguments of the job that say where the TPU is
+devices=() # the job's arguments with the addresses of the TPU's servers
 addresses=()
 python=${LONGHAUL_PYTHON:-}
 
@@ -61,9 +62,9 @@ within_limit() {
   timeout "${LIMITED[@]}" "$left" "$@"
 }
 
-persistently() {
+with_retries() {
   for _ in 1 2 3 4; do
-    "$@" && return 0 # in a trap, `return` alone has the code from before it
+    "$@" && return 0 # in a trap, `return` alone would return the code from before the trap
     sleep "$PAUSE"
   done
   "$@"
@@ -77,44 +78,44 @@ upload_log() {
   gcloud storage cp --quiet "$LOG" "$(log_name)" >/dev/null 2>&1
 }
 
-upload_log_now_and_then() {
+upload_log_regularly() {
   while sleep 60; do
     upload_log || true
   done
 }
 
-# The end of the job, whichever: not of a boot in which the machine was taken away.
+# Runs when the job is over for any reason, but not when the machine is taken away.
 finish() {
   local code=$?
   trap - EXIT
   set +e
   [[ -s $EXIT ]] || echo "$code" >"$EXIT"
   say "over with exit code $(<"$EXIT"); deleting $NAME"
-  persistently upload_log
-  # Whichever machine says first how the job ended is right.
-  persistently gcloud storage cp --quiet --no-clobber "$EXIT" "$LOGS/$NAME.exit"
-  persistently gcloud compute tpus queued-resources delete "$NAME" \
-    "--project=$PROJECT" "--zone=$ZONE" --force --quiet --async || say "NOT DELETED, and still paid for"
-  stop_helpers
+  with_retries upload_log
+  # The first machine that writes the exit code decides.
+  with_retries gcloud storage cp --quiet --no-clobber "$EXIT" "$LOGS/$NAME.exit"
+  with_retries gcloud compute tpus queued-resources delete "$NAME" \
+    "--project=$PROJECT" "--zone=$ZONE" --force --quiet --async || say "NOT DELETED, still paid for"
+  stop_background
 }
 
-# The machine goes: what runs gets the signal too, and the next boot, or machine, carries on.
+# The machine is taken away: stops what runs; the next boot, or another machine, continues the job.
 leave() {
   trap - EXIT
   trap '' TERM INT
-  say "asked to leave"
+  say "asked to stop"
   if [[ -n $job ]]; then
     kill -TERM "$job" 2>/dev/null || true
     wait "$job" || true
   fi
   upload_log || true
-  # The first machine saves while it leaves, for which the others have to serve to their end.
-  [[ $machine != 0 ]] || stop_helpers
+  # The first machine saves before it stops, so the others have to serve until they are killed.
+  [[ $machine != 0 ]] || stop_background
   exit 75
 }
 
-stop_helpers() {
-  ((${#helpers[@]} == 0)) || kill "${helpers[@]}" 2>/dev/null || true
+stop_background() {
+  ((${#background[@]} == 0)) || kill "${background[@]}" 2>/dev/null || true
 }
 
 install() {
@@ -122,30 +123,30 @@ install() {
   python=$environment/bin/python
   [[ -e installed ]] && return
   rm -rf "$environment"
-  if ! python3 -m venv "$environment"; then # Debian keeps it in a package of its own
+  if ! python3 -m venv "$environment"; then # Debian has it in a separate package
     within_limit apt-get --quiet update
     within_limit apt-get --quiet --yes -o DPkg::Lock::Timeout=300 install python3-venv
     python3 -m venv "$environment"
   fi
-  # All at once, so that one choice of versions fits all. None requires `tensorflow`, which would
-  # be laid over the TPU's.
-  persistently within_limit "$python" -m pip install --quiet "${REQUIREMENTS[@]}"
+  # All in one command, so that pip finds versions that fit together. None of the packages requires
+  # `tensorflow`, which would replace files of the TPU's TensorFlow.
+  with_retries within_limit "$python" -m pip install --quiet "${REQUIREMENTS[@]}"
   touch installed
 }
 
 metadata() {
-  persistently curl --silent --show-error --fail --header 'Metadata-Flavor: Google' "$METADATA/$1"
+  with_retries curl --silent --show-error --fail --header 'Metadata-Flavor: Google' "$METADATA/$1"
 }
 
-# Which machine of the slice this is, and where all of them are.
+# Sets the number of this machine in the slice and the addresses of all machines.
 find_place() {
   local all endpoint endpoints number
-  # NAME:PORT:ADDRESS, as tensorflow/python/tools/grpc_tpu_worker.py takes them.
+  # NAME:PORT:ADDRESS, as tensorflow/python/tools/grpc_tpu_worker.py reads them.
   local known='[^:,]*:[^:,]*:[0-9A-Za-z.-]+'
   number=$(metadata agent-worker-number)
   all=$(metadata worker-network-endpoints)
   if [[ ! $number =~ ^[0-9]+$ || ! $all =~ ^$known(,$known)*$ ]]; then
-    say "machine '$number' of '$all': not what a slice is known to say"
+    say "machine '$number' of '$all': unexpected metadata of a slice"
     return 1
   fi
   machine=$number
@@ -155,7 +156,7 @@ find_place() {
   done
 }
 
-# Makes this machine's chips available to the first, as long as it is there.
+# Serves this machine's chips to the first machine, and restarts the server when it ends.
 serve() {
   local server
   trap 'kill "$server"; exit' TERM
@@ -163,24 +164,24 @@ serve() {
     "$python" -m tensorflow.python.tools.grpc_tpu_worker &
     server=$!
     wait "$server" || true
-    say "TensorFlow's server has ended, starting it anew"
+    say "TensorFlow's server has ended, restarting it"
     sleep "$PAUSE"
   done
 }
 
-listening() {
+is_listening() {
   local host=${1%:*} port=${1##*:}
   timeout 5 bash -c ': <"/dev/tcp/$1/$2"' - "$host" "$port" 2>/dev/null
 }
 
 wait_for_servers() {
-  local address until=$((SECONDS + PATIENCE))
+  local address deadline=$((SECONDS + SECONDS_TO_CONNECT))
   for address in "${addresses[@]}"; do
-    listening "$address" || say "waiting for the server at $address"
-    until listening "$address"; do
+    is_listening "$address" || say "waiting for the server at $address"
+    until is_listening "$address"; do
       (($(seconds_left) > 0)) || return "$OUT_OF_TIME"
-      if ((SECONDS >= until)); then
-        say "no server at $address in $PATIENCE s: see its log, and the network's firewall"
+      if ((SECONDS >= deadline)); then
+        say "no server at $address in $SECONDS_TO_CONNECT s: see its log and the network's firewall"
         return "$UNREACHABLE"
       fi
       sleep "$PAUSE"
@@ -188,19 +189,19 @@ wait_for_servers() {
   done
 }
 
-# Until the first machine deletes all, or has failed to.
-stay() {
-  local left=$(($(seconds_left) + SECONDS_OF_THE_FIRST))
+# Waits for the first machine to delete the slice, and returns when it has not.
+wait_for_deletion() {
+  local left=$(($(seconds_left) + SECONDS_TO_DELETE))
   say "machine $machine of ${#addresses[@]}; the job runs on machine 0"
   if ((left > 0)); then
     sleep "$left" &
-    helpers+=("$!")
+    background+=("$!")
     wait "$!"
   fi
   return "$OUT_OF_TIME"
 }
 
-# Until it is over, its time is, or it was stopped too often.
+# Runs the job until it is over, its time is over, or it was started MAX_STARTS times.
 run() {
   local code=0 left start
   for ((start = 1; start <= MAX_STARTS; start++)); do
@@ -218,9 +219,9 @@ run() {
     wait "$job" || code=$?
     job=
     say "the job left with exit code $code"
-    # 75 asks for another start, and beyond 128 it was killed.
+    # 75 asks for another start; a code beyond 128 is that of a signal.
     ((code == 75 || code == OUT_OF_TIME || code > 128)) || return "$code"
-    upload_log || true # should the machine be on its way out
+    upload_log || true # in case the machine is about to be taken away
     sleep "$PAUSE"
   done
   return "$code"
@@ -231,29 +232,30 @@ trap leave TERM INT
 exec >>"$LOG" 2>&1
 
 [[ -z $SEVERAL ]] || find_place
-# A machine made in place of one that was taken away goes on with its log.
+# A machine that replaces one that was taken away continues its log.
 if [[ ! -e began ]]; then
   if gcloud storage cp --quiet "$(log_name)" before >/dev/null 2>&1; then cat before; fi
-  # How an earlier job of this name has ended.
+  # The exit code of an earlier job of this name.
   [[ $machine != 0 ]] || gcloud storage rm --quiet "$LOGS/$NAME.exit" >/dev/null 2>&1 || true
   date +%s >began.new
   mv began.new began
 fi
-upload_log_now_and_then &
-helpers+=("$!")
+upload_log_regularly &
+background+=("$!")
 
-if [[ -s $EXIT ]]; then # a boot after the end: only the deletion is left to do
+if [[ -s $EXIT ]]; then # the job is over: only the deletion is left to do
   exit
 fi
 printf '%s' "$BOOTSTRAP" >bootstrap.py
 [[ -n $python ]] || install
 if [[ -n $SEVERAL ]]; then
   serve &
-  helpers+=("$!")
-  [[ $machine == 0 ]] || stay
+  background+=("$!")
+  [[ $machine == 0 ]] || wait_for_deletion
   tpu=$(IFS=, && echo "${addresses[*]/#/grpc://}")
   devices=(--config.strategy.name=tpu "--config.strategy.tpu=$tpu")
-  # The chips are the server's; and of a machine that is lost TensorFlow would print at length.
+  # The server has the chips, so the job must not load libtpu. And TensorFlow would print at length
+  # about a machine that is lost.
   export TPU_LOAD_LIBRARY=0 TF_CPP_MIN_LOG_LEVEL=3
 fi
 run

@@ -1,9 +1,10 @@
-"""A job of several workers on this machine: to try it before it is paid for, and to test it.
+"""Runs a job as processes on this machine: to try it before it is paid for, and for tests.
 
-    code = run(["--config=configs/imdb.py", "--workdir=runs/imdb"], workers=2, max_restarts=3)
+    plan = TARGET.prepare(submission, Options(workers=2))
+    exit_code = plan.submit(wait=False)
 
-Each worker is a process with a TF_CONFIG of its own. When one is lost the others leave by
-themselves, and all are started again, as a cloud's scheduler would.
+Each worker is a process with its own TF_CONFIG. When a worker is lost, the others stop by
+themselves, and all of them are started again, as a cloud's scheduler would do it.
 """
 
 import dataclasses
@@ -19,118 +20,155 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from typing import Annotated, Any, NamedTuple
 
 import ml_collections
 
 from configs.schema import rules
-from deploy import compatibility
-from deploy.checks import between
+from deploy.checks import check_between
+from deploy.compatibility import check_strategy
+from deploy.job import Submission
+from deploy.targets.target import Target
+from storage.errors import UserError
+from storage.exit_codes import DONE, FAILED, RUN_AGAIN
 
-NEEDS = ()
-STOPPED_FROM_OUTSIDE = 75  # the exit code that says: run me again
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-_SECONDS_TO_LEAVE = 45.0  # of the others when a worker is gone; they take up to 30
+_SECONDS_TO_STOP = 45.0  # for the others when a worker is lost; they take up to 30
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """The flags of this target."""
+    """The flags of --target=local. Raises UserError for a number out of range."""
 
-    workers: int = 1
-    max_restarts: int = 3
+    workers: Annotated[int, "Processes on this machine."] = 1
+    max_restarts: Annotated[int, "How often all workers are started again when one is lost."] = 3
 
-    def __post_init__(self):
-        between("workers", self.workers, 1, 64)
-        between("max_restarts", self.max_restarts, 0, 10_000)
-
-
-def check(config: ml_collections.ConfigDict, options: Options) -> None:
-    """Raises UserError when so many workers can't run a config, which each of them would say."""
-    compatibility.strategy(config, _strategies(options), f"--workers={options.workers}")
-    if options.workers > 1:  # as many replicas at least
-        rules.check_replicas(config, options.workers)
+    def __post_init__(self) -> None:
+        check_between("workers", self.workers, 1, 64)
+        check_between("max_restarts", self.max_restarts, 0, 10_000)
 
 
-def _strategies(options: Options) -> tuple[str, ...]:
-    if options.workers > 1:
-        return ("auto", "multi_worker")
-    return ("auto", "default", "one_device", "mirrored", "tpu")
+class LocalTarget:
+    """This machine. Its jobs end with the command that started them, so they can't be followed."""
+
+    can_wait = False
+
+    def prepare(self, submission: Submission, options: Options) -> "LocalPlan":
+        """Plans the processes. Raises UserError for what each of them would refuse."""
+        if submission.name:
+            raise UserError(f"--name: got {submission.name!a}, but local processes have no name")
+        _check_config(submission.config, options)
+        return LocalPlan((*submission.arguments, f"--workdir={submission.workdir}"), options)
+
+    def follow(self, verb: str, name: str, options: Any, workdir: str | None) -> int:
+        """Raises UserError: a local job has no name to follow it by."""
+        raise UserError(
+            f"{verb}: got --target=local, whose jobs end with the command that started them; give "
+            "the --target that the job was submitted to"
+        )
 
 
-def describe(arguments: Sequence[str], options: Options) -> str:
-    """What `run` does, as a shell would take it."""
-    command = shlex.join(["python", "-m", "trainer", *arguments])
-    names = ("TF_CONFIG", *_THREADS)
-    lines = [
-        " ".join([*(f"{n}={shlex.quote(e[n])}" for n in names if n in e), command])
-        for e in environments(options.workers)
-    ]
-    again = f"# all of them again when one is lost, {options.max_restarts} times at most"
-    return "\n".join([*lines, again])
+class LocalPlan(NamedTuple):
+    """The arguments that each worker is started with, and how many workers there are."""
+
+    arguments: tuple[str, ...]  # of `python -m trainer`
+    options: Options
+
+    def describe(self) -> str:
+        """Returns the workers' commands as a shell would take them."""
+        command = shlex.join(["python", "-m", "trainer", *self.arguments])
+        names = ("TF_CONFIG", *_THREADS)
+        lines = [
+            " ".join([*(f"{n}={shlex.quote(e[n])}" for n in names if n in e), command])
+            for e in environments(self.options.workers)
+        ]
+        restarts = f"# all started again when one is lost, up to {self.options.max_restarts} times"
+        return "\n".join([*lines, restarts, ""])
+
+    def submit(self, wait: bool) -> int:
+        """Runs the workers until all are done. Returns an exit code, as `run` does."""
+        return run(self.arguments, self.options.workers, self.options.max_restarts)
+
+
+TARGET: Target = LocalTarget()
+
+
+def _check_config(config: ml_collections.ConfigDict, options: Options) -> None:
+    """Raises UserError when so many workers can't run the config."""
+    workers = options.workers
+    several = ("auto", "multi_worker")
+    one = ("auto", "default", "one_device", "mirrored", "tpu")
+    check_strategy(config, several if workers > 1 else one, f"--workers={workers}")
+    if workers > 1:  # each has at least one replica
+        rules.check_replicas(config, workers)
 
 
 def run(arguments: Sequence[str], workers: int, max_restarts: int) -> int:
-    """Runs `python -m trainer` with these arguments to its end; the job's exit code.
+    """Runs `python -m trainer` with these arguments to its end, in `workers` processes.
 
-    0 when all workers are done; 1 when one fails for good; 75 when this process was asked to leave,
-    or a worker was lost more than `max_restarts` times.
+    Returns DONE when all workers are done; FAILED when one failed for good; RUN_AGAIN when this
+    process was asked to stop, or when workers were lost more than `max_restarts` times.
     """
-    with _Forwarded() as requests:
+    with _ForwardedSignals() as signals:
         for start in range(max_restarts + 1):
-            codes = _attempt(arguments, workers, requests)
-            if any(code != STOPPED_FROM_OUTSIDE and code > 0 for code in codes):
-                return 1
+            codes = _run_once(arguments, workers, signals)
+            if any(_is_failure(code) for code in codes):
+                return FAILED
             if not any(codes):
-                return 0
-            if requests.count:
-                return STOPPED_FROM_OUTSIDE
+                return DONE
+            if signals.count:
+                return RUN_AGAIN
             _say("launcher", f"workers left with {codes}, start {start + 1} of {max_restarts + 1}")
-    return STOPPED_FROM_OUTSIDE
+    return RUN_AGAIN
 
 
-class _Forwarded:
-    """Passes SIGINT and SIGTERM on to the workers: the second time as SIGKILL."""
+def _is_failure(code: int) -> bool:
+    """Returns True for an exit code that no restart would change; a signal's is negative."""
+    return code > 0 and code != RUN_AGAIN
 
-    def __init__(self):
+
+class _ForwardedSignals:
+    """Sends SIGINT and SIGTERM on to the workers: the first one as SIGTERM, others as SIGKILL."""
+
+    def __init__(self) -> None:
         self.count = 0
         self.processes: list[subprocess.Popen] = []
-        self._before = {}
+        self._before: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> "_Forwarded":
+    def __enter__(self) -> "_ForwardedSignals":
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._forward)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _forward(self, number: int, frame) -> None:
+    def _forward(self, number: int, frame: object) -> None:
         self.count += 1
-        for process in self.processes:
-            process.send_signal(signal.SIGTERM if self.count == 1 else signal.SIGKILL)
+        _signal_all(self.processes, signal.SIGTERM if self.count == 1 else signal.SIGKILL)
 
 
-def _attempt(arguments: Sequence[str], workers: int, requests: _Forwarded) -> list[int]:
-    """One start of all workers; their exit codes when all have left."""
-    left: queue.Queue[int] = queue.Queue()
+def _run_once(arguments: Sequence[str], workers: int, signals: _ForwardedSignals) -> list[int]:
+    """Starts all workers and returns their exit codes when all have ended."""
+    ended: queue.Queue[int] = queue.Queue()
     with ExitStack() as stack:
-        processes = requests.processes = []
+        processes = signals.processes = []
         for environment in environments(workers):
             processes.append(stack.enter_context(_start(arguments, environment)))
-        if requests.count:  # one that came before the processes were there
+        if signals.count:  # a signal that came before the processes were started
             _signal_all(processes, signal.SIGTERM)
         for rank, process in enumerate(processes):
-            threading.Thread(target=_relay, args=(rank, process, left), daemon=True).start()
+            threading.Thread(target=_relay, args=(rank, process, ended), daemon=True).start()
         deadline = None
         for _ in processes:
-            rank = _next(left, deadline, processes)
+            rank = _next(ended, deadline, processes)
             code = processes[rank].wait()
             if code and deadline is None:
-                deadline = time.monotonic() + _SECONDS_TO_LEAVE
-            if code > 0 and code != STOPPED_FROM_OUTSIDE:
+                deadline = time.monotonic() + _SECONDS_TO_STOP
+            if _is_failure(code):
                 _signal_all(processes, signal.SIGTERM)
-        requests.processes = []
+        signals.processes = []
     return [process.returncode for process in processes]
 
 
@@ -140,19 +178,20 @@ def _start(arguments: Sequence[str], environment: dict[str, str]) -> subprocess.
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        # A Ctrl-C is for the launcher, which passes it on; a terminal would send it to all.
+        # A terminal sends Ctrl-C to all processes of a session; here the launcher forwards it.
         start_new_session=True,
     )
 
 
 def environments(workers: int) -> list[dict[str, str]]:
-    """For each worker this process's environment, with where the others are.
+    """Returns the environment of each worker: this process's, with the addresses of the workers.
 
-    Each has its share of the cores, unless the environment says how many threads TensorFlow takes.
+    The cores are divided among the workers, unless the environment says already how many threads
+    TensorFlow uses.
     """
     if workers == 1:
         return [{name: value for name, value in os.environ.items() if name != "TF_CONFIG"}]
-    threads = str(max(1, os.cpu_count() // workers))
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
     shared = dict.fromkeys(_THREADS, threads)
     cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(workers)]}
     tasks = ({"type": "worker", "index": index} for index in range(workers))
@@ -170,29 +209,31 @@ def _free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _relay(rank: int, process: subprocess.Popen, left: queue.Queue[int]) -> None:
-    """Passes a worker's lines on, and reports its end."""
-    for line in process.stdout:
-        with suppress(BrokenPipeError):  # whoever read it has enough; the job goes on
+def _relay(rank: int, process: subprocess.Popen, ended: queue.Queue[int]) -> None:
+    """Prints a worker's lines, and reports its rank when it has ended."""
+    for line in process.stdout or ():
+        with suppress(BrokenPipeError):  # the reader has closed the pipe; the job goes on
             _say(f"worker {rank}", line.decode(errors="replace").rstrip("\n"))
     process.wait()
-    left.put(rank)
+    ended.put(rank)
 
 
-def _next(left: queue.Queue[int], deadline: float | None, processes: list[subprocess.Popen]) -> int:
-    """The rank of the next worker that has left; kills all when the deadline comes first."""
+def _next(
+    ended: queue.Queue[int], deadline: float | None, processes: list[subprocess.Popen]
+) -> int:
+    """Waits for the next worker to end and returns its rank; kills all at the deadline."""
     try:
-        return left.get(timeout=None if deadline is None else max(0, deadline - time.monotonic()))
+        return ended.get(timeout=None if deadline is None else max(0, deadline - time.monotonic()))
     except queue.Empty:
         _signal_all(processes, signal.SIGKILL)
-        return left.get()
+        return ended.get()
 
 
 def _signal_all(processes: list[subprocess.Popen], number: signal.Signals) -> None:
     for process in processes:
-        process.send_signal(number)  # one that has left is passed over
+        process.send_signal(number)  # no-op for a process that has ended
 
 
-def _say(who: str, line: str) -> None:
-    sys.stdout.write(f"[{who}] {line}\n")
+def _say(speaker: str, line: str) -> None:
+    sys.stdout.write(f"[{speaker}] {line}\n")
     sys.stdout.flush()

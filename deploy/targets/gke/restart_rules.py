@@ -1,29 +1,31 @@
-"""What the end of a pod means for a JobSet: run again, run again and count, or the end.
+"""What a JobSet does when a pod ends: restart, restart and count it, or fail.
 
-    {"podFailurePolicy": {"rules": of_pods("trainer")}, "backoffLimit": 0}      # of the Job
-    {"failurePolicy": {"rules": of_job_set(), "maxRestarts": 10}}               # of the JobSet
+    {"podFailurePolicy": {"rules": pod_rules("trainer")}, "backoffLimit": 0}      # of the Job
+    {"failurePolicy": {"rules": job_set_rules(), "maxRestarts": 10}}              # of the JobSet
 
-A Job says of a pod's failure no more than which rule it met, and the JobSet reads no more than
-that. So each meaning is a rule of its own, known by its place:
+When a pod fails, its Job reports only which rule matched, and the JobSet reads only that report. So
+each case has its own rule, identified by its index:
 
-    0   the node is taken away or the pod evicted: run again, not counted
-    1   exit code 75, which asks to be run again: the same
-    2   exit code 1, which no restart mends: the end
+    0   the node was taken away or the pod evicted: restart without counting
+    1   exit code 75, which asks for a restart: restart without counting
+    2   exit code 1, which no restart would change: fail
 
-Any other end, such as a crash or too little memory, meets no rule. The Job may not try again, so it
-fails for that, and the JobSet starts all pods anew, at most maxRestarts times.
+Any other end, such as a crash or too little memory, matches no rule. The Job has no retries left,
+so it fails, and the JobSet restarts all pods, at most maxRestarts times.
 
-What can't be told apart: the first pod that is seen to have failed decides. When the others leave
-with 75 in the same moment as one crashes, that start may go uncounted. And nothing limits starts
-that all end with 75.
+Two limits: only the first pod that is seen to fail decides, so when others leave with 75 at the
+moment when one crashes, that restart may not be counted. And the number of restarts after exit code
+75 has no limit.
 
-The patterns are for the texts that Kubernetes writes (pkg/controller/job/pod_failure_policy.go) and
-need JobSet 0.10; an older one refuses the manifest.
+The patterns match messages of Kubernetes (pkg/controller/job/pod_failure_policy.go). They need
+JobSet 0.10; an older one refuses the manifest.
 """
 
+from storage.exit_codes import FAILED, RUN_AGAIN
 
-def of_pods(container: str) -> list[dict]:
-    """The rules of the Job's podFailurePolicy; the pods must have restartPolicy Never."""
+
+def pod_rules(container: str) -> list[dict]:
+    """Returns the rules of the Job's podFailurePolicy; the pods must have restartPolicy Never."""
 
     def code(value: int) -> dict:
         return {"containerName": container, "operator": "In", "values": [value]}
@@ -31,23 +33,23 @@ def of_pods(container: str) -> list[dict]:
     taken_away = {"type": "DisruptionTarget", "status": "True"}
     return [
         {"action": "FailJob", "onPodConditions": [taken_away]},
-        {"action": "FailJob", "onExitCodes": code(75)},
-        {"action": "FailJob", "onExitCodes": code(1)},
+        {"action": "FailJob", "onExitCodes": code(RUN_AGAIN)},
+        {"action": "FailJob", "onExitCodes": code(FAILED)},
     ]
 
 
-def of_job_set() -> list[dict]:
-    """The rules of the JobSet's failurePolicy."""
+def job_set_rules() -> list[dict]:
+    """Returns the rules of the JobSet's failurePolicy."""
 
-    def met(rules: str) -> dict:
+    def matched(indices: str) -> dict:
         return {
             "onJobFailureReasons": ["PodFailurePolicy"],
-            "onJobFailureMessagePatterns": [f"rule at index {rules}$"],
+            "onJobFailureMessagePatterns": [f"rule at index {indices}$"],
         }
 
     return [
-        {"name": "runAgain", "action": "RestartJobSetAndIgnoreMaxRestarts", **met("[01]")},
-        {"name": "noUse", "action": "FailJobSet", **met("2")},
+        {"name": "runAgain", "action": "RestartJobSetAndIgnoreMaxRestarts", **matched("[01]")},
+        {"name": "noUse", "action": "FailJobSet", **matched("2")},
         {
             "name": "outOfTime",
             "action": "FailJobSet",

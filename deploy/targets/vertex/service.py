@@ -1,15 +1,15 @@
-"""The jobs of one project and region on Vertex AI, as they are there.
+"""Vertex AI's jobs of one project and region, over the network, with retries.
 
-    vertex = deploy.vertex.connect(options)
-    vertex.submit(job, request)
-    vertex.state("imdb").over
+    service = TARGET.connect(options)
+    service.submit(job, request)
+    service.state("imdb").over
 
-They are looked up by their display names, which the service itself doesn't care about: it would
-take the same one twice.
+Jobs are found by their display names. The service itself doesn't keep these unique.
 """
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import requests
 from google.api_core import exceptions
@@ -19,11 +19,13 @@ from google.cloud.aiplatform_v1 import JobServiceClient
 from google.cloud.aiplatform_v1.types import CreateCustomJobRequest, CustomJob, JobState
 
 from deploy import google_api
-from deploy.job import Job, State, check_name
+from deploy.checks import one_line
+from deploy.job import Job, check_name
+from deploy.remote import Remote, State
 from storage.errors import UserError
 
 LOGGING = "https://logging.googleapis.com"
-_LINES = 1000  # of the log; the most that one answer holds
+_LINES = 1000  # of the log; the most that one response holds
 _SUCCEEDED = {JobState.JOB_STATE_SUCCEEDED}
 _OVER = _SUCCEEDED | {
     JobState.JOB_STATE_FAILED,
@@ -31,49 +33,56 @@ _OVER = _SUCCEEDED | {
     JobState.JOB_STATE_EXPIRED,
     JobState.JOB_STATE_PARTIALLY_SUCCEEDED,
 }
+_Result = TypeVar("_Result")
 
 
-class Vertex:
-    """A deploy.job.Remote. Every call is repeated for `patience` seconds when it has to be."""
+class VertexService(Remote):
+    """A connection to the service. Failed calls are retried for `retry_seconds`."""
 
     def __init__(
         self,
         parent: str,
         client: JobServiceClient,
         credentials: Credentials,
-        logging: str = LOGGING,
-        patience: float = 120.0,
+        logging: str,
+        retry_seconds: float,
     ):
         self._parent = parent
         self._client = client
         self._session = AuthorizedSession(credentials)
         self._logging = logging
-        self._patience = patience
+        self._retry_seconds = retry_seconds
 
     def submit(self, job: Job, request: CreateCustomJobRequest) -> str:
-        """The new job's full name; UserError when there is one of that name, over or not."""
-        there = self._call("look for the job", self._find, name=job.name)
-        if there:
-            raise _exists(there)
+        """Submits a job and returns its full name.
+
+        Raises UserError when the name is taken, also by a job that is over.
+        """
+        existing = self._call("look for the job", self._find, name=job.name)
+        if existing:
+            raise _name_is_taken(existing)
         return self._call("create the job", self._create, request=request).name
 
     def state(self, name: str) -> State:
-        """UserError when there is no such job."""
+        """Returns the state of a job. Raises UserError when there is no such job."""
         job = self._existing(name)
-        detail = " ".join(job.error.message.split())
+        detail = one_line(job.error.message)
         return State(job.state.name, job.state in _OVER, job.state in _SUCCEEDED, detail)
 
     def cancel(self, name: str) -> None:
-        """Asks for the end of a job; the service takes a moment. UserError when there is none."""
+        """Asks the service to end a job, which takes a moment.
+
+        Raises UserError when there is no such job; a job that is over stays unchanged.
+        """
         job = self._existing(name)
         if job.state not in _OVER:
             request = {"name": job.name}
             self._call("cancel the job", self._client.cancel_custom_job, request=request)
 
     def logs(self, name: str) -> str:
-        """The last lines of all workers; UserError when there is no such job."""
+        """Returns the last lines of all workers. Raises UserError when there is no such job."""
         job = self._existing(name)
-        since = job.create_time.isoformat()  # or no more than a day is looked at
+        since = job.create_time.isoformat()  # without it only the last day is searched
         project, number = job.name.split("/")[1], job.name.rpartition("/")[2]
         body = {
             "resourceNames": [f"projects/{project}"],
@@ -82,19 +91,17 @@ class Vertex:
             "pageSize": _LINES,
         }
         entries = self._call("read the log", self._entries, body=body)
-        return "".join(f"{_line(entry)}\n" for entry in reversed(entries))
+        return "".join(f"{_log_line(entry)}\n" for entry in reversed(entries))
 
-    def _call(self, what: str, method, **arguments: Any) -> Any:
+    def _call(self, what: str, method: Callable[..., _Result], **arguments: Any) -> _Result:
         try:
-            return google_api.call(what, method, patience=self._patience, **arguments)
-        except (exceptions.NotFound, exceptions.AlreadyExists) as error:
-            mend = (
-                "give another --name"
-                if isinstance(error, exceptions.AlreadyExists)
-                else "check --project and --region"
-            )
-            reason = " ".join(error.message.split())
-            raise UserError(f"{what}: {reason}; {mend}") from error
+            seconds = self._retry_seconds
+            return google_api.call(what, method, retry_seconds=seconds, **arguments)
+        except exceptions.AlreadyExists as error:
+            raise UserError(f"{what}: {one_line(error.message)}; give another --name") from error
+        except exceptions.NotFound as error:
+            reason = one_line(error.message)
+            raise UserError(f"{what}: {reason}; check --project and --region") from error
 
     def _existing(self, name: str) -> CustomJob:
         job = self._call("look for the job", self._find, name=name)
@@ -105,29 +112,31 @@ class Vertex:
         return job
 
     def _find(self, name: str, timeout: float, retry: Any) -> CustomJob | None:
-        """The newest of that name."""
-        check_name(name)  # it goes into the filter
+        """Returns the newest job with this display name."""
+        check_name(name)  # it becomes part of the filter
         request = {"parent": self._parent, "filter": f'display_name="{name}"'}
         jobs = self._client.list_custom_jobs(request=request, timeout=timeout, retry=retry)
         return max(jobs, key=lambda job: job.create_time, default=None)
 
     def _create(self, request: CreateCustomJobRequest, timeout: float, retry: Any) -> CustomJob:
-        """Creates once, however often it takes.
+        """Creates the job once, however many retries that takes.
 
-        A try that failed may have been carried out and only its answer lost: so each looks first.
+        A try may have created it though its response was lost. So each try looks for it first.
         """
         wanted = request.custom_job
 
-        def once() -> CustomJob:
-            there = self._find(wanted.display_name, timeout, None)
-            if there and not dict(wanted.labels).items() <= dict(there.labels).items():
-                raise _exists(there)
-            return there or self._client.create_custom_job(request, timeout=timeout, retry=None)
+        def create_once() -> CustomJob:
+            existing = self._find(wanted.display_name, timeout, None)
+            if existing and not dict(wanted.labels).items() <= dict(existing.labels).items():
+                raise _name_is_taken(existing)
+            return existing or self._client.create_custom_job(request, timeout=timeout, retry=None)
 
-        return retry(once)()
+        return retry(create_once)()
 
     def _entries(self, body: dict, timeout: float, retry: Any) -> list[dict]:
-        def once() -> list[dict]:
+        """Returns entries of Cloud Logging, the newest first."""
+
+        def read() -> list[dict]:
             url = f"{self._logging}/v2/entries:list"
             try:
                 response = self._session.post(url, json=body, timeout=timeout)
@@ -137,19 +146,19 @@ class Vertex:
             except requests.RequestException as error:
                 raise exceptions.ServiceUnavailable(str(error)) from error
 
-        return retry(once)()
+        return retry(read)()
 
 
-def _exists(there: CustomJob) -> UserError:
-    mend = "" if there.state in _OVER else ", or cancel that one"
+def _name_is_taken(job: CustomJob) -> UserError:
+    alternative = "" if job.state in _OVER else ", or cancel that one"
     return UserError(
-        f"--name: {there.display_name} exists already as {there.name}, in {there.state.name}; give "
-        f"another{mend}"
+        f"--name: {job.display_name} exists already as {job.name}, in {job.state.name}; give "
+        f"another{alternative}"
     )
 
 
-def _line(entry: dict) -> str:
-    """Time, worker such as workerpool0-0, and what it has printed."""
+def _log_line(entry: dict) -> str:
+    """Returns the time, the worker, such as workerpool0-0, and what it has printed."""
     content = entry.get("jsonPayload", {})
     text = entry.get("textPayload") or content.get("message") or json.dumps(content)
     worker = entry.get("resource", {}).get("labels", {}).get("task_name", "-")
