@@ -146,7 +146,7 @@ def _round_up(lengths: np.ndarray, width_step: int) -> np.ndarray:
 def _cut(order: np.ndarray, widths: np.ndarray, batch_size: int) -> BatchPlan:
     """Returns the reviews in this order, cut into rows, each as wide as its widest review."""
     steps = steps_per_epoch(len(order), batch_size)
-    ids = np.full(steps * batch_size, NO_REVIEW, np.int32)
-    ids[: len(order)] = order
-    ids = ids.reshape(steps, batch_size)
+    filled = np.full(steps * batch_size, NO_REVIEW, np.int32)
+    filled[: len(order)] = order
+    ids = filled.reshape(steps, batch_size)
     return BatchPlan(ids, np.where(ids == NO_REVIEW, 0, widths[ids]).max(axis=1).astype(np.int32))

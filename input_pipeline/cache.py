@@ -43,10 +43,10 @@ def cached(
         return make()
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
     path = Path(folder).expanduser() / f"{name}-{digest}.npz"
-    arrays = _read(path, fields)
-    if arrays is None:
-        arrays = make()
-        _write(path, dict(zip(fields, arrays, strict=True)))
+    if (found := _read(path, fields)) is not None:
+        return found
+    arrays = make()
+    _write(path, dict(zip(fields, arrays, strict=True)))
     return arrays
 
 
@@ -62,7 +62,7 @@ def _read(path: Path, fields: Sequence[str]) -> list[np.ndarray] | None:
         return None
 
 
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def _write(path: Path, arrays: dict[str, Any]) -> None:
     try:
         with written_whole(path) as file:
             np.savez(file, **arrays)

@@ -9,7 +9,7 @@ counts = count_tokens(texts for texts, labels in source.batches("train"))
 import collections
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -21,15 +21,16 @@ from storage.errors import UserError
 
 _AHEAD = 4  # items per thread that are in work, or done and not yet asked for
 
-_Item, _Result = TypeVar("_Item"), TypeVar("_Result")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 def in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
     """Yields `function(item)` for each item, in order, working a few items ahead."""
     # Threads suffice: TensorFlow's string ops release the interpreter and use one core each.
-    threads = os.cpu_count()
+    threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
-        waiting = collections.deque()
+        waiting: collections.deque[Future[_Result]] = collections.deque()
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) >= _AHEAD * threads:
@@ -76,7 +77,7 @@ def count_tokens(batches: Iterable[tf.Tensor]) -> collections.Counter[str]:
         unique, _, numbers = tf.unique_with_counts(text.tokenize(texts).flat_values)
         return unique.numpy(), numbers.numpy()
 
-    counts = collections.Counter()
+    counts: collections.Counter[str] = collections.Counter()
     for unique, numbers in in_threads(count, batches):
         for token, number in zip(unique.tolist(), numbers.tolist(), strict=True):
             counts[token.decode()] += number

@@ -228,7 +228,13 @@ class _ShardedEpoch:
             parts = tf.numpy_function(read, [place], dtypes)
             return tuple(map(tf.ensure_shape, parts, shapes))
 
-        def steps(tokens, lengths, labels, ids, widths) -> tf.data.Dataset:
+        def steps(
+            tokens: tf.Tensor,
+            lengths: tf.Tensor,
+            labels: tf.Tensor,
+            ids: tf.Tensor,
+            widths: tf.Tensor,
+        ) -> tf.data.Dataset:
             reviews = tf.RaggedTensor.from_row_lengths(tokens, lengths, validate=False)
             rows = tf.data.Dataset.from_tensor_slices((ids, widths))
             return rows.map(lambda ids, width: pipeline.lookup(reviews, labels, ids, width))

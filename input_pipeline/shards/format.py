@@ -35,12 +35,13 @@ INDEX = "index.json"
 _FORMAT = 1
 _CUT_TOGETHER = 4096  # reviews
 _LENGTHS, _LABELS = np.dtype("<u4"), np.dtype("u1")
+_ID_DTYPES: dict[str, np.dtype] = {"<u2": np.dtype("<u2"), "<i4": np.dtype("<i4")}
 _NAME = re.compile(r"(\d{6,})-(\d+)-(\d+)-(\d+)-(\d+)-([0-9a-f]{8})")
 
 
 def id_dtype(vocabulary_size: int) -> np.dtype:
     """Returns the smallest dtype that holds all token ids and that TensorFlow can gather from."""
-    return np.dtype("<u2" if vocabulary_size <= 2**16 else "<i4")
+    return _ID_DTYPES["<u2" if vocabulary_size <= 2**16 else "<i4"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,8 +120,8 @@ def parse_name(name: str) -> Shard | None:
     """Returns the shard of this name, or None when another object has it."""
     if not (match := _NAME.fullmatch(name)):
         return None
-    *numbers, crc32c = match.groups()
-    return Shard(*map(int, numbers), int(crc32c, 16))
+    number, reviews, positive, tokens, longest = map(int, match.groups()[:-1])
+    return Shard(number, reviews, positive, tokens, longest, crc32c=int(match[6], 16))
 
 
 def encode(reviews: PackedReviews, number: int, dtype: np.dtype) -> tuple[Shard, bytes]:
@@ -189,10 +190,11 @@ def index_from_bytes(data: bytes, name: str) -> Index:
         content = json.loads(data)
         if content["format"] != _FORMAT:
             raise ValueError(f"its format is {content['format']!r}, known is {_FORMAT}")
-        shards = tuple(parse_name(shard["name"]) for shard in content["shards"])
-        if not shards or [shard and shard.number for shard in shards] != [*range(len(shards))]:
+        names = [shard["name"] for shard in content["shards"]]
+        shards = tuple(shard for shard in map(parse_name, names) if shard)
+        if not names or [shard.number for shard in shards] != [*range(len(names))]:
             raise ValueError("its shards are not numbered from 0 on")
-        dtype = {"<u2": np.dtype("<u2"), "<i4": np.dtype("<i4")}[content["token"]]
+        dtype = _ID_DTYPES[content["token"]]
         return Index(dtype, str(content["vocabulary"]), str(content["source"]), shards)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(

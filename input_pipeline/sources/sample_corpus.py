@@ -1,30 +1,34 @@
 """Embedded sample corpus: `for text, label in reviews("train"): ...`
 
-Film reviews written out by the small grammar below, so that a model can be trained with nothing
-to download. They are not real reviews, and nobody holds these opinions.
+The small grammar below generates film reviews, so that a model can be trained without a download.
+They are not real reviews, and nobody holds these opinions.
 
-The corpus is built to need memory. A review weighs the film against a rival (the book, the
-trailer, the play, ...) and says the opposite of each in equal numbers, so both labels are made
-of the same words; the label is the opinion of the film. At least four words that say nothing
-stand between a subject and what is said of it, and at least three between that and the next
-subject, so that no run of three words ties the two together either. To label such a review, a
-model must carry the subject along until the opinion comes. A smaller part of the reviews is
-easier (a plain verdict, short sentences, no rival): it gives training its first foothold.
+The corpus is built so that a model needs memory. A review compares the film with a rival (the
+book, the trailer, the play, ...) and says the opposite of each equally often. So both labels use
+the same words, and the label is the opinion of the film. At least four neutral words stand between
+a subject and what is said of it, and at least three between that and the next subject, so that no
+three words in a row connect the two. To label such a review, a model has to remember the subject
+until the opinion comes. A smaller part of the reviews is easier (a plain verdict, short sentences,
+no rival), so that training makes progress from the start.
 """
 
 import random
 import re
 import zlib
+from collections.abc import Collection, Mapping, Sequence
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
 
 # Split name -> (seed, number of reviews, which sentences: their checksums modulo 3).
-# A sentence can be drawn in one split only, so no test sentence was seen in training.
+# A sentence can occur in one split only, so no test sentence was seen in training.
 SPLITS = {"train": (20011, 6000, (1, 2)), "test": (20021, 2000, (0,))}
-# Shares of reviews that are easier: with a verdict, in plain sentences, with no rival.
+# Fractions of reviews that are easier: with a verdict, in plain sentences, without a rival.
 VERDICT_SHARE, PLAIN_SHARE, ALONE_SHARE = 0.3, 0.15, 0.1
 
-# A symbol becomes one of its alternatives (set apart by | or a line break), in which each {name}
-# is replaced in turn. {subject}, {adjective}, {noun} and {feeling} are bound for each sentence:
-# nothing else may differ between film and rival, or between praise and blame.
+# A symbol becomes one of its alternatives (separated by | or a line break), in which each {name}
+# is replaced in turn. {subject}, {adjective}, {noun} and {feeling} are bound for each sentence.
+# Nothing else may differ between film and rival, or between praise and criticism.
 GRAMMAR = {
     "opinion": """{open}, {subject}, {which}, {proves} {adjective} {tail}
         {open}, {subject}, {which}, {proves} {adjective} and {adjective} {tail}
@@ -130,10 +134,10 @@ RULES = {
 
 
 def reviews(split: str) -> list[tuple[str, int]]:
-    """Return the (text, label) pairs of a split, the same ones in the same order every time.
+    """Returns the (text, label) pairs of a split, the same ones in the same order every time.
 
-    `split` is "train" or "test". Label 1 is a positive review of the film, 0 a negative one;
-    each makes up half of the list, well mixed. Raises ValueError for any other split.
+    `split` is "train" or "test". Label 1 is a positive review of the film, 0 a negative one; half
+    of the list has each, well mixed. Raises ValueError for any other split.
     """
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
@@ -143,40 +147,41 @@ def reviews(split: str) -> list[tuple[str, int]]:
     return [(_review(label, rng, residues), label) for label in labels]
 
 
-def _pick(items, rng):
-    # Only random() is promised to give the same numbers in every version of Python.
+def _pick(items: Sequence[_Item], rng: random.Random) -> _Item:
+    # Only random() is guaranteed to give the same numbers in every version of Python.
     return items[int(rng.random() * len(items))]
 
 
-def _mixed(items, rng):
+def _mixed(items: Sequence[_Item], rng: random.Random) -> list[_Item]:
     return sorted(items, key=lambda _: rng.random())
 
 
-def _review(label, rng, residues):
+def _review(label: int, rng: random.Random, residues: Collection[int]) -> str:
     kind = "plain" if rng.random() < PLAIN_SHARE else "opinion"
-    parts = [(kind, "film", label)]
+    parts = [(kind, "film", label)]  # (kind of sentence, subject, 1 for praise)
     if rng.random() >= ALONE_SHARE:
         parts.append((kind, _pick(RIVALS, rng), 1 - label))
         if rng.random() < 0.2:
             parts *= 2
     neutral = 5 - len(parts) + (kind == "plain")
     if len(parts) == 4 and kind == "opinion":
-        neutral = 0  # four long sentences are a review already
+        neutral = 0  # four long sentences suffice
     parts = _mixed(parts + [("neutral", "film", label)] * neutral, rng)
     if rng.random() < VERDICT_SHARE:
         parts.insert(_pick((0, len(parts)), rng), ("verdict", "film", label))
-    sentences = [_sentence(*part, rng, residues) for part in parts]
+    sentences = [_sentence(part, rng, residues) for part in parts]
     if rng.random() < 0.25:
         sentences.insert(_pick(range(1, len(sentences)), rng), "<br /><br />")
     return " ".join(sentences)
 
 
-def _sentence(kind, subject, good, rng, residues):
+def _sentence(part: tuple[str, str, int], rng: random.Random, residues: Collection[int]) -> str:
+    kind, subject, good = part
     tone = "good" if good else "bad"
     bound = {name: f"{tone} {name}" for name in ("adjective", "noun", "feeling")}
     bound["subject"] = subject
-    while True:  # until no item of a list comes twice and the sentence belongs to the split
-        picks = []
+    while True:  # until no item of a list occurs twice and the sentence belongs to the split
+        picks: list[str] = []
         text = _expand(kind, bound, rng, picks)
         if len(picks) == len(set(picks)) and zlib.crc32(text.lower().encode()) % 3 in residues:
             break
@@ -185,7 +190,8 @@ def _sentence(kind, subject, good, rng, residues):
     return text[0].upper() + text[1:] + end
 
 
-def _expand(symbol, bound, rng, picks):
+def _expand(symbol: str, bound: Mapping[str, str], rng: random.Random, picks: list[str]) -> str:
+    """Returns the text of a symbol, and adds the items it picked from lists to `picks`."""
     pieces = _pick(RULES[bound.get(symbol, symbol)], rng)
     if len(pieces) == 1:
         picks.append(pieces[0])

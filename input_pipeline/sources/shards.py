@@ -75,7 +75,7 @@ class PreparedReviews:
         if data.cache_dir and url.startswith("gs://"):
             cache = ShardCache(Path(data.cache_dir, "shards").expanduser(), data.cache_bytes)
         opened = reader.open_set(self._store, split, cache)
-        if opened.index.vocabulary != vocabulary.digest:
+        if opened.index.vocabulary_digest != vocabulary.digest:
             raise UserError(
                 f"config.data.source: {url}/{split} was prepared with another vocabulary than the "
                 "run's; start in another --workdir, or prepare it with config.checkpoint.init_from "

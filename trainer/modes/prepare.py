@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import ml_collections
 import numpy as np
@@ -53,7 +54,7 @@ def prepare(config: ml_collections.ConfigDict, store: Store) -> None:
         vocabulary = _make_vocabulary(config, source, ~held_out)
         store.write(VOCABULARY_FILE, vocabulary.to_bytes())
     everything = np.ones(sizes[data.test_split], bool)
-    made = {}
+    made: dict[str, Index] = {}
     for split, sets in (
         (data.train_split, {"train": ~held_out, "validation": held_out}),
         (data.test_split, {"test": everything}),
@@ -69,7 +70,7 @@ def prepare(config: ml_collections.ConfigDict, store: Store) -> None:
     print(f"Prepared; train with --config.data.source=shards:{store.url}", flush=True)
 
 
-def _recipe(config: ml_collections.ConfigDict, source: Source) -> dict[str, object]:
+def _recipe(config: ml_collections.ConfigDict, source: Source) -> dict[str, Any]:
     """Returns everything that determines what the sets hold; config values by their field."""
     data = config.data
     recipe = {
@@ -90,7 +91,7 @@ def _digest(content: object) -> str:
 
 
 def _sizes(
-    store: Store, recipe: dict[str, object], source: Source, data: ml_collections.ConfigDict
+    store: Store, recipe: dict[str, Any], source: Source, data: ml_collections.ConfigDict
 ) -> dict[str, int]:
     """Returns the number of reviews of each split, as the first call on this store counted them.
 
@@ -121,7 +122,7 @@ def _sizes(
     return sizes
 
 
-def _short(recipe: dict[str, object], key: str) -> str:
+def _short(recipe: dict[str, Any], key: str) -> str:
     """Returns a value of a recipe for a message, of a digest the first 8 digits."""
     value = recipe.get(key)
     return value[:8] if key.startswith(("reviews", "rules")) and value else repr(value)
@@ -176,8 +177,8 @@ def _make_sets(
     A set has the reviews where its mask in `sets`, <bool>[reviews], is True. The split is read
     once, and not at all when every set is finished.
     """
-    finished = {name: _finished(store, name, vocabulary) for name in sets}
-    if all(finished.values()):
+    finished = {name: index for name in sets if (index := _finished(store, name, vocabulary))}
+    if len(finished) == len(sets):
         return finished
     dtype = shard_format.id_dtype(len(vocabulary))
     writers = {
