@@ -1,11 +1,11 @@
-"""The machine code that the TPU's compiler emits, counted in its own dumps: nothing is measured.
+"""The machine code that the TPU's compiler emits, counted in its dumps; nothing is measured.
 
-    emitted = count(read(folder), tpu_hlo.op_weights(hlo))
-    emitted.bundles         # instruction words of one run; a core issues at most one a cycle
+    emitted = count(read_dumps(folder), hlo.instruction_runs(module))
+    emitted.bundles         # instruction words of one run; a core issues at most one per cycle
 
-The compiler writes them, after its last scheduling, when LIBTPU_INIT_ARGS holds DUMP_FLAGS. The
-file TLP is the program; it calls a file for each larger operation. Waiting, as for copies, is not
-in the count.
+The compiler writes the dumps, after its last scheduling, when LIBTPU_INIT_ARGS holds DUMP_FLAGS.
+The dump TLP is the program; it calls a dump for each larger operation. Cycles in which the core
+waits, as for copies, are not counted.
 """
 
 import re
@@ -13,33 +13,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-# {} is the folder.
+# {} is the folder to write to.
 DUMP_FLAGS = (
     "--xla_jf_dump_to={} --xla_jf_dump_llo_text=true "
     "--xla_jf_dump_llo_pass_label_regex=final_bundles"
 )
 _PROGRAM = "TLP"
-_BACK = re.compile(r"sbr\.rel \((!?%p\w+)\) target = \$region(\d+)")
+_BRANCH_BACK = re.compile(r"sbr\.rel \((!?%p\w+)\) target = \$region(\d+)")
 _BUNDLE = re.compile(r"\s*(?:0x[0-9a-f]+|0)\s+(?:(\w\w) ?)?: [> ]*\{")
 
 
 class Emitted(NamedTuple):
-    """Of one run of a program."""
+    """The bundles that one run of a program issues."""
 
     bundles: int
-    unknown_loops: int  # counted once, since how often they run is in a register only
+    unknown_loops: int  # loops counted as one trip, since only a register says how often they run
 
 
 class Loop(NamedTuple):
-    """Bundles from `first` to `last` of a file, and how often, where its text says so."""
+    """A loop over the bundles from `first` to `last` of a dump."""
 
     first: int
     last: int
-    trips: int | None
+    trips: int | None  # None when the text doesn't say
 
 
-def read(folder: Path) -> dict[str, str]:
-    """Texts by operation, of a folder that one compilation has written to."""
+def read_dumps(folder: Path) -> dict[str, str]:
+    """Reads the dumps that one compilation has written to a folder; returns texts by operation."""
     texts = {}
     for path in folder.glob("*-final_bundles.txt"):
         match = re.fullmatch(r"\d+-(.+)-\d+-final_bundles\.txt", path.name)
@@ -48,27 +48,27 @@ def read(folder: Path) -> dict[str, str]:
     return texts
 
 
-def count(dumps: Mapping[str, str], weights: Mapping[str, int]) -> Emitted:
-    """The bundles of a program; `weights` says how often an operation of its loops runs.
+def count(dumps: Mapping[str, str], runs: Mapping[str, int]) -> Emitted:
+    """Counts the bundles of a program; `runs` says how often each operation of it runs.
 
     Raises RuntimeError when the dumps hold no program.
     """
     if _PROGRAM not in dumps:
         raise RuntimeError(f"the compiler's dumps hold no {_PROGRAM}, only {sorted(dumps)[:5]}")
-    inside, unknown = {}, 0
+    per_operation, unknown_loops = {}, 0
     for name, text in dumps.items():
         if name != _PROGRAM:
             lines = _bundles(text)
-            inside[name], more = _total(lines, [1] * len(lines), _loops(lines), {})
-            unknown += more
+            per_operation[name], unknown = _total(lines, [1] * len(lines), {})
+            unknown_loops += unknown
     lines = _bundles(dumps[_PROGRAM])
-    issued = [1 + sum(inside.get(name, 0) for name in _calls(line)) for line in lines]
-    total, more = _total(lines, issued, _loops(lines), weights)
-    return Emitted(total, unknown + more)
+    issued = [1 + sum(per_operation.get(name, 0) for name in _calls(line)) for line in lines]
+    total, unknown = _total(lines, issued, runs)
+    return Emitted(total, unknown_loops + unknown)
 
 
 def _bundles(text: str) -> list[str]:
-    """One text a bundle; some go on for several lines."""
+    """Splits a dump into bundles; a bundle may span several lines."""
     bundles = []
     for line in text.splitlines():
         if _BUNDLE.match(line):
@@ -79,27 +79,30 @@ def _bundles(text: str) -> list[str]:
 
 
 def _calls(bundle: str) -> list[str]:
-    """Operations whose code a bundle calls."""
+    """Returns the operations whose code a bundle calls."""
     return re.findall(r"inlined_call\b[^/]*/\* %?(<?[\w.-]+>?)", bundle)
 
 
 def _loops(bundles: list[str]) -> list[Loop]:
-    """Each loop runs from a header marked LB to a branch back to the region that starts there."""
+    """Finds the loops: each runs from a header, marked LB, to a branch back to its region."""
     headers, loops = {}, []
     for last, bundle in enumerate(bundles):
         label = _BUNDLE.match(bundle)[1]
         if label == "LB":
             headers |= dict.fromkeys(re.findall(r"Start region (\d+)", bundle), last)
-        for predicate, region in _BACK.findall(bundle):
+        for predicate, region in _BRANCH_BACK.findall(bundle):
             if region in headers:
                 first = headers[region]
-                loops.append(Loop(first, last, _trips(bundles[first : last + 1], predicate)))
+                trips = _trip_count(bundles[first : last + 1], predicate)
+                loops.append(Loop(first, last, trips))
     return loops
 
 
-def _trips(bundles: list[str], predicate: str) -> int | None:
-    """How often a loop runs that goes back on a predicate such as `!%p171_p6`, if it counts from 0
-    by 1 to a number in the text."""
+def _trip_count(bundles: list[str], predicate: str) -> int | None:
+    """Returns how often a loop runs that branches back on a predicate such as `!%p171_p6`.
+
+    Returns None unless the loop counts from 0 by 1 to a number in the text.
+    """
     name = re.escape(predicate.lstrip("!"))
     tests = [test for bundle in bundles for test in re.findall(rf"{name} = ([^;}}]*)", bundle)]
     if not tests or not predicate.startswith("!"):
@@ -110,19 +113,18 @@ def _trips(bundles: list[str], predicate: str) -> int | None:
     return int(limit[2]) + (limit[1] == "gt") if limit else None
 
 
-def _total(
-    bundles: list[str], issued: list[int], loops: list[Loop], weights: Mapping[str, int]
-) -> tuple[int, int]:
-    """The sum of what each bundle issues times its runs, and the loops of unknown trips."""
-    runs, unknown = [1] * len(bundles), 0
-    for loop in sorted(loops, key=lambda loop: loop.first - loop.last):  # the outer ones first
+def _total(bundles: list[str], issued: list[int], runs: Mapping[str, int]) -> tuple[int, int]:
+    """Returns the sum of what each bundle issues times how often it runs, and the unknown loops."""
+    times, unknown_loops = [1] * len(bundles), 0
+    outer_loops_first = sorted(_loops(bundles), key=lambda loop: loop.first - loop.last)
+    for loop in outer_loops_first:
         span = range(loop.first, loop.last + 1)
         trips = loop.trips
         if trips is None:
-            called = [weights.get(name, 1) for i in span for name in _calls(bundles[i])]
-            # The program's own loops run as often as the operations in them.
-            trips = max(called, default=1) // runs[loop.first] or 1
-            unknown += not called
+            called = [runs.get(name, 1) for i in span for name in _calls(bundles[i])]
+            # A loop of the program runs as often as the operations that it calls.
+            trips = max(called, default=1) // times[loop.first] or 1
+            unknown_loops += not called
         for i in span:
-            runs[i] *= trips
-    return sum(n * times for n, times in zip(issued, runs, strict=True)), unknown
+            times[i] *= trips
+    return sum(n * each for n, each in zip(issued, times, strict=True)), unknown_loops

@@ -1,20 +1,20 @@
-"""What a TPU program does, added up from the compiler's own text: nothing here is measured.
+"""The work of a compiled TPU program, added up from the compiler's text; nothing is measured.
 
-    costs(tpu_hlo.parse(text)).hbm_bytes
+    program_costs(hlo.parse(text)).hbm_bytes
 
-The compiler's cost_analysis() counts the body of a loop once, however often it runs; here all is
-multiplied by the trips.
+The compiler's own cost_analysis() counts the body of a loop once, however often it runs. Here each
+instruction counts as often as it runs.
 """
 
 import math
 import re
 from typing import NamedTuple
 
-from trainer.tpu_check.hlo import Computation, Hlo, Op, runs
+from trainer.tpu_check.hlo import Array, Computation, Instruction, Module, executions
 
-_VMEM = 1
-# No work of their own: names for values, or the ends of copies that are counted at their start.
-_FREE = {
+_HBM, _VMEM = 0, 1  # memory spaces
+# Opcodes that move and compute nothing: they name values, or what they do is counted elsewhere.
+_NO_WORK = {
     *("parameter", "constant", "bitcast", "tuple", "get-tuple-element", "while", "conditional"),
     *("call", "after-all", "custom-call", "opt-barrier", "partition-id", "replica-id"),
 }
@@ -22,122 +22,151 @@ _SLICES = {"dynamic-slice", "slice", "gather"}
 
 
 class Costs(NamedTuple):
-    """Of one run of the program on one core, loops multiplied by their trips."""
+    """The costs of one run of a program on one core; a loop's body counts once per trip."""
 
-    estimated_cycles: int  # the compiler's own guess, which is coarse for small operations
-    flops: int  # of the matrix products
+    estimated_cycles: int  # by the compiler, coarse for small operations
+    flops: int  # floating-point operations of the matrix products
     hbm_bytes: int  # read and written
-    waits: int  # copies between HBM and VMEM within loops, one after the other
-    wait_bytes: int
-    unknown_loops: int  # counted once, since the text doesn't say how often they run
+    loop_copies: int  # copies between HBM and VMEM in loops, which wait for them
+    loop_copy_bytes: int
+    unknown_loops: int  # loops counted as one trip, since the text doesn't say how often they run
 
 
-def costs(hlo: Hlo) -> Costs:
-    """The sums over all that runs."""
-    found, unknown = runs(hlo)
-    cycles = flops = traffic = waits = wait_bytes = 0
-    for name, (times, loop) in found.items():
-        computation = hlo.computations[name]
-        for op in computation.values():
-            cycles += times * int((re.search(r'estimated_cycles":"(\d+)"', op.text) or [0, 0])[1])
-            flops += times * _flops(hlo, computation, op)
-            traffic += times * _hbm_bytes(hlo, computation, op)
-            moved = _moved(computation, op)
-            if loop and moved:
-                waits += times
-                wait_bytes += times * moved
-    return Costs(cycles, flops, traffic, waits, wait_bytes, unknown)
+def program_costs(module: Module) -> Costs:
+    """Returns the sums over all instructions, each as often as it runs."""
+    found, unknown_loops = executions(module)
+    cycles = flops = hbm_bytes = loop_copies = loop_copy_bytes = 0
+    for name, (runs, in_loop) in found.items():
+        computation = module.computations[name]
+        for instruction in computation.values():
+            cycles += runs * _estimated_cycles(instruction)
+            flops += runs * _flops(module, computation, instruction)
+            hbm_bytes += runs * _hbm_bytes(module, computation, instruction)
+            copied = _copied_bytes(computation, instruction)
+            if in_loop and copied:
+                loop_copies += runs
+                loop_copy_bytes += runs * copied
+    return Costs(cycles, flops, hbm_bytes, loop_copies, loop_copy_bytes, unknown_loops)
 
 
-def _flops(hlo: Hlo, computation: Computation, op: Op) -> int:
-    """Of the matrix products in an operation; the TPU's compiler calls each a convolution."""
-    if op.kind == "fusion":
-        inner = hlo.computations[op.called("calls")[0]]
-        return sum(_flops(hlo, inner, part) for part in inner.values())
-    if op.kind != "convolution":
+def _estimated_cycles(instruction: Instruction) -> int:
+    match = re.search(r'estimated_cycles":"(\d+)"', instruction.text)
+    return int(match[1]) if match else 0
+
+
+def _flops(module: Module, computation: Computation, instruction: Instruction) -> int:
+    """Returns the operations of matrix products; the TPU's compiler calls each a convolution."""
+    if instruction.opcode == "fusion":
+        inner = _fused(module, instruction)
+        return sum(_flops(module, inner, part) for part in inner.values())
+    if instruction.opcode != "convolution":
         return 0
-    labels = re.search(r"dim_labels=(\w+)_\w+->", op.text)[1]
-    contracted = computation[op.operands[0]].leaves[0].dimensions[labels.index("f")]
-    window = re.search(r"window=\{size=([\dx]+)", op.text)
+    labels = re.search(r"dim_labels=(\w+)_\w+->", instruction.text)[1]
+    operand = computation[instruction.operands[0]].arrays[0]
+    contracted = operand.dimensions[labels.index("f")]
+    window = re.search(r"window=\{size=([\dx]+)", instruction.text)
     positions = math.prod(int(n) for n in window[1].split("x")) if window else 1
-    return 2 * math.prod(op.leaves[0].dimensions) * contracted * positions
+    # A multiplication and an addition for each element of the result and of the contraction.
+    return 2 * math.prod(instruction.arrays[0].dimensions) * contracted * positions
 
 
-def _moved(computation: Computation, op: Op) -> int:
-    """Bytes that an operation only copies between HBM and VMEM."""
-    if op.kind == "copy":
-        ends = (op.leaves[0], computation[op.operands[0]].leaves[0])
-    elif op.kind.endswith("-start") and len(op.leaves) > 1:
-        ends = op.leaves[:2]
+def _copied_bytes(computation: Computation, instruction: Instruction) -> int:
+    """Returns the bytes of a pure copy between HBM and VMEM, 0 for other instructions."""
+    if instruction.opcode == "copy":
+        ends = (instruction.arrays[0], computation[instruction.operands[0]].arrays[0])
+    elif instruction.opcode.endswith("-start") and len(instruction.arrays) > 1:
+        ends = instruction.arrays[:2]
     else:
         return 0
-    spaces = {leaf.space for leaf in ends}
-    return min(leaf.size for leaf in ends) if spaces == {0, _VMEM} else 0
+    spaces = {array.memory_space for array in ends}
+    return min(array.size for array in ends) if spaces == {_HBM, _VMEM} else 0
 
 
-def _hbm_bytes(hlo: Hlo, computation: Computation, op: Op) -> int:
-    """Bytes an operation reads from and writes to HBM; of what it slices, only the slice."""
-    if op.kind in _FREE or op.kind.endswith("-done"):
+def _hbm_bytes(module: Module, computation: Computation, instruction: Instruction) -> int:
+    """Returns the bytes read from and written to HBM; of a sliced array only the slice."""
+    if instruction.opcode in _NO_WORK or instruction.opcode.endswith("-done"):
         return 0
-    if op.kind.endswith("-start"):
-        ends = op.leaves[:2]
-        return sum(leaf.space == 0 for leaf in ends) * min((e.size for e in ends), default=0)
-    inner = hlo.computations[op.called("calls")[0]] if op.kind == "fusion" else None
-    sizes = [_read(hlo, computation, op, place) for place in range(len(op.operands))]
-    return sum(sizes) + _written(inner, computation, op)
+    if instruction.opcode.endswith("-start"):
+        ends = instruction.arrays[:2]
+        return sum(map(_is_in_hbm, ends)) * min((array.size for array in ends), default=0)
+    positions = range(len(instruction.operands))
+    read = sum(_bytes_read(module, computation, instruction, position) for position in positions)
+    if instruction.opcode == "fusion":
+        return read + _bytes_written_by_fusion(_fused(module, instruction), instruction)
+    return read + _bytes_written(computation, instruction)
 
 
-def _read(hlo: Hlo, computation: Computation, op: Op, place: int) -> int:
-    """Bytes of HBM that an operation reads of one operand."""
-    whole = sum(e.size for e in computation[op.operands[place]].leaves if e.space == 0)
-    if op.kind == "fusion":
-        return _read_inside(hlo, op, place, whole)
-    if place == 0 and op.kind in _SLICES:
-        return min(whole, sum(leaf.size for leaf in op.leaves))
-    return 0 if place == 0 and op.kind == "dynamic-update-slice" else whole
+def _bytes_read(
+    module: Module, computation: Computation, instruction: Instruction, position: int
+) -> int:
+    """Returns the bytes of HBM that an instruction reads of the operand at a position."""
+    operand = computation[instruction.operands[position]]
+    whole = sum(array.size for array in operand.arrays if _is_in_hbm(array))
+    if instruction.opcode == "fusion":
+        return _bytes_read_by_fusion(module, instruction, position, whole)
+    if position == 0 and instruction.opcode in _SLICES:
+        return min(whole, sum(array.size for array in instruction.arrays))
+    return 0 if position == 0 and instruction.opcode == "dynamic-update-slice" else whole
 
 
-def _read_inside(hlo: Hlo, fusion: Op, place: int, whole: int) -> int:
-    inner = hlo.computations[fusion.called("calls")[0]]
+def _bytes_read_by_fusion(module: Module, fusion: Instruction, position: int, whole: int) -> int:
+    """Returns the bytes that a fusion reads of an operand, whose size is `whole`."""
+    inner = _fused(module, fusion)
     parameter = next(
-        op.name
-        for op in inner.values()
-        if op.kind == "parameter" and op.text.startswith(f"{place})")
+        instruction.name
+        for instruction in inner.values()
+        if instruction.opcode == "parameter" and instruction.text.startswith(f"{position})")
     )
     read = 0
     for user, name in _users(inner, parameter):
-        first = user.operands[0] == name
-        if user.kind == "fusion":
-            places = [i for i, operand in enumerate(user.operands) if operand == name]
-            read += sum(_read_inside(hlo, user, i, whole) for i in places)
-        elif first and user.kind in _SLICES:
-            read += user.leaves[0].size
-        elif not first or user.kind != "dynamic-update-slice":
+        is_first_operand = user.operands[0] == name
+        if user.opcode == "fusion":
+            positions = [i for i, operand in enumerate(user.operands) if operand == name]
+            read += sum(_bytes_read_by_fusion(module, user, i, whole) for i in positions)
+        elif is_first_operand and user.opcode in _SLICES:
+            read += user.arrays[0].size
+        elif not is_first_operand or user.opcode != "dynamic-update-slice":
             return whole
     return min(whole, read)
 
 
-def _users(inner: Computation, name: str) -> list[tuple[Op, str]]:
-    """Operations that use a value, and under which name, bitcasts seen through."""
+def _users(computation: Computation, name: str) -> list[tuple[Instruction, str]]:
+    """Returns the instructions that use a value, each with the name under which it does.
+
+    A bitcast is not a user: its own users are.
+    """
     users = []
-    for op in inner.values():
-        if name in op.operands:
-            users += _users(inner, op.name) if op.kind == "bitcast" else [(op, name)]
+    for instruction in computation.values():
+        if name in instruction.operands:
+            is_bitcast = instruction.opcode == "bitcast"
+            users += _users(computation, instruction.name) if is_bitcast else [(instruction, name)]
     return users
 
 
-def _written(inner: Computation | None, computation: Computation, op: Op) -> int:
-    if inner is None:
-        if op.kind == "dynamic-update-slice" and op.leaves[0].space == 0:
-            return computation[op.operands[1]].leaves[0].size
-        return sum(leaf.size for leaf in op.leaves if leaf.space == 0)
-    root = next(part for part in inner.values() if part.root)
-    results = [inner[name] for name in root.operands] if root.kind == "tuple" else [root]
+def _bytes_written(computation: Computation, instruction: Instruction) -> int:
+    """Returns the bytes of HBM that an instruction other than a fusion writes."""
+    if instruction.opcode == "dynamic-update-slice" and _is_in_hbm(instruction.arrays[0]):
+        return computation[instruction.operands[1]].arrays[0].size
+    return sum(array.size for array in instruction.arrays if _is_in_hbm(array))
+
+
+def _bytes_written_by_fusion(inner: Computation, fusion: Instruction) -> int:
+    """Returns the bytes of HBM that a fusion writes; of an update in place only the update."""
+    root = next(instruction for instruction in inner.values() if instruction.is_root)
+    results = [inner[name] for name in root.operands] if root.opcode == "tuple" else [root]
     written = 0
-    for leaf, result in zip(op.leaves, results, strict=False):
-        while result.kind == "bitcast":
+    for array, result in zip(fusion.arrays, results, strict=False):
+        while result.opcode == "bitcast":
             result = inner[result.operands[0]]
-        in_place = result.kind == "dynamic-update-slice"
-        size = inner[result.operands[1]].leaves[0].size if in_place else leaf.size
-        written += size if leaf.space == 0 else 0
+        if _is_in_hbm(array):
+            is_update = result.opcode == "dynamic-update-slice"
+            written += inner[result.operands[1]].arrays[0].size if is_update else array.size
     return written
+
+
+def _fused(module: Module, fusion: Instruction) -> Computation:
+    return module.computations[fusion.called("calls")[0]]
+
+
+def _is_in_hbm(array: Array) -> bool:
+    return array.memory_space == _HBM

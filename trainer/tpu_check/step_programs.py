@@ -1,12 +1,12 @@
-"""A config's training step at each width of its plan, as a program for a TPU.
+"""A config's training step at each width of its batches, as a program for one TPU core.
 
     with Compiler("v5e:2x2") as compiler:
         plan = read_plan(config, compiler.cores)
         for width in plan.widths:
-            check_width(config, plan, compiler, width)
+            compile_step(config, plan, compiler, width)
 
-The step is `steps.train_step`, the one that a strategy runs on each replica, traced outside of a
-strategy, where the sum over replicas is the identity. TensorFlow lowers it to StableHLO.
+The step is `steps.train_step`, which a strategy runs on each replica. Here it is traced without a
+strategy, so that the sum over replicas is the identity. TensorFlow lowers it to StableHLO.
 """
 
 import re
@@ -23,63 +23,67 @@ from input_pipeline.pipeline import Batch
 from storage.errors import UserError
 from trainer.learning import steps, train_state
 from trainer.run import workdir
-from trainer.tpu_check.compiler import Compiler, Failed, Program, first_line
+from trainer.tpu_check.compiler import CompileError, Compiler, Program, first_line
 
 _ROOT = str(Path(__file__).resolve().parents[2])
 
 
 class Plan(NamedTuple):
-    """An epoch by widths; each epoch has the same."""
+    """One epoch by the widths of its batches; all epochs have the same."""
 
-    widths: list[int]
-    steps: dict[int, int]
-    tokens: dict[int, int]  # words, padding left out, over all replicas
+    widths: list[int]  # in token slots
+    steps: dict[int, int]  # by width
+    tokens: dict[int, int]  # by width, over all cores
     cores: int
-    rows: int  # reviews of a step on one core
-    total_steps: int
+    reviews_per_core: int  # in one step
+    total_steps: int  # of the run
     vocabulary_size: int
 
 
 def read_plan(config: ml_collections.ConfigDict, cores: int) -> Plan:
-    """The widths of the run's own reviews; UserError when a batch can't be shared among cores."""
-    divisor = cores * config.train.micro_batches
-    if config.train.batch_size % divisor:
-        raise UserError(
-            f"config.train.batch_size: got {config.train.batch_size}, accepted is a multiple of "
-            f"{divisor}, the cores times config.train.micro_batches"
-        )
-    words = workdir.initial_vocabulary(config)
+    """Returns the plan of the run's own reviews; UserError when the cores don't divide a batch."""
     batch_size = config.train.batch_size
-    train = load.load_training_data(config.data, words).train
+    divisor = cores * config.train.micro_batches
+    if batch_size % divisor:
+        raise UserError(
+            f"config.train.batch_size: got {batch_size}, accepted is a multiple of {divisor}, the "
+            "cores times config.train.micro_batches"
+        )
+    vocabulary = workdir.initial_vocabulary(config)
+    train = load.load_training_data(config.data, vocabulary).train
     epoch = train.epoch(batch_size, config.data.width_step, config.seed, epoch=0)
-    real, places = np.array([epoch.sizes(step) for step in range(len(epoch))]).T
-    of_steps = places // batch_size
-    widths = sorted(set(of_steps.tolist()))
+    tokens, slots = np.array([epoch.sizes(step) for step in range(len(epoch))]).T
+    widths = slots // batch_size  # <int>[steps]
+    distinct = sorted(set(widths.tolist()))
     return Plan(
-        widths,
-        {width: int((of_steps == width).sum()) for width in widths},
-        {width: int(real[of_steps == width].sum()) for width in widths},
-        cores,
-        batch_size // cores,
-        config.train.epochs * len(epoch),
-        len(words),
+        widths=distinct,
+        steps={width: int((widths == width).sum()) for width in distinct},
+        tokens={width: int(tokens[widths == width].sum()) for width in distinct},
+        cores=cores,
+        reviews_per_core=batch_size // cores,
+        total_steps=config.train.epochs * len(epoch),
+        vocabulary_size=len(vocabulary),
     )
 
 
-def check_width(
+def compile_step(
     config: ml_collections.ConfigDict, plan: Plan, compiler: Compiler, width: int
 ) -> Program:
-    """The program of the training step at one width of the plan; Failed when there is none."""
+    """Compiles the training step at one width of the plan.
+
+    Raises CompileError, which names the operation and the place in our sources, when the step
+    can't be traced, lowered or compiled.
+    """
     if config.model.kernel == "auto":
         config = config.copy_and_resolve_references()
-        config.model.kernel = "xla"  # as it is on a TPU
+        config.model.kernel = "xla"  # as on a TPU
     state = train_state.create(config, plan.vocabulary_size)
-    shape = [plan.rows]
+    shape = [plan.reviews_per_core]
     batch = Batch(
-        tf.TensorSpec([*shape, width], tf.int32),
-        tf.TensorSpec(shape, tf.int32),
-        tf.TensorSpec(shape, tf.float32),
-        tf.TensorSpec(shape, tf.float32),
+        tokens=tf.TensorSpec([*shape, width], tf.int32),
+        lengths=tf.TensorSpec(shape, tf.int32),
+        labels=tf.TensorSpec(shape, tf.float32),
+        weights=tf.TensorSpec(shape, tf.float32),
     )
 
     @tf.function(jit_compile=True, autograph=False)
@@ -91,48 +95,51 @@ def check_width(
     try:
         graph = step.get_concrete_function(*batch).graph
         text = step.experimental_get_compiler_ir(*batch)(stage="stablehlo")
-    # Whatever an operation says that can't be traced or lowered is the answer here.
+    # What an operation raises when it can't be traced or lowered.
     except (tf.errors.OpError, ValueError, TypeError) as error:
-        raise Failed(explain(str(error), graph)) from error
-    lowered = time.monotonic() - started
+        raise CompileError(explain(str(error), graph)) from error
+    lowering_seconds = time.monotonic() - started
     try:
         program = compiler.compile(text)
-    except Failed as error:
-        raise Failed(explain(str(error), graph)) from error
-    return program._replace(seconds=program.seconds + lowered)
+    except CompileError as error:
+        raise CompileError(explain(str(error), graph)) from error
+    return program._replace(seconds=program.seconds + lowering_seconds)
 
 
 def gradient_bytes(config: ml_collections.ConfigDict, vocabulary_size: int) -> int:
-    """What a replica gives to the sum over replicas in a step: dense gradients and three sums."""
+    """Returns what a replica adds to the sum over replicas in a step: dense gradients, 3 sums."""
     weights = train_state.create(config, vocabulary_size).model.weights
     return 4 * (3 + sum(int(np.prod(weight.shape)) for weight in weights))
 
 
 def explain(message: str, graph: tf.Graph | None) -> str:
-    """One line: the operation that an error is about, where in our sources it is made, and why."""
+    """Returns one line: the place in our sources, the operation that fails, and the reason."""
     named = re.search(r'op_name="([^"]+)"|\{\{node ([^}]+)\}\}', message)
     name = (named[1] or named[2]) if named else ""
-    frames = _traceback(graph, name) if graph is not None and name else []
+    frames = _frames(graph, name) if graph is not None and name else []
     frames += re.findall(r'File "/?([^"]+)", line (\d+)', message)
     kind = re.search(r"(\w+) \(No registered '", message)
     reason = f"XLA has no {kind[1]}" if kind else first_line(message)
     return "; ".join(filter(None, (_our_line(frames), name, reason)))
 
 
-def _traceback(graph: tf.Graph, name: str) -> list[tuple[str, str]]:
-    """Where the operation was made that has a name of the compiler's, or the loop it is part of."""
-    made = {op.name: op for op in graph.get_operations()}
+def _frames(graph: tf.Graph, name: str) -> list[tuple[str, str]]:
+    """Returns the stack (file, line) that made the operation of a compiler's name.
+
+    When the graph has no such operation, it is that of the innermost loop that contains it.
+    """
+    operations = {operation.name: operation for operation in graph.get_operations()}
     parts = name.split("/")
     for end in range(len(parts), 0, -1):
-        op = made.get("/".join(parts[:end]))
-        if op is not None:
-            return [(frame.filename, str(frame.lineno)) for frame in op.traceback]
+        operation = operations.get("/".join(parts[:end]))
+        if operation is not None:
+            return [(frame.filename, str(frame.lineno)) for frame in operation.traceback]
     return []
 
 
 def _our_line(frames: list[tuple[str, str]]) -> str:
-    """The innermost of the frames that is in the product; some files come without the first /."""
-    root = _ROOT.lstrip("/")
+    """Returns file:line of the innermost frame in the product, or "" when there is none."""
+    root = _ROOT.lstrip("/")  # some files come without the first /
     ours = re.compile(rf"{re.escape(root)}/((?:trainer|input_pipeline)/.+)")
     places = [(ours.fullmatch(file.lstrip("/")), line) for file, line in frames]
     return next((f"{place[1]}:{line}" for place, line in reversed(places) if place), "")
