@@ -31,9 +31,15 @@ from input_pipeline.sources.source import Source
 from input_pipeline.vocabulary import VOCABULARY_FILE, Vocabulary, read_vocabulary
 from storage.errors import UserError
 from storage.store import Store, probe
+from trainer.modes.call import Call
 from trainer.run import workdir
 
 RECIPE_FILE = "prepare.json"
+
+
+def run(call: Call) -> None:
+    """Runs the mode."""
+    prepare(call.config, call.store)
 
 
 def prepare(config: ml_collections.ConfigDict, store: Store) -> None:

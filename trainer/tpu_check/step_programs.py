@@ -22,6 +22,8 @@ from input_pipeline import load
 from input_pipeline.pipeline import Batch
 from storage.errors import UserError
 from trainer.learning import steps, train_state
+from trainer.learning.objectives.objective import train_metric_names
+from trainer.learning.objectives.registry import create_objective
 from trainer.run import workdir
 from trainer.tpu_check.compiler import CompileError, Compiler, Program, first_line
 
@@ -52,7 +54,7 @@ def read_plan(config: ml_collections.ConfigDict, cores: int) -> Plan:
     vocabulary = workdir.initial_vocabulary(config)
     train = load.load_training_data(config.data, vocabulary).train
     epoch = train.epoch(batch_size, config.data.width_step, config.seed, epoch=0)
-    tokens, slots = np.array([epoch.sizes(step) for step in range(len(epoch))]).T
+    _, tokens, slots = np.array([epoch.sizes(step) for step in range(len(epoch))]).T
     widths = slots // batch_size  # <int>[steps]
     distinct = sorted(set(widths.tolist()))
     return Plan(
@@ -77,7 +79,8 @@ def compile_step(
     if config.model.kernel == "auto":
         config = config.copy_and_resolve_references()
         config.model.kernel = "xla"  # as on a TPU
-    state = train_state.create(config, plan.vocabulary_size)
+    objective = create_objective(config)
+    state = train_state.create(objective, config, plan.vocabulary_size)
     shape = [plan.reviews_per_core]
     batch = Batch(
         tokens=tf.TensorSpec([*shape, width], tf.int32),
@@ -88,7 +91,7 @@ def compile_step(
 
     @tf.function(jit_compile=True, autograph=False)
     def step(*batch: tf.Tensor) -> tf.Tensor:
-        return steps.train_step(state, Batch(*batch), config, plan.total_steps)
+        return steps.train_step(objective, state, Batch(*batch), config, plan.total_steps)
 
     started = time.monotonic()
     graph = None
@@ -107,9 +110,11 @@ def compile_step(
 
 
 def gradient_bytes(config: ml_collections.ConfigDict, vocabulary_size: int) -> int:
-    """Returns what a replica adds to the sum over replicas in a step: dense gradients, 3 sums."""
-    weights = train_state.create(config, vocabulary_size).model.weights
-    return 4 * (3 + sum(int(np.prod(weight.shape)) for weight in weights))
+    """Returns the size of what replicas sum up in a step: dense gradients and metrics."""
+    objective = create_objective(config)
+    weights = train_state.create(objective, config, vocabulary_size).model.weights
+    metrics = 2 * len(train_metric_names(objective))
+    return 4 * (metrics + sum(int(np.prod(weight.shape)) for weight in weights))
 
 
 def explain(message: str, graph: tf.Graph | None) -> str:
