@@ -1,7 +1,7 @@
-"""CRC-32C, the checksum that Cloud Storage keeps of every object (RFC 3720, appendix B.4).
+"""CRC-32C, the checksum that Cloud Storage keeps for every object (RFC 3720, appendix B.4).
 
 checksum.of(b"...")              # an int
-checksum.of_file(path)           # in parts, however large
+checksum.of_file(path)           # reads the file in parts
 checksum.encoded(value)          # as Cloud Storage writes it
 """
 
@@ -14,12 +14,12 @@ _PART = 2**20  # bytes
 
 
 def of(data: bytes) -> int:
-    """The checksum of bytes."""
+    """Returns the checksum of bytes."""
     return google_crc32c.value(data)
 
 
 def of_file(path: Path) -> int:
-    """The checksum of a file's bytes."""
+    """Returns the checksum of a file's bytes."""
     value = 0
     with path.open("rb") as file:
         while part := file.read(_PART):
@@ -28,6 +28,8 @@ def of_file(path: Path) -> int:
 
 
 def encoded(value: int) -> str:
-    """Base64 of the big-endian bytes, the form of an object's `crc32c`
-    (https://cloud.google.com/storage/docs/json_api/v1/objects#resource)."""
+    """Returns the Base64 of the big-endian bytes, the form of an object's `crc32c`.
+
+    Source: https://cloud.google.com/storage/docs/json_api/v1/objects#resource
+    """
     return base64.b64encode(value.to_bytes(4, "big")).decode()

@@ -1,10 +1,10 @@
-"""Which process a run belongs to: the one with the highest claim.
+"""Claims decide which start of a run may write: the one with the highest claim.
 
     claim = claims.take(store)     # once, at the start
-    claim.check()                  # before each save; Superseded when a newer one exists
+    claim.check()                  # before each save; Superseded when a newer claim exists
 
-A claim is an object created under a number nobody had before, so of two starts at the same moment
-exactly one gets each number.
+A claim is an object whose name is a number that was not used before. Of two starts at the same
+moment, exactly one gets each number.
 """
 
 import dataclasses
@@ -15,28 +15,28 @@ from storage.errors import Superseded
 from storage.store import Store
 
 _PREFIX = "claims/"
-_USED = re.compile(r"(?:^claims/|/claim-)(\d+)(?:\.|$)")  # in a name, by whatever was written
+_USED = re.compile(r"(?:^claims/|/claim-)(\d+)(?:\.|$)")  # a claim's number in an object's name
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A process's right to write into a store, until somebody takes a higher number."""
+    """The right to write into a store, which lasts until another process takes a higher number."""
 
     store: Store
     number: int
 
     @property
     def name(self) -> str:
-        """Of its object, whose bytes nobody else's has."""
+        """Returns the name of the claim's object."""
         return f"{_PREFIX}{self.number}"
 
     def check(self) -> None:
-        """Raises Superseded when somebody has taken a higher number, or this one is gone."""
+        """Raises Superseded when a higher claim exists, or this one does not exist any more."""
         numbers = _taken(self.store)
         if self.number not in numbers:
             raise Superseded(
-                f"--workdir: {self.store.url}/{self.name} is gone, so the folder was emptied under "
-                "this process, which writes nothing more; run the same command again"
+                f"--workdir: {self.store.url}/{self.name} was deleted, so the folder was emptied "
+                "during the run; this process writes nothing more; run the same command again"
             )
         latest = max(numbers)
         if latest > self.number:
@@ -47,10 +47,10 @@ class Claim:
 
 
 def take(store: Store) -> Claim:
-    """Takes the next number."""
-    mine = uuid.uuid4().hex.encode()  # tells it from the claim of a process that was faster
+    """Creates a claim with the next number, and returns it."""
+    mine = uuid.uuid4().hex.encode()  # differs from the claim of a process that was faster
     while True:
-        # Not one either that is in a name already: its object may have been deleted.
+        # The claim of a number that other names hold may have been deleted: the number is used.
         used = (int(match[1]) for match in map(_USED.search, store.list()) if match)
         claim = Claim(store, max(used, default=0) + 1)
         try:

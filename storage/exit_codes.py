@@ -5,6 +5,6 @@
 The scripts in deploy/payload run on machines without longhaul and repeat these numbers.
 """
 
-DONE = 0  # the work is done, and only then
+DONE = 0  # only when the work is done
 FAILED = 1  # a restart won't help; one line on standard error says what to do
-RUN_AGAIN = 75  # stopped from outside: the same command carries on (EX_TEMPFAIL of sysexits.h)
+RUN_AGAIN = 75  # stopped from outside; the same command resumes (EX_TEMPFAIL of sysexits.h)

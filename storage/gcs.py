@@ -2,8 +2,8 @@
 
     store = GcsStore("gs://bucket/runs/imdb", field="--workdir", retry_seconds=120.0)
 
-Whatever a repeated request can mend is retried with growing delays; what arrives is compared with
-the checksum it was sent with. STORAGE_EMULATOR_HOST sends it all to an emulator.
+Transient failures are retried with growing delays, and transferred bytes are compared with their
+checksum. With STORAGE_EMULATOR_HOST all requests go to an emulator.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from absl import logging
 from google.api_core import exceptions
@@ -24,18 +25,20 @@ from storage.errors import Corrupt, UserError
 from storage.gcs_errors import explained, reason
 from storage.gcs_log import GcsLog
 
-# https://cloud.google.com/storage/docs/buckets#naming; what Google keeps for itself it refuses.
+# https://cloud.google.com/storage/docs/buckets#naming; the server itself refuses reserved names.
 _BUCKET = re.compile(r"(?=.{3,222}$)[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9_-]{1,63})*")
-_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f#*?\[\]]")  # nothing that tools expand
-_LONGEST_NAME = 900  # bytes; of the 1,024 that are allowed, the run's own names need the rest
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f#*?\[\]]")  # nor characters that tools expand
+_LONGEST_NAME = 900  # bytes; the names of a run's objects need the rest of the 1,024 allowed
 _CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 30.0
-_FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0  # seconds between two tries
+_FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0  # seconds between two attempts
 _SECONDS_TO_NOTICE = 5.0
-_TRIES = 3  # of a transfer whose bytes arrive changed
+_ATTEMPTS = 3  # at a transfer whose bytes arrive damaged
+
+_Result = TypeVar("_Result")
 
 
 class GcsStore:
-    """The objects of a bucket under a prefix."""
+    """A Store of the objects in a bucket whose names have a prefix."""
 
     def __init__(self, url: str, field: str, retry_seconds: float):
         self.url = url
@@ -49,52 +52,53 @@ class GcsStore:
             "timeout": (_CONNECT_SECONDS, _ANSWER_SECONDS),
         }
         with explained(f"{field}: {url}", bucket, retry_seconds):
-            self._client = Client(project=None)  # objects are asked for without one
+            self._client = Client(project=None)  # requests for objects need no project
             self._bucket = self._client.bucket(bucket)
-            # Credentials, bucket and permission to read show now and not in the middle of a job.
-            with _notice(f"{url} does not answer; trying for {retry_seconds:g} s"):
+            # A first request, so that missing credentials, a missing bucket or a missing permission
+            # to read are found now and not in the middle of a job.
+            with _notice(f"{url} does not answer; retrying for {retry_seconds:g} s"):
                 next(iter(self._listing("", max_results=1)), None)
 
     def list(self, prefix: str = "") -> list[str]:
-        with self._faults(prefix):
+        with self._explained(prefix):
             names = [blob.name.removeprefix(self._prefix) for blob in self._listing(prefix)]
         return sorted(names)
 
     def exists(self, name: str) -> bool:
-        with self._faults(name):
+        with self._explained(name):
             return self._blob(name).exists(**self._policy)
 
     def read(self, name: str) -> bytes:
-        with self._faults(name):
+        with self._explained(name):
             return self._checked(
                 name, lambda blob: blob.download_as_bytes(checksum="crc32c", **self._policy)
             )
 
     def write(self, name: str, data: bytes, check: Callable[[], None] | None = None) -> None:
-        with self._faults(name):
+        with self._explained(name):
             if check:
                 self._fenced_put(name, data, check, None)
             else:
                 self._put(name, data)
 
     def create(self, name: str, data: bytes) -> None:
-        with self._faults(name):
+        with self._explained(name):
             try:
                 self._put(name, data, if_generation_match=0)
             except exceptions.PreconditionFailed as error:
-                # If an answer is lost the client asks again, and meets its own object.
+                # When an answer is lost the client retries, and meets the object it has created.
                 if self.read(name) != data:
                     raise FileExistsError(f"{self.url}/{name}") from error
 
     def upload(self, path: Path, name: str, crc32c: int) -> None:
-        with self._faults(name):
+        with self._explained(name):
             arrived = self._put(name, path).crc32c
         if arrived not in (None, checksum.encoded(crc32c)):
             raise Corrupt(f"{self._field}: {self.url}/{name}: {path} has changed on local disk")
         path.unlink()
 
     def download(self, name: str, path: Path) -> None:
-        with self._faults(name):
+        with self._explained(name):
             self._checked(
                 name,
                 lambda blob: blob.download_to_filename(
@@ -103,15 +107,15 @@ class GcsStore:
             )
 
     def delete(self, name: str) -> None:
-        with self._faults(name), contextlib.suppress(exceptions.NotFound):
+        with self._explained(name), contextlib.suppress(exceptions.NotFound):
             self._blob(name).delete(**self._policy)
 
     def open_log(self, name: str, data: bytes, check: Callable[[], None]) -> GcsLog:
-        generation = None  # of what this log has left there
+        generation: int | None = None  # of the object as this log wrote it last
 
         def put(data: bytes) -> None:
             nonlocal generation
-            with self._faults(name):
+            with self._explained(name):
                 generation = self._fenced_put(name, data, check, generation)
 
         return GcsLog(put, data)
@@ -156,9 +160,9 @@ class GcsStore:
     def _fenced_put(
         self, name: str, data: bytes, check: Callable[[], None], generation: int | None
     ) -> int:
-        """Replaces what was there before the last `check`, and nothing newer.
+        """Replaces the object unless it is newer than the last call of `check`.
 
-        `generation` is that of an object that is known to be one's own. Returns the new one.
+        `generation` is the object's if this process wrote it, otherwise None. Returns the new one.
         """
         while True:
             if generation is None:
@@ -168,10 +172,10 @@ class GcsStore:
             try:
                 return self._put(name, data, generation).generation
             except exceptions.PreconditionFailed:
-                generation = None  # somebody else's, or one's own of which the answer was lost
+                generation = None  # written by another process, or by this one with a lost answer
 
     def _put(self, name: str, source: bytes | Path, if_generation_match: int | None = None) -> Blob:
-        """Uploads bytes or a file's, with their checksum, which the server verifies."""
+        """Uploads bytes or a file, with a checksum that the server verifies."""
         options = {
             "content_type": "application/octet-stream",
             "if_generation_match": if_generation_match,
@@ -187,30 +191,35 @@ class GcsStore:
                 blob.upload_from_filename(str(source), **options)
             return blob
 
-        # A refused checksum is a bad request to the server.
-        return self._again(put, (exceptions.BadRequest, DataCorruption), name)
+        # The server answers a wrong checksum with BadRequest.
+        return self._retried(put, (exceptions.BadRequest, DataCorruption), name)
 
-    def _checked(self, name: str, download: Callable[[Blob], bytes | None]) -> bytes | None:
-        """What `download` returns, whose bytes the client compares with the server's checksum."""
+    def _checked(self, name: str, download: Callable[[Blob], _Result]) -> _Result:
+        """Returns what `download` returns; the client verifies the bytes by the server's checksum.
+
+        Raises FileNotFoundError when the object doesn't exist.
+        """
         try:
-            return self._again(lambda: download(self._blob(name)), (DataCorruption,), name)
+            return self._retried(lambda: download(self._blob(name)), (DataCorruption,), name)
         except exceptions.NotFound as error:
             raise FileNotFoundError(f"{self.url}/{name}") from error
 
-    def _again(self, transfer: Callable, damaged: tuple[type[Exception], ...], name: str):
-        """What `transfer` returns, in another try if the bytes arrive damaged."""
-        for _ in range(_TRIES - 1):
-            with contextlib.suppress(damaged):
+    def _retried(
+        self, transfer: Callable[[], _Result], damaged: tuple[type[Exception], ...], name: str
+    ) -> _Result:
+        """Returns what `transfer` returns, retried when it raises one of `damaged`."""
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(*damaged):
                 return transfer()
         try:
             return transfer()
         except damaged as error:
             raise Corrupt(
-                f"{self._field}: {self.url}/{name}: not transferred intact in {_TRIES} tries "
+                f"{self._field}: {self.url}/{name}: not transferred intact in {_ATTEMPTS} tries "
                 f"({reason(error)}); run the same command again"
             ) from error
 
-    def _faults(self, name: str) -> contextlib.AbstractContextManager:
+    def _explained(self, name: str) -> contextlib.AbstractContextManager[None]:
         place = f"{self._field}: {self.url}" + (f"/{name}" if name else "")
         return explained(place, self._bucket.name, self._retry_seconds)
 
@@ -225,7 +234,7 @@ def _check_emulator() -> None:
 
 @contextlib.contextmanager
 def _notice(text: str) -> Iterator[None]:
-    """Says so when what is inside takes long."""
+    """Logs a warning when the body of the context takes long."""
     timer = threading.Timer(_SECONDS_TO_NOTICE, logging.warning, [text])
     timer.daemon = True
     timer.start()

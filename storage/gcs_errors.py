@@ -1,9 +1,9 @@
-"""What the Cloud Storage client raises, as a line for the user.
+"""Turns errors of the Cloud Storage client into one line for the user.
 
     with explained("--workdir: gs://bucket/run", bucket="bucket", seconds=120.0):
         blob.upload_from_string(data)
 
-A failed precondition and a missing local file pass as they are: those are answers, not faults.
+A failed precondition and a missing local file are raised unchanged: callers handle them.
 """
 
 import contextlib
@@ -18,11 +18,11 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
 from storage.errors import UserError
 
-# What it warns of before it gives up is said in our line.
+# The line for the user says what these would warn of during retries.
 for _name in ("google.auth", "urllib3"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
-_ANSWERS = (exceptions.PreconditionFailed, FileNotFoundError, FileExistsError)
+_HANDLED_BY_CALLERS = (exceptions.PreconditionFailed, FileNotFoundError, FileExistsError)
 _OTHERS = (
     *(exceptions.GoogleAPIError, InvalidResponse, DataCorruption),
     *(requests.RequestException, OSError),
@@ -31,17 +31,20 @@ _OTHERS = (
 
 @contextlib.contextmanager
 def explained(place: str, bucket: str, seconds: float) -> Iterator[None]:
-    """Raises UserError instead: `place` and what to do; `seconds` is how long was tried."""
+    """Raises UserError for errors of the client, with `place` and what to do.
+
+    `seconds` is how long requests were retried.
+    """
     try:
         yield
-    except _ANSWERS:
+    except _HANDLED_BY_CALLERS:
         raise
     except (GoogleAuthError, *_OTHERS) as error:
         raise UserError(f"{place}: {_advice(error, bucket, seconds)}") from error
 
 
 def _advice(error: Exception, bucket: str, seconds: float) -> str:
-    """What is wrong and what to do, in one line."""
+    """Returns what is wrong and what to do, in one line."""
     if isinstance(error, DefaultCredentialsError):
         if os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
             return f"the file in GOOGLE_APPLICATION_CREDENTIALS can't be used ({reason(error)})"
@@ -69,11 +72,11 @@ def _advice(error: Exception, bucket: str, seconds: float) -> str:
             f"no good answer for {seconds:g} s ({reason(error.cause)}); run the same command again "
             "when the store answers"
         )
-    return f"failed ({reason(error)}); mend that and run the same command again"
+    return f"failed ({reason(error)}); fix that and run the same command again"
 
 
 def reason(error: BaseException | None) -> str:
-    """The server's own words if it has given any, in one line."""
+    """Returns the server's own message if there is one, otherwise the error's, in one line."""
     if isinstance(error, DataCorruption):
         return "the bytes have another checksum"
     if isinstance(error, requests.ConnectionError):
@@ -86,9 +89,9 @@ def reason(error: BaseException | None) -> str:
     return " ".join(text.split())[:300]
 
 
-def _system_reason(error: BaseException) -> str:
-    """What the system said of a connection, which libraries have wrapped several times."""
-    seen = []
+def _system_reason(error: BaseException | None) -> str:
+    """Returns the operating system's message about a connection, from inside the wrapped errors."""
+    seen: list[BaseException] = []
     while error is not None and error not in seen:
         seen.append(error)
         if isinstance(error, OSError) and error.strerror:

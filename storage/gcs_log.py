@@ -1,8 +1,8 @@
-"""An object in a bucket that grows at its end. See `storage.store.Log`.
+"""An append-only object in a bucket. See `storage.store.Log`.
 
-Cloud Storage can't append: a thread writes the whole object anew, behind whoever appends, at most
-once a second, which is what one object bears
-(https://cloud.google.com/storage/quotas#objects). So it suits what stays small, a few megabytes.
+Cloud Storage can't append, so a background thread writes the whole object again, at most once a
+second, the limit for one object (https://cloud.google.com/storage/quotas#objects). This suits logs
+that stay small, a few megabytes.
 """
 
 import threading
@@ -16,10 +16,10 @@ _SECONDS_BETWEEN = 1.0
 
 
 class GcsLog:
-    """Buffers in memory; only `close` tells that a write has failed for good."""
+    """A Log that buffers in memory. Only `close` raises when a write has failed for good."""
 
     def __init__(self, put: Callable[[bytes], None], data: bytes):
-        """`put` replaces the object, or raises Superseded when it is another process's by now."""
+        """`put` replaces the object, or raises Superseded when another process has opened it."""
         self._put = put
         self._data = bytearray(data)
         self._stored = len(data)  # bytes
@@ -27,7 +27,7 @@ class GcsLog:
         self._changed = threading.Condition()
         self._closing = threading.Event()
         put(data)
-        # A daemon: a process that has to leave doesn't wait for it.
+        # A daemon thread, so that a process that has to exit doesn't wait for it.
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -48,16 +48,16 @@ class GcsLog:
         last = False
         while not last:
             with self._changed:
-                self._changed.wait_for(lambda: self._behind() or self._closing.is_set())
+                self._changed.wait_for(lambda: self._has_more() or self._closing.is_set())
                 data, last = bytes(self._data), self._closing.is_set()
-            if self._behind():
+            if self._has_more():
                 try:
                     self._store(data)
                 except Superseded:
                     return
             self._closing.wait(_SECONDS_BETWEEN)
 
-    def _behind(self) -> bool:
+    def _has_more(self) -> bool:
         return len(self._data) > self._stored
 
     def _store(self, data: bytes) -> None:
@@ -68,5 +68,5 @@ class GcsLog:
             raise
         except UserError as error:
             if self._error is None:
-                logging.warning("%s; trying on", error)
+                logging.warning("%s; still retrying", error)
             self._error = error

@@ -1,8 +1,8 @@
-"""Folders for files on their way into or out of a store, gone with the process that uses them.
+"""Temporary folders for files on their way into or out of a store.
 
 with scratch.folder() as folder:
     (folder / "part").write_bytes(b"...")
-scratch.sweep()         # removes what killed processes left, and nothing of those that live
+scratch.sweep()         # removes the folders of killed processes, but of no running one
 """
 
 import contextlib
@@ -18,7 +18,10 @@ from storage.errors import UserError
 
 @contextlib.contextmanager
 def folder(parent: Path | None = None) -> Iterator[Path]:
-    """A new empty folder under `parent`, by default where the system keeps temporary files."""
+    """Makes an empty folder under `parent`, by default among the system's temporary files.
+
+    It is deleted when the context ends.
+    """
     path, lock = _locked(_temporary() if parent is None else parent)
     try:
         yield path
@@ -28,13 +31,13 @@ def folder(parent: Path | None = None) -> Iterator[Path]:
 
 
 def sweep(parent: Path | None = None) -> None:
-    """Removes the folders under `parent` whose process is dead."""
+    """Removes the folders under `parent` whose process has ended."""
     for path in (_temporary() if parent is None else parent).glob("*"):
         try:
             lock = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:  # its process is done with it
+        except FileNotFoundError:  # its process has just deleted it
             continue
-        with contextlib.suppress(BlockingIOError):  # its process lives
+        with contextlib.suppress(BlockingIOError):  # its process is running
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path, ignore_errors=True)
         os.close(lock)
@@ -43,14 +46,14 @@ def sweep(parent: Path | None = None) -> None:
 def _temporary() -> Path:
     parent = Path(tempfile.gettempdir(), f"longhaul-{os.getuid()}")
     parent.mkdir(mode=0o700, exist_ok=True)
-    # Where all may write, somebody else could have made it, to read or change what we put there.
+    # Every user can write here: another one could have made the folder to read or change our files.
     if parent.stat().st_uid != os.getuid():
-        raise UserError(f"{parent} is another user's; set TMPDIR to a folder of your own")
+        raise UserError(f"{parent} belongs to another user; set TMPDIR to one of your folders")
     return parent
 
 
 def _locked(parent: Path) -> tuple[Path, int]:
-    """A new folder and a lock on it, which the system takes back when the process dies."""
+    """Returns a new folder and a lock on it, which the system releases when the process ends."""
     while True:
         path = Path(tempfile.mkdtemp(dir=parent))
         with contextlib.suppress(FileNotFoundError):  # swept before it was locked

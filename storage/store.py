@@ -1,10 +1,11 @@
-"""Where a run lives: one interface over a local folder and a Cloud Storage bucket.
+"""Stores for the files of a run: one interface over a local folder and a Cloud Storage bucket.
 
     store = open_store("gs://bucket/runs/imdb")
     store.write("config.json", b"{}")
     store.read("config.json")
 
-Names are relative, with `/` between their parts. A reader sees an object whole or not at all.
+Object names are relative, with `/` between their parts. A reader sees a whole object or none, never
+a part of one.
 """
 
 import contextlib
@@ -18,20 +19,20 @@ from storage.errors import UserError
 # Raises Superseded when the caller must not write any more.
 Check = Callable[[], None]
 
-RETRY_SECONDS = 120.0  # how long a bucket is asked again that doesn't answer, or not well
+RETRY_SECONDS = 120.0  # how long failed requests to a bucket are retried
 
 
 class Log(Protocol):
-    """An object that grows at its end, of whoever opened it last.
+    """An append-only object owned by its most recent opener.
 
-    What others append, who opened it before, goes nowhere.
+    Appends by earlier openers are dropped.
     """
 
     def append(self, data: bytes) -> None:
-        """Adds to the end; a bucket gets it a moment later, from behind."""
+        """Appends bytes. A bucket stores them a moment later, in the background."""
 
     def close(self, seconds: float | None = None) -> None:
-        """Waits, at most so long, until all is stored; UserError when that fails."""
+        """Waits up to `seconds` until everything is stored; UserError when storing fails."""
 
 
 class Store(Protocol):
@@ -40,58 +41,60 @@ class Store(Protocol):
     url: str
 
     def list(self, prefix: str = "") -> list[str]:
-        """Names that start with `prefix`, sorted; empty when there is none."""
+        """Returns the sorted names that start with `prefix`."""
 
     def exists(self, name: str) -> bool:
-        """True when the object is there."""
+        """Returns True when the object exists."""
 
     def read(self, name: str) -> bytes:
-        """The bytes of one object; FileNotFoundError when there is none."""
+        """Returns the bytes of an object; FileNotFoundError when it doesn't exist."""
 
     def write(self, name: str, data: bytes, check: Check | None = None) -> None:
-        """Replaces the object in one step; not if `check`, asked before, raises.
+        """Creates or replaces the object atomically, unless `check`, which is called first, raises.
 
-        In a bucket that holds to the moment of writing: what a process has written that came in
-        between is not overwritten. A folder leaves open the time of a rename.
+        In a bucket, an object that another process writes after `check` is not overwritten without
+        a new `check`. In a folder, one that is written between `check` and the rename is.
         """
 
     def create(self, name: str, data: bytes) -> None:
-        """Makes the object; FileExistsError, and no change, when it is there with other bytes.
+        """Creates the object; FileExistsError when it exists with other bytes.
 
-        With these very bytes it may be this call's own work, its answer lost: that is success. So
-        those who race for a name must each bring bytes of their own.
+        When it exists with the same bytes, the call succeeds: a retry after a lost answer meets the
+        object that it created itself. So processes that compete for a name must use different
+        bytes.
         """
 
     def upload(self, path: Path, name: str, crc32c: int) -> None:
-        """Moves a file from `scratch()` into the store; Corrupt when it arrives as another."""
+        """Moves a file from `scratch()` into the store; Corrupt when its CRC-32C differs."""
 
     def download(self, name: str, path: Path) -> None:
-        """Copies an object to a local file; FileNotFoundError when there is none."""
+        """Copies an object to a local file; FileNotFoundError when it doesn't exist."""
 
     def delete(self, name: str) -> None:
-        """Removes the object; nothing happens when there is none."""
+        """Removes the object; a no-op when it doesn't exist."""
 
     def open_log(self, name: str, data: bytes, check: Check) -> Log:
-        """Replaces the object by `data`, like `write`, and takes it over, to append to it."""
+        """Replaces the object by `data`, like `write`, and opens it for appending."""
 
     def scratch(self) -> contextlib.AbstractContextManager[Path]:
-        """A local folder for files on their way into the store, gone when the context ends."""
+        """Makes a local folder for files to upload; it is deleted when the context ends."""
 
     def sweep(self) -> None:
-        """Removes what killed processes left in `scratch()`, and nothing of those that live."""
+        """Removes the `scratch()` folders of killed processes, but of no running one."""
 
 
 def open_store(url: str, field: str = "--workdir", retry_seconds: float = RETRY_SECONDS) -> Store:
-    """The store behind a folder name or URL.
+    """Opens the store at a folder's path or a URL; failed requests are retried for `retry_seconds`.
 
-    Raises UserError, which names `field`, when its kind is unknown or a bucket can't be read.
+    Raises UserError, which names `field`, when the URL's scheme is unknown or a bucket can't be
+    read.
     """
-    # Imported when asked for: the cloud's client takes a second.
+    # Imported on demand: the Cloud Storage client takes a second to import.
     if url.startswith("gs://"):
         from storage.gcs import GcsStore
 
         return GcsStore(url, field, retry_seconds)
-    if scheme := re.match(r"\w+:/", url):  # with one slash, too: nobody means such a folder
+    if scheme := re.match(r"\w+:/", url):  # also with one slash, which is a typing error
         raise UserError(
             f"{field}: got {url!r}, but no store is known for {scheme[0]}; "
             "give a local folder or gs://BUCKET/NAME"
@@ -102,8 +105,8 @@ def open_store(url: str, field: str = "--workdir", retry_seconds: float = RETRY_
 
 
 def probe(store: Store) -> None:
-    """Raises UserError unless objects can be made, replaced and deleted."""
-    # Always the same: what a killed process leaves of it the next one deletes.
+    """Raises UserError unless objects can be created, replaced and deleted."""
+    # The name is fixed, so that a later probe deletes the object that a killed process left.
     store.write(".probe", b"1")
     store.write(".probe", b"2")
     store.delete(".probe")

@@ -53,10 +53,10 @@ def test_number_in_the_name_of_a_file_is_not_taken_again(store):
     assert claims.take(store).number == 5
 
 
-def test_process_whose_claim_is_gone_writes_nothing_more(store):
+def test_process_whose_claim_was_deleted_writes_nothing_more(store):
     claim = claims.take(store)
     store.delete("claims/1")
-    with pytest.raises(Superseded, match="claims/1 is gone"):
+    with pytest.raises(Superseded, match="claims/1 was deleted"):
         claim.check()
 
 
