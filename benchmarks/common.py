@@ -1,7 +1,8 @@
-"""What several benchmarks need: a training process to watch, its metrics, a table.
+"""Tools that several benchmarks use: a training process, its metrics, a table.
 
 with training("configs/sample.py", workdir, log, "checkpoint.every_steps=20") as process:
     wait_until(process, log, lambda: metrics(workdir))
+    check_end(process, log)
 """
 
 import contextlib
@@ -13,6 +14,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
+
+from storage.exit_codes import DONE
 
 _ROOT = Path(__file__).parents[1]
 _SECONDS_TO_STOP = 10
@@ -22,9 +26,10 @@ _SECONDS_TO_STOP = 10
 def training(
     config: str, workdir: Path | str, log: Path, *overrides: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """`python -m trainer` at work, its output going to `log`; no longer at work at the end.
+    """Runs `python -m trainer` within the context and stops it at the end.
 
-    `workdir` is a folder or a gs:// URL, `overrides` are such as 'train.epochs=2'.
+    `workdir` is a folder or a gs:// URL, `log` the file for the trainer's output, and `overrides`
+    are fields of the config, such as 'train.epochs=2'.
     """
     command = [sys.executable, "-m", "trainer", f"--config={config}", f"--workdir={workdir}"]
     command += [f"--config.{override}" for override in overrides]
@@ -42,23 +47,39 @@ def training(
 
 
 def wait_until(
-    process: subprocess.Popen[bytes], log: Path, condition: Callable[[], bool], poll: float = 0.02
+    process: subprocess.Popen[bytes],
+    log: Path,
+    is_reached: Callable[[], object],
+    poll: float = 0.02,
 ) -> float:
-    """When `condition` came to hold, by `time.monotonic`; leaves when the process ends before."""
-    while not condition():
-        if process.poll() is not None and not condition():
-            sys.exit(f"error: the trainer ended with code {process.returncode}:\n{tail(log)}")
+    """Waits until `is_reached` returns a true value, and returns that time by `time.monotonic`.
+
+    It asks every `poll` seconds. Exits with an error when the process ends before.
+    """
+    while not is_reached():
+        if process.poll() is not None and not is_reached():
+            _exit_about_end(process, log)
         time.sleep(poll)
     return time.monotonic()
 
 
+def check_end(process: subprocess.Popen[bytes], log: Path, expected: int = DONE) -> None:
+    """Waits for the end of the trainer; exits with an error unless its code is `expected`."""
+    if process.wait() != expected:
+        _exit_about_end(process, log)
+
+
+def _exit_about_end(process: subprocess.Popen[bytes], log: Path) -> NoReturn:
+    sys.exit(f"error: the trainer ended with code {process.returncode}:\n{tail(log)}")
+
+
 def tail(log: Path, lines: int = 20) -> str:
-    """The end of a log."""
+    """Returns the last lines of a log."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
 def metrics(workdir: Path) -> list[dict]:
-    """The lines of the metrics.jsonl in a folder so far, none before it is there."""
+    """Returns the lines of the metrics.jsonl in a folder; none while the file does not exist."""
     try:
         return metric_lines((workdir / "metrics.jsonl").read_bytes())
     except FileNotFoundError:
@@ -66,12 +87,12 @@ def metrics(workdir: Path) -> list[dict]:
 
 
 def metric_lines(data: bytes) -> list[dict]:
-    """The lines of a metrics.jsonl, but for one that is being written."""
+    """Returns the lines of a metrics.jsonl, without a last one that is incomplete."""
     return [json.loads(line) for line in data.rpartition(b"\n")[0].splitlines()]
 
 
 def machine() -> str:
-    """The processor and its logical cores, in words."""
+    """Returns the processor's name and its number of logical cores."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:  # not Linux
@@ -82,7 +103,7 @@ def machine() -> str:
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Prints rows, the heads of the columns first; all columns but the first flush right."""
+    """Prints rows, headings first. All columns but the first are aligned to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [row[0].ljust(widths[0])]

@@ -1,12 +1,12 @@
-"""What the embedding's gradient costs a step and the wire, dense or sparse.
+"""Measures what the embedding's gradient costs, dense or sparse: a step's time, and the network's.
 
     python -m benchmarks.gradients
 
-The first table is of whole training steps of `configs/imdb.py` on random reviews, one process, with
-growing vocabularies: what grows with them is the dense gradient, its norm, and Adam on all rows.
-The second is of two processes on this machine that sum a gradient over TensorFlow's ring, through
-the loopback: dense as the training step has it, and as the slices of the words that occurred. Each
-row is in processes of its own.
+The first table shows whole training steps of `configs/imdb.py` on random reviews in one process. Of
+their time, the parts that grow with the vocabulary are the dense gradient, its norm, and Adam's
+update of all rows. The second table shows two processes on this machine that sum a gradient with
+TensorFlow's ring, over the loopback: a dense one, as the training step has it, and a sparse one,
+made of the slices of the tokens that occurred. Each row is measured in new processes.
 """
 
 import argparse
@@ -26,14 +26,15 @@ from benchmarks.common import machine, print_table
 from configs import imdb
 from input_pipeline.pipeline import Batch
 from trainer.learning import steps, train_state
+from trainer.learning.objectives.registry import create_objective
 
 _VOCABULARIES = (2_000, 20_000, 100_000, 500_000)
-_REVIEWS, _WORDS, _EMBEDDING = 64, 240, 128
+_REVIEWS, _TOKENS, _EMBEDDING = 64, 240, 128  # tokens of each review
 _ROUNDS = 10
 
 
 def median_ms(work: Callable[[], object]) -> float:
-    """Of several rounds after two to warm up."""
+    """Returns the median time of a call in milliseconds, after two calls that warm up."""
     times = []
     for _ in range(_ROUNDS + 2):
         begin = time.perf_counter()
@@ -43,27 +44,29 @@ def median_ms(work: Callable[[], object]) -> float:
 
 
 def step(vocabulary: int) -> dict[str, float]:
-    """A training step on random words of one replica."""
+    """Measures a training step of one replica on random tokens: milliseconds, and MiB at most."""
     config = imdb.get_config()
-    state = train_state.create(config, vocabulary)
-    words = tf.random.uniform([_REVIEWS, _WORDS], 2, vocabulary, tf.int32)
+    objective = create_objective(config)
+    state = train_state.create(objective, config, vocabulary)
+    tokens = tf.random.uniform([_REVIEWS, _TOKENS], 2, vocabulary, tf.int32)
     ones = tf.ones(_REVIEWS)
-    batch = Batch(words, tf.fill([_REVIEWS], _WORDS), ones, ones)
+    batch = Batch(tokens, tf.fill([_REVIEWS], _TOKENS), ones, ones)
     iterator = iter(tf.data.Dataset.from_tensors(batch).repeat())
-    train = steps.make_train_steps(tf.distribute.get_strategy(), state, config, total_steps=10**6)
+    strategy = tf.distribute.get_strategy()
+    train = steps.make_train_steps(strategy, objective, state, config, total_steps=10**6)
     ms = median_ms(lambda: train(iterator, tf.constant(1)))
     return {"ms": ms, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
 def reduce(vocabulary: int, sparse: bool) -> dict[str, float]:
-    """The sum of a gradient over the workers that TF_CONFIG names."""
+    """Measures the sum of a gradient over the workers that TF_CONFIG names, in milliseconds."""
     communication = tf.distribute.experimental.CommunicationImplementation.RING
     strategy = tf.distribute.MultiWorkerMirroredStrategy(
         communication_options=tf.distribute.experimental.CommunicationOptions(
             implementation=communication
         )
     )
-    tokens = _REVIEWS // 2 * _WORDS  # the replica's half of the batch
+    tokens = _REVIEWS // 2 * _TOKENS  # of the replica's half of the batch
 
     @tf.function
     def reduced() -> tf.Tensor:
@@ -82,7 +85,7 @@ def reduce(vocabulary: int, sparse: bool) -> dict[str, float]:
 
 
 def child(*options: str, workers: int = 1) -> dict[str, float]:
-    """What the first of so many processes has measured."""
+    """Runs this module in `workers` processes; returns what the first of them measured."""
     addresses = []
     for _ in range(workers):
         with socket.socket() as free:
@@ -102,10 +105,37 @@ def child(*options: str, workers: int = 1) -> dict[str, float]:
     return json.loads(outputs[0].splitlines()[-1])
 
 
+def dense_megabytes(vocabulary: int) -> float:
+    """Returns the size of the embedding, and of its dense gradient, in MB."""
+    return vocabulary * _EMBEDDING * 4 / 1e6
+
+
+def step_rows() -> list[tuple[str, ...]]:
+    """Measures a training step with each vocabulary; returns the rows of the table."""
+    rows: list[tuple[str, ...]] = [("vocabulary", "table", "step", "peak memory")]
+    for vocabulary in _VOCABULARIES:
+        found = child(f"--step={vocabulary}")
+        size = f"{dense_megabytes(vocabulary):.0f} MB"
+        rows.append((f"{vocabulary:,}", size, f"{found['ms']:.0f} ms", f"{found['peak']:,.0f} MiB"))
+    return rows
+
+
+def reduce_rows() -> list[tuple[str, ...]]:
+    """Measures the sum of each gradient over two workers; returns the rows of the table."""
+    rows: list[tuple[str, ...]] = [("two workers", "moved by each", "time")]
+    for vocabulary in _VOCABULARIES:
+        ms = child(f"--reduce={vocabulary}", workers=2)["ms"]
+        size = f"{dense_megabytes(vocabulary):.0f} MB"
+        rows.append((f"dense, vocabulary {vocabulary:,}", size, f"{ms:.0f} ms"))
+    ms = child("--reduce=1", "--sparse", workers=2)["ms"]
+    size = f"{_REVIEWS // 2 * _TOKENS * (_EMBEDDING * 4 + 8) / 1e6:.1f} MB"
+    return [*rows, ("sparse, any vocabulary", size, f"{ms:.0f} ms")]
+
+
 def main() -> None:
-    """Runs the processes and prints the tables."""
+    """Prints the tables; or, in a process that it starts, measures one row."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    # For the processes that it starts.
+    # For the processes that this one starts.
     parser.add_argument("--step", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--reduce", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--sparse", action="store_true", help=argparse.SUPPRESS)
@@ -114,30 +144,10 @@ def main() -> None:
         found = step(args.step) if args.step else reduce(args.reduce, args.sparse)
         print(json.dumps(found))
         return
-    print(f"{machine()}; {_REVIEWS} reviews of {_WORDS} words, embedding of {_EMBEDDING}")
-    rows = [("vocabulary", "table", "step", "peak memory")]
-    for vocabulary in _VOCABULARIES:
-        found = child(f"--step={vocabulary}")
-        size = vocabulary * _EMBEDDING * 4 / 1e6
-        rows.append(
-            (
-                f"{vocabulary:,}",
-                f"{size:.0f} MB",
-                f"{found['ms']:.0f} ms",
-                f"{found['peak']:,.0f} MiB",
-            )
-        )
-    print_table(rows)
+    print(f"{machine()}; {_REVIEWS} reviews of {_TOKENS} tokens, embedding of {_EMBEDDING}")
+    print_table(step_rows())
     print()
-    rows = [("two workers", "moved by each", "time")]
-    for vocabulary in _VOCABULARIES:
-        ms = child(f"--reduce={vocabulary}", workers=2)["ms"]
-        size = vocabulary * _EMBEDDING * 4 / 1e6
-        rows.append((f"dense, vocabulary {vocabulary:,}", f"{size:.0f} MB", f"{ms:.0f} ms"))
-    ms = child("--reduce=1", "--sparse", workers=2)["ms"]
-    size = _REVIEWS // 2 * _WORDS * (_EMBEDDING * 4 + 8) / 1e6
-    rows.append(("sparse, any vocabulary", f"{size:.1f} MB", f"{ms:.0f} ms"))
-    print_table(rows)
+    print_table(reduce_rows())
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""Real tokens per second of this project's training loop, Keras's `fit` and PyTorch, on the CPU.
+"""Compares the training speed of this project's loop, Keras's `fit` and PyTorch on the CPU.
 
     python -m benchmarks.keras_fit --steps=100
 
 All train the network of configs/imdb.py on random batches of the same training reviews, with the
-same optimizer, clipping and dropout (one mask for all words of a review). They differ in how the
-reviews of a batch are chosen, in the loop, and in the kernels. Only words count, padding does not.
-Tracing and the like happen before the clock runs; starting the input pipeline is timed. Each round
-gives every contestant a turn, so that what else the machine does hits all alike.
+same optimizer, clipping and dropout (one mask for all tokens of a review). They differ in how the
+reviews of a batch are chosen, in the loop, and in the kernels. The speed counts tokens, without
+padding. Tracing happens before the measurement; the start of the input pipeline is part of it.
+Every contestant has a turn in each round, so that other work on the machine affects all alike.
 
-Each round draws other reviews, and how long those are decides some of the range in the table. Run
-it on an idle machine: PyTorch's threads wait for each other and lose most of all to other work. It
-may be installed or not. What it gets bucketed by length is this project's own choice of batches.
+Each round draws other reviews, whose lengths cause some of the range in the table. Run it on an
+idle machine: PyTorch's threads wait for each other, so that other work slows PyTorch down most.
+PyTorch is optional. Its row "bucketed by length" uses this project's batches.
 """
 
 import argparse
@@ -32,53 +32,57 @@ from configs.schema import rules
 from input_pipeline import batch_plan, load
 from input_pipeline.batch_plan import BatchPlan
 from input_pipeline.examples import Examples
+from input_pipeline.training_set import InMemory
 from trainer.learning import steps, train_state
-from trainer.machines import strategy as strategies
-from trainer.machines.strategy import distribute
-from trainer.run import workdir
+from trainer.learning.objectives.registry import create_objective
+from trainer.machines.distribution import distribute
+from trainer.machines.strategy import make_strategy
 
 _WARM_UP_STEPS = 3
 _BASELINE = "Keras fit, padded_batch, mask"
 
 
 class Task(NamedTuple):
-    """What all contestants train on."""
+    """The network and the reviews that all contestants train on."""
 
     config: ml_collections.ConfigDict
     vocabulary_size: int
     reviews: Examples
-    lengths: np.ndarray  # <int64>[reviews], in words
+    lengths: np.ndarray  # <int64>[reviews], tokens of each
 
 
 class Contestant(NamedTuple):
-    """A way to choose the batches of a round, and one to train on them."""
+    """One row of the table: how it chooses the batches of a round, and how it trains on them."""
 
     plan: Callable[[Task, int, int], BatchPlan]  # (task, steps, round)
     train: Callable[[BatchPlan], None]
 
 
 class Result(NamedTuple):
-    """Of one turn."""
+    """What one turn of a contestant measured."""
 
     tokens_per_second: float
-    padding: float  # share of what was computed
+    padding: float  # fraction of token slots that are padding
 
 
 def load_task(source: str) -> Task:
-    """The task of configs/imdb.py with reviews from `source`."""
+    """Loads the task of configs/imdb.py with the reviews of `source`."""
     config = imdb.get_config()
     config.data.source = source
     rules.check(config)
     model = config.model
     if (model.pooling, model.bidirectional, model.precision) != ("concat", False, "float32"):
         sys.exit("error: the contestants are written for concat, one direction, float32")
-    words = workdir.initial_vocabulary(config)
-    reviews = load.load_training_data(config.data, words).train.examples
-    return Task(config, len(words), reviews, reviews.lengths)
+    vocabulary = load.make_vocabulary(config.data)
+    training_set = load.load_training_data(config.data, vocabulary).train
+    if not isinstance(training_set, InMemory):
+        sys.exit(f"error: {source} is in shards; give reviews that are read into memory")
+    reviews = training_set.examples
+    return Task(config, len(vocabulary), reviews, reviews.lengths)
 
 
 def bucketed(task: Task, count: int, turn: int) -> BatchPlan:
-    """`count` steps with reviews of one length each, as this project chooses them."""
+    """Plans `count` steps, each with reviews of about one length, as this project does."""
     config = task.config
     batch = config.train.batch_size
     epochs = -(-count // batch_plan.steps_per_epoch(len(task.lengths), batch))
@@ -93,7 +97,7 @@ def bucketed(task: Task, count: int, turn: int) -> BatchPlan:
 
 
 def shuffled(task: Task, count: int, turn: int) -> BatchPlan:
-    """`count` steps with reviews as they come, each step as wide as its longest."""
+    """Plans `count` steps of random reviews, each step as wide as its longest review."""
     batch = task.config.train.batch_size
     generator = np.random.default_rng([task.config.seed, turn])
     epochs = -(-count * batch // len(task.lengths))
@@ -103,27 +107,31 @@ def shuffled(task: Task, count: int, turn: int) -> BatchPlan:
 
 
 def longhaul_loop(task: Task) -> Callable[[BatchPlan], None]:
-    """This project's own loop."""
+    """Returns a function that trains on a plan with this project's loop."""
     config = task.config
-    strategy = strategies.make_strategy(config)
+    strategy, objective = make_strategy(config), create_objective(config)
     per_epoch = batch_plan.steps_per_epoch(len(task.reviews), config.train.batch_size)
     with strategy.scope():
-        state = train_state.create(config, task.vocabulary_size)
-    train_steps = steps.make_train_steps(strategy, state, config, config.train.epochs * per_epoch)
+        state = train_state.create(objective, config, task.vocabulary_size)
+    total_steps = config.train.epochs * per_epoch
+    train_steps = steps.make_train_steps(strategy, objective, state, config, total_steps)
 
     def train(plan: BatchPlan) -> None:
         iterator = distribute(strategy, task.reviews, plan)
         for first in range(0, len(plan), config.train.steps_per_call):
             count = min(config.train.steps_per_call, len(plan) - first)
-            history = train_steps(iterator, tf.constant(count))
-            for values in history:  # the loop reads them all, for its log
+            results = train_steps(iterator, tf.constant(count))
+            for values in results:  # the trainer reads them all, for its log
                 values.numpy()
 
     return train
 
 
 def keras_fit(task: Task, mask: bool) -> Callable[[BatchPlan], None]:
-    """Keras's `fit` on `padded_batch`; without a mask it pools over the padding as well."""
+    """Returns a function that trains on a plan with Keras's `fit` and `padded_batch`.
+
+    Without `mask` the network pools over the padding as well.
+    """
     config, dropout = task.config, task.config.model.dropout
     inputs = keras.Input([None], dtype="int32")
     size = config.model.embedding_size
@@ -132,7 +140,8 @@ def keras_fit(task: Task, mask: bool) -> Callable[[BatchPlan], None]:
     for units in config.model.layer_sizes:
         states = keras.layers.LSTM(units, return_sequences=True)(states)
         states = keras.layers.SpatialDropout1D(dropout)(states)
-    # Under a mask the layer repeats the last state, so the last and the largest are the right ones.
+    # With a mask the LSTM repeats its last state over the padding, which changes neither the last
+    # state nor the largest.
     pooled = [
         states[:, -1],
         keras.layers.GlobalMaxPooling1D()(states),
@@ -164,7 +173,7 @@ def keras_fit(task: Task, mask: bool) -> Callable[[BatchPlan], None]:
 
 
 def take_turn(task: Task, contestant: Contestant, count: int, turn: int) -> Result:
-    """Trains for `count` steps; `turn` decides on which reviews."""
+    """Trains for `count` steps and measures; `turn` decides on which reviews."""
     plan = contestant.plan(task, count, turn)
     present = plan.ids != batch_plan.NO_REVIEW
     real = np.where(present, task.lengths[plan.ids], 0).sum()
@@ -175,12 +184,12 @@ def take_turn(task: Task, contestant: Contestant, count: int, turn: int) -> Resu
 
 
 def show(results: dict[str, list[Result]]) -> None:
-    """Prints the table; a contestant without results could not take part."""
+    """Prints the table. A contestant without results is one whose library is not installed."""
 
     def median(name: str) -> float:
         return statistics.median(result.tokens_per_second for result in results[name])
 
-    rows = [("", "tokens/s", "range", "ratio", "padding")]
+    rows: list[tuple[str, ...]] = [("", "tokens/s", "range", "ratio", "padding")]
     for name, turns in results.items():
         if not turns:
             rows.append((name, "torch not installed", "", "", ""))
@@ -200,7 +209,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--data_source", default="tfds:imdb_reviews", help="as config.data.source")
     args = parser.parse_args()
-    tf.config.set_visible_devices([], "GPU")  # PyTorch is asked to use none either
+    tf.config.set_visible_devices([], "GPU")  # the PyTorch loop uses the CPU too
     keras.utils.set_random_seed(0)
     task = load_task(args.data_source)
     contestants = {
@@ -209,7 +218,7 @@ def main() -> None:
         "Keras fit, padded_batch, no mask": Contestant(shuffled, keras_fit(task, mask=False)),
     }
     with_torch = {"PyTorch, shuffled": shuffled, "PyTorch, bucketed by length": bucketed}
-    results = {name: [] for name in (*contestants, *with_torch)}
+    results: dict[str, list[Result]] = {name: [] for name in (*contestants, *with_torch)}
     versions = f"TensorFlow {tf.__version__}, Keras {keras.__version__}"
     if importlib.util.find_spec("torch"):
         import torch
@@ -229,7 +238,7 @@ def main() -> None:
     print(f"{machine()}; {versions}")
     batch, cap = task.config.train.batch_size, task.config.data.max_tokens
     print(
-        f"{len(task.reviews):,} reviews of {task.config.data.source}, cut to {cap} words; "
+        f"{len(task.reviews):,} reviews of {task.config.data.source}, cut to {cap} tokens; "
         f"{args.rounds} rounds of {args.steps} batches of {batch}"
     )
     show(results)

@@ -1,14 +1,14 @@
-"""What training from shards takes in memory and time, however large the set is.
+"""Measures the memory and time that training from shards takes.
 
     python -m benchmarks.shards --reviews=5000000
 
-Makes a set of reviews of 2 to 30 random words in a temporary folder, 13 bytes to 65 each, and goes
-through it in processes of their own: a whole epoch; from the first, the middle and the last step
-up to the first batch; the same with all in memory, as a run without shards has it; and through a
-Cloud Storage on this machine with a cache of a quarter of the set. `ready` is the time from the
-start of Python to the first batch, `first batch` the part of it from the opened set on. Memory is
-the largest resident set of the process. Last, the time from the command to the first step of a
-training run of `configs/imdb.py` on that set.
+Makes a set of reviews of 2 to 30 random tokens in a temporary folder, 13 to 65 bytes each. Each row
+of the table is a new process that reads batches of the set: a whole epoch; the first batch from the
+first, the middle and the last step on; a whole epoch with all reviews in memory, as in a run
+without shards; and a whole epoch from a Cloud Storage server on this machine, with a cache of a
+quarter of the set. `ready` is the time from the start of Python to the first batch, `first batch`
+the part of it after the set is opened. Memory is the largest resident set of the process. At the
+end comes the time from the command to the first step of a training run of `configs/imdb.py`.
 """
 
 import argparse
@@ -25,62 +25,69 @@ import numpy as np
 
 from benchmarks.checkpointing import bucket
 from benchmarks.common import machine, metrics, print_table, training, wait_until
-from input_pipeline.shards import format as shards
+from input_pipeline.shards import format as shard_format
+from input_pipeline.shards import reader
 from input_pipeline.shards.cache import ShardCache
-from input_pipeline.shards.format import Index, Reviews
-from input_pipeline.training_set import InMemory, Sharded
+from input_pipeline.shards.format import Index, PackedReviews
+from input_pipeline.training_set import InMemory, Sharded, TrainingSet
 from input_pipeline.vocabulary import Vocabulary
 from storage.store import Store, open_store
 
-_WORDS = 20_000
-_SHORTEST, _LONGEST = 2, 30  # words
+_VOCABULARY_SIZE = 20_000
+_SHORTEST, _LONGEST = 2, 30  # tokens
 _HELD_OUT = 10_000  # reviews
 _BATCH, _WIDTH_STEP, _MAX_TOKENS = 64, 16, 512
 _URL = "gs://bucket/shards"
 
 
 def make(store: Store, split: str, reviews: int, shard_reviews: int) -> int:
-    """A set of random reviews; returns its bytes."""
-    known = Vocabulary(("<pad>", "<unk>", *(f"word{id_}" for id_ in range(2, _WORDS))))
-    store.write("vocabulary.txt", known.to_bytes())
-    token, made = shards.token_type(_WORDS), []
+    """Writes a set of random reviews; returns its size in bytes."""
+    tokens = (f"word{token_id}" for token_id in range(2, _VOCABULARY_SIZE))
+    vocabulary = Vocabulary(("<pad>", "<unk>", *tokens))
+    store.write("vocabulary.txt", vocabulary.to_bytes())
+    dtype, shards = shard_format.id_dtype(_VOCABULARY_SIZE), []
     for number, first in enumerate(range(0, reviews, shard_reviews)):
-        bits = np.random.default_rng(number)
+        generator = np.random.default_rng(number)
         count = min(shard_reviews, reviews - first)
-        lengths = bits.integers(_SHORTEST, _LONGEST + 1, count, np.uint32)
-        words = bits.integers(2, _WORDS, lengths.sum(), token)
-        part = Reviews(words, lengths, bits.integers(0, 2, count, np.uint8))
-        shard, data = shards.encode(part, number, token)
+        lengths = generator.integers(_SHORTEST, _LONGEST + 1, count, np.uint32)
+        ids = generator.integers(2, _VOCABULARY_SIZE, lengths.sum(), dtype)
+        packed = PackedReviews(ids, lengths, generator.integers(0, 2, count, np.uint8))
+        shard, data = shard_format.encode(packed, number, dtype)
         store.write(f"{split}/{shard.name}", data)
-        made.append(shard)
-    index = Index(token, known.digest, "random", tuple(made))
-    store.write(f"{split}/{shards.INDEX}", index.to_bytes())
-    return sum(shard.size(token) for shard in made)
+        shards.append(shard)
+    index = Index(dtype, vocabulary.digest, "random", tuple(shards))
+    store.write(f"{split}/{shard_format.INDEX}", index.to_bytes())
+    return sum(shard.size(dtype) for shard in shards)
 
 
-def go_through(url: str, start: str, steps: int, memory: bool, cache: str, limit: int) -> None:
-    """Prints as JSON what a process has measured that reads batches and does nothing else."""
-    opened = shards.open_set(
+def read_batches(url: str, start: str, steps: int, memory: bool, cache: str, limit: int) -> None:
+    """Reads batches and prints the measurements as JSON.
+
+    It reads `steps` of them, or all for -1, from the first, middle or last step on. With `memory`
+    it loads all reviews first. `limit` is the size of the cache in bytes.
+    """
+    shard_set = reader.open_set(
         open_store(url), "train", ShardCache(Path(cache), limit) if cache else None
     )
     begin = time.perf_counter()
+    reviews: TrainingSet
     if memory:
-        reviews = InMemory(opened.examples().shortened(_MAX_TOKENS, "head_tail"))
+        reviews = InMemory(shard_set.examples().shortened(_MAX_TOKENS, "head_tail"))
     else:
-        reviews = Sharded(opened, _MAX_TOKENS, "head_tail")
+        reviews = Sharded(shard_set, _MAX_TOKENS, "head_tail")
     epoch = reviews.epoch(_BATCH, _WIDTH_STEP, seed=0, epoch=0)
-    begin_at = {"first": 0, "middle": len(epoch) // 2, "last": len(epoch) - 1}[start]
+    first_step = {"first": 0, "middle": len(epoch) // 2, "last": len(epoch) - 1}[start]
     rows, first = 0.0, 0.0
     with epoch.faults():
-        for batch in epoch.batches(1, begin_at).take(steps):
+        for batch in epoch.batches(1, first_step).take(steps):
             rows += float(batch.weights.numpy().sum())
             first = first or time.perf_counter() - begin
     seconds = time.perf_counter() - begin - first
-    started = time.clock_gettime(time.CLOCK_BOOTTIME) - _started()
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - _start_of_process()
     print(
         json.dumps(
             {
-                "ready": started - seconds,
+                "ready": age - seconds,
                 "first": first,
                 "rate": rows / seconds if steps < 0 else 0.0,
                 "rows": rows,
@@ -91,8 +98,8 @@ def go_through(url: str, start: str, steps: int, memory: bool, cache: str, limit
     )
 
 
-def first_step(url: str, folder: Path) -> float:
-    """Seconds from the command of a training run to its first line of metrics."""
+def time_to_first_step(url: str, folder: Path) -> float:
+    """Returns the seconds from the command of a training run to its first line of metrics."""
     overrides = (f"data.source=shards:{url}", "train.log_every_steps=1")
     log, begin = folder / "log", time.monotonic()
     with training("configs/imdb.py", folder / "run", log, *overrides) as process:
@@ -101,14 +108,14 @@ def first_step(url: str, folder: Path) -> float:
     return done - begin
 
 
-def _started() -> float:
-    """When this process was started, in seconds since the machine was."""
+def _start_of_process() -> float:
+    """Returns when this process was started, in seconds after the start of the machine."""
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
-def measured(name: str, url: str, *options: str) -> tuple[str, ...]:
-    """A row of the table, of a process with these options."""
+def measured_row(name: str, url: str, *options: str) -> tuple[str, ...]:
+    """Measures in a new process with these options; returns a row of the table."""
     command = [sys.executable, "-m", "benchmarks.shards", f"--child={url}", *options]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     values = json.loads(done.stdout.splitlines()[-1])
@@ -124,11 +131,11 @@ def measured(name: str, url: str, *options: str) -> tuple[str, ...]:
 
 
 def main() -> None:
-    """Makes the sets, runs the processes and prints the table."""
+    """Makes the sets and prints the table; or, in a process that it starts, measures one row."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--reviews", type=int, default=5_000_000)
     parser.add_argument("--shard_reviews", type=int, default=65_536)
-    # For the processes that it starts.
+    # For the processes that this one starts.
     parser.add_argument("--child", default="", help=argparse.SUPPRESS)
     parser.add_argument("--start", default="first", help=argparse.SUPPRESS)
     parser.add_argument("--steps", type=int, default=-1, help=argparse.SUPPRESS)
@@ -137,7 +144,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        go_through(args.child, args.start, args.steps, args.memory, args.cache, args.limit)
+        read_batches(args.child, args.start, args.steps, args.memory, args.cache, args.limit)
         return
     with tempfile.TemporaryDirectory(prefix="longhaul-") as folder, bucket():
         begin = time.perf_counter()
@@ -146,22 +153,22 @@ def main() -> None:
         make(open_store(_URL), "train", args.reviews, args.shard_reviews)
         for split in ("validation", "test"):
             make(open_store(folder), split, _HELD_OUT, args.shard_reviews)
-        rows = [measured("shards: an epoch", folder)]
+        rows = [measured_row("shards: an epoch", folder)]
         for start in ("first", "middle", "last"):
             options = (f"--start={start}", "--steps=1")
-            rows.append(measured(f"shards: from the {start} step", folder, *options))
-        rows.append(measured("memory: an epoch", folder, "--memory"))
+            rows.append(measured_row(f"shards: from the {start} step", folder, *options))
+        rows.append(measured_row("memory: an epoch", folder, "--memory"))
         cache = (f"--cache={folder}/cache", f"--limit={size // 4}")
-        rows.append(measured("bucket, cache of a quarter: an epoch", _URL, *cache))
-        training_from = first_step(folder, Path(folder))
+        rows.append(measured_row("bucket, cache of a quarter: an epoch", _URL, *cache))
+        start_up = time_to_first_step(folder, Path(folder))
     print(
-        f"{machine()}; {args.reviews:,} reviews of {_SHORTEST} to {_LONGEST} words, "
+        f"{machine()}; {args.reviews:,} reviews of {_SHORTEST} to {_LONGEST} tokens, "
         f"{size / 1e6:,.0f} MB in shards of {args.shard_reviews:,}, made in {seconds:.1f} s; "
         f"batches of {_BATCH}"
     )
-    heads = ("", "ready", "first batch", "reviews/s", "reviews", "peak memory", "cache")
-    print_table([heads, *rows])
-    print(f"`python -m trainer` from the command to its first step: {training_from:.1f} s")
+    headings = ("", "ready", "first batch", "reviews/s", "reviews", "peak memory", "cache")
+    print_table([headings, *rows])
+    print(f"`python -m trainer` from the command to its first step: {start_up:.1f} s")
 
 
 if __name__ == "__main__":

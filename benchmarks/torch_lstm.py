@@ -1,4 +1,4 @@
-"""The network and a training loop in PyTorch, for `benchmarks.keras_fit`; needs torch.
+"""The network and a training loop in PyTorch, for `benchmarks.keras_fit`. Needs torch.
 
 train = training_loop(config, vocabulary_size, reviews)
 train(plan)
@@ -16,17 +16,17 @@ from input_pipeline import batch_plan
 from input_pipeline.batch_plan import BatchPlan
 from input_pipeline.examples import Examples
 
-# TensorFlow's threads take denormal numbers for 0, PyTorch's only when told to. A gradient is full
-# of them by the time it has come back over many words, and a step took ten times as long. Threads
-# inherit it from the one that starts them, so it comes before any work.
+# Treats denormal numbers as 0, as TensorFlow's threads do by default. A gradient that has passed
+# many tokens is full of them, which made a step ten times slower. Threads inherit the setting from
+# the thread that starts them, so it is made before any work.
 torch.set_flush_denormal(True)
 
 
 class StackedLSTM(nn.Module):
-    """One logit a review from last, largest and mean state, otherwise as `trainer.model`."""
+    """The network of `trainer.model` with pooling 'concat', in one direction."""
 
     def __init__(self, config: ml_collections.ConfigDict, vocabulary_size: int):
-        """`config` is the `model` part of a config."""
+        """Creates the layers; `config` is the `model` part of a config."""
         super().__init__()
         self._dropout = config.dropout
         sizes = (config.embedding_size, *config.layer_sizes)
@@ -37,7 +37,10 @@ class StackedLSTM(nn.Module):
         self.head = nn.Linear(3 * sizes[-1], 1)
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Logits <float32>[batch] of ids <int64>[batch, time] with <int64>[batch] words each."""
+        """Returns logits <float32>[batch].
+
+        `tokens` are ids <int64>[batch, time], and `lengths` <int64>[batch] the tokens of each row.
+        """
         states = self.embedding(tokens)
         for layer in self.layers:
             states = layer(self._drop(states))[0]
@@ -49,7 +52,7 @@ class StackedLSTM(nn.Module):
         return self.head(torch.cat([last, largest, mean], -1))[:, 0]
 
     def _drop(self, states: torch.Tensor) -> torch.Tensor:
-        """Dropout on <float32>[batch, time, units], one mask for all words of a review."""
+        """Applies dropout to <float32>[batch, time, units]; a review's tokens share one mask."""
         ones = states.new_ones(states.shape[0], 1, states.shape[2])
         return states * nn.functional.dropout(ones, self._dropout)
 
@@ -57,7 +60,10 @@ class StackedLSTM(nn.Module):
 def training_loop(
     config: ml_collections.ConfigDict, vocabulary_size: int, reviews: Examples
 ) -> Callable[[BatchPlan], None]:
-    """Trains on a plan's steps; pads in NumPy, which takes well under a millisecond a step."""
+    """Returns a function that trains on the steps of a plan.
+
+    It pads in NumPy, which takes well under a millisecond for each step.
+    """
     model = StackedLSTM(config.model, vocabulary_size)
     optimizer = torch.optim.Adam(
         model.parameters(),
@@ -73,8 +79,8 @@ def training_loop(
             ids = row[row != batch_plan.NO_REVIEW]
             lengths = all_lengths[ids]
             tokens = np.zeros((len(ids), width), np.int64)
-            for place, (start, length) in enumerate(zip(starts[ids], lengths, strict=True)):
-                tokens[place, :length] = values[start : start + length]
+            for number, (start, length) in enumerate(zip(starts[ids], lengths, strict=True)):
+                tokens[number, :length] = values[start : start + length]
             optimizer.zero_grad()
             loss = nn.functional.binary_cross_entropy_with_logits(
                 model(torch.from_numpy(tokens), torch.from_numpy(lengths)),

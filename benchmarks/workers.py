@@ -1,14 +1,14 @@
-"""Jobs of several workers on this machine: killed, moved between layouts, and timed.
+"""Kills jobs of several workers on this machine, moves them between layouts, and times them.
 
     python -m benchmarks.workers --kills=10
     python -m benchmarks.workers --layouts
     python -m benchmarks.workers --rate
 
-`--kills` runs two workers, kills one of them at a random moment again and again, and compares the
-end with a pair nobody has touched: the same bits. `--layouts` resumes one run in turn on 1, 2 and 4
-replicas and on 2 workers, and compares the loss of each step with that of a single process.
-`--rate` compares the words per second of two replicas of one thread each, in one process and in
-two, with those of a process of two threads. Exit code 1 when anything differs.
+`--kills` runs two workers, kills one of them at a random moment, several times, and compares the
+result with that of an undisturbed pair: the bits must be the same. `--layouts` resumes one run in
+turn on 1, 2 and 4 replicas and on 2 workers, and compares the loss of each step with that of a
+single process. `--rate` compares the tokens per second of two replicas with one thread each, in one
+process and in two, with those of a process with two threads. Exit code 1 when anything differs.
 """
 
 import argparse
@@ -24,23 +24,24 @@ from pathlib import Path
 
 from benchmarks.common import machine, metric_lines, metrics, print_table
 from benchmarks.compare import differences
+from storage.exit_codes import DONE, RUN_AGAIN
 from storage.store import open_store
 
 _ROOT = Path(__file__).parents[1]
 _CONFIG = "configs/sample.py"
 _LOG_EACH_STEP = ("--config.train.log_every_steps=1", "--config.checkpoint.every_steps=10")
-# Replicas of a step, in turn: name -> flags of the trainer, or workers.
+# The layouts of --layouts in turn: each name with the number of workers and the trainer's flags.
 _LAYOUTS = {
     "1 replica": (1, ()),
     "2 replicas": (1, ("--config.strategy.virtual_devices=2",)),
     "2 workers": (2, ()),
     "4 replicas": (1, ("--config.strategy.virtual_devices=4",)),
 }
-# What --rate compares: name -> workers, threads of each device, flags.
+# What --rate compares: each name with the number of workers, TensorFlow's threads, and flags.
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 _RATES = {
     "1 process of 2 threads": (1, dict(zip(_THREADS, "22", strict=True)), ()),
-    # Its two devices share the threads that run operations, each of which has one.
+    # Both devices share two threads that start operations; each operation runs on one thread.
     "2 replicas of 1 thread in 1 process": (
         1,
         dict(zip(_THREADS, "12", strict=True)),
@@ -53,13 +54,13 @@ _SHORT = (
     "--config.train.epochs=1",
     "--config.train.log_every_steps=20",
 )
-_CLOSE = 1e-4  # relative difference of losses that rounding may make
+_ROUNDING = 1e-4  # largest relative difference of losses that rounding explains
 
 
 def launch(
     workdir: Path, workers: int, *flags: str, config: str = _CONFIG, restarts: int = 0
 ) -> subprocess.Popen[str]:
-    """A job on this machine; its output can be read."""
+    """Starts a job on this machine; its output is on the pipe `stdout`."""
     command = [sys.executable, "-m", "deploy.submit", f"--workers={workers}"]
     command += [f"--config={config}", *flags, f"--workdir={workdir}", f"--max_restarts={restarts}"]
     return subprocess.Popen(
@@ -67,26 +68,38 @@ def launch(
     )
 
 
-def finish(job: subprocess.Popen[str], expected: int = 0) -> None:
-    """Waits for the end; leaves when it is another than expected."""
+def finish(job: subprocess.Popen[str], expected: int = DONE) -> None:
+    """Waits for the end of a job; exits with an error unless its code is `expected`."""
     output, _ = job.communicate()
     if job.returncode != expected:
         sys.exit(f"error: the job ended with code {job.returncode}:\n{output[-3000:]}")
 
 
-def workers_of(job: subprocess.Popen[str]) -> list[int]:
-    """Process ids of a job's workers."""
+def worker_pids(job: subprocess.Popen[str]) -> list[int]:
+    """Returns the process ids of a job's workers."""
     tasks = Path(f"/proc/{job.pid}/task").glob("*/children")
     return sorted(int(pid) for task in tasks for pid in task.read_text().split())
 
 
 def last_step(workdir: Path) -> int:
-    """The last step that the metrics show."""
+    """Returns the last step in the metrics; 0 while they have no line."""
     return max((line["step"] for line in metrics(workdir)), default=0)
 
 
+def next_line(job: subprocess.Popen[str], text: str) -> str:
+    """Reads a job's output up to a line with `text` and returns the line; "" at the end."""
+    return next((line for line in job.stdout or () if text in line), "")
+
+
+def wait_for_step(job: subprocess.Popen[str], workdir: Path, step: float) -> None:
+    """Waits until a job that has just been started has trained to a step, or has ended."""
+    next_line(job, "reviews to train on")
+    while last_step(workdir) < step and job.poll() is None:
+        time.sleep(0.01)
+
+
 def kills(count: int, seed: int, folder: Path) -> list[str]:
-    """Two runs of two workers, one of them with kills; what differs."""
+    """Runs two workers, with and without kills; returns what differs, a line for each."""
     generator = random.Random(seed)
     alone, killed = folder / "alone", folder / "killed"
     finish(launch(alone, 2, *_LOG_EACH_STEP))
@@ -95,37 +108,32 @@ def kills(count: int, seed: int, folder: Path) -> list[str]:
     slowest = 0.0
     for number in range(1, count + 1):
         target = int(total * 0.9 * (number - 1 + generator.random()) / count)
-        for line in job.stdout:
-            if "reviews to train on" in line:
-                break
-        while last_step(killed) < target and job.poll() is None:
-            time.sleep(0.01)
+        wait_for_step(job, killed, target)
         victim = generator.randrange(2)
-        os.kill(workers_of(job)[victim], signal.SIGKILL)
+        os.kill(worker_pids(job)[victim], signal.SIGKILL)
         begin = time.monotonic()
-        codes = next((line for line in job.stdout if line.startswith("[launcher]")), "no restart")
+        codes = next_line(job, "[launcher]") or "no restart"
         slowest = max(slowest, time.monotonic() - begin)
         print(f"kill {number}: worker {victim} at step {target}: {codes.strip()}", flush=True)
     finish(job)
-    print(f"the others left within {slowest:.1f} s")
+    print(f"the other worker ended within {slowest:.1f} s")
     return differences(open_store(str(alone)), open_store(str(killed)))
 
 
 def layouts(folder: Path) -> list[str]:
-    """One run on each layout in turn, against a single process; steps whose loss differs."""
+    """Trains one run on each layout in turn; returns the steps whose loss differs from one process.
+
+    Each line names a step, its loss and the loss of a single process.
+    """
     alone, moved = folder / "alone", folder / "moved"
     finish(launch(alone, 1, *_LOG_EACH_STEP))
     total = last_step(alone)
     for number, (name, (workers, flags)) in enumerate(_LAYOUTS.items(), 1):
         job = launch(moved, workers, *_LOG_EACH_STEP, *flags)
         if number < len(_LAYOUTS):
-            for line in job.stdout:
-                if "reviews to train on" in line:
-                    break
-            while last_step(moved) < total * number / len(_LAYOUTS) and job.poll() is None:
-                time.sleep(0.01)
+            wait_for_step(job, moved, total * number / len(_LAYOUTS))
             job.send_signal(signal.SIGTERM)
-            finish(job, expected=75)
+            finish(job, expected=RUN_AGAIN)
         else:
             finish(job)
         print(f"{name}: to step {last_step(moved)}", flush=True)
@@ -136,7 +144,7 @@ def layouts(folder: Path) -> list[str]:
     return [
         f"step {step}: loss {ours.get(step)}, of a single process {loss}"
         for step, loss in theirs.items()
-        if step not in ours or abs(ours[step] / loss - 1) > _CLOSE
+        if step not in ours or abs(ours[step] / loss - 1) > _ROUNDING
     ]
 
 
@@ -146,10 +154,10 @@ def _train_lines(workdir: Path) -> list[dict]:
 
 
 def rate(folder: Path, config: str, rounds: int) -> None:
-    """Prints words per second of one process with two threads, and of two that have one each."""
-    found = {name: [] for name in _RATES}
+    """Prints the tokens per second of each layout of _RATES."""
+    found: dict[str, list[float]] = {name: [] for name in _RATES}
     for number in range(rounds):
-        # One after the other in each round, since a machine's speed drifts.
+        # Every layout has a turn in each round, since a machine's speed drifts.
         for name, (workers, environment, flags) in _RATES.items():
             os.environ |= environment
             workdir = folder / f"{number}" / name.replace(" ", "-")
@@ -159,11 +167,11 @@ def rate(folder: Path, config: str, rounds: int) -> None:
     medians = {name: statistics.median(rates) for name, rates in found.items()}
     first = next(iter(medians.values()))
     rows = [(name, f"{value:,.0f}", f"{value / first:.2f}") for name, value in medians.items()]
-    print_table([("", "words/s", "of the first"), *rows])
+    print_table([("", "tokens/s", "of the first"), *rows])
 
 
 def main() -> None:
-    """Runs what was asked for."""
+    """Runs what the flags ask for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--layouts", action="store_true")

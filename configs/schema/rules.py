@@ -130,12 +130,8 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return fields
 
 
-def check(config: Mapping[str, Any], stored: bool = False) -> None:
+def check(config: Mapping[str, Any]) -> None:
     """Raises UserError for the first field that is missing, unknown or out of range."""
-    if stored:  # TEMPORARY: until trainer/run/workdir.py calls resume.completed
-        import importlib
-
-        config = importlib.import_module("configs.schema.resume").completed(config.to_dict())
     fields = flatten(config)
     for field, rule in RULES.items():
         if field not in fields:
@@ -182,17 +178,3 @@ def check_replicas(config: ml_collections.ConfigDict, replicas: int) -> None:
                 f"config.{field}: got {size} on {replicas} replicas, accepted is a multiple of "
                 f"{unit}"
             )
-
-
-# TEMPORARY: until trainer/run/start.py and trainer/modes/train.py import configs.schema.resume.
-def __getattr__(name: str) -> Any:
-    import importlib
-
-    moved = {
-        "decisive": "decisive_fields",
-        "refuse_changes": "require_same_run",
-        "refuse_differences": "require_same_fields",
-    }
-    if name not in moved:
-        raise AttributeError(name)
-    return getattr(importlib.import_module("configs.schema.resume"), moved[name])
