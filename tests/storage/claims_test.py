@@ -26,12 +26,12 @@ def test_starts_at_the_same_moment_get_different_numbers(store):
         assert sorted(pool.map(take, range(threads))) == list(range(1, threads + 1))
 
 
-def test_the_newest_claim_holds(store):
+def test_newest_claim_is_valid(store):
     claims.take(store)
     claims.take(store).check()
 
 
-def test_an_older_claim_is_superseded(store):
+def test_older_claim_is_superseded(store):
     older = claims.take(store)
     newer = claims.take(store)
     with pytest.raises(Superseded, match=r"start 2 .* start 1") as raised:
@@ -41,7 +41,7 @@ def test_an_older_claim_is_superseded(store):
     assert isinstance(raised.value, UserError)
 
 
-def test_a_gap_in_the_claims_is_not_filled(store):
+def test_gap_in_the_claims_is_not_filled(store):
     claims.take(store)
     claims.take(store)
     store.delete("claims/1")
@@ -60,7 +60,7 @@ def test_process_whose_claim_was_deleted_writes_nothing_more(store):
         claim.check()
 
 
-def test_other_objects_are_no_claims(store):
+def test_other_objects_are_not_claims(store):
     store.write("config.json", b"{}")
     store.write("claimsheet/7", b"")
     assert claims.take(store).number == 1

@@ -1,4 +1,4 @@
-"""Run with `python -m pytest tests/storage/gcs_test.py`: what holds for a bucket only."""
+"""Run with `python -m pytest tests/storage/gcs_test.py`: buckets only."""
 
 import json
 import math
@@ -40,7 +40,7 @@ def test_bucket_without_a_valid_name_is_refused(bucket):
 
 
 @pytest.mark.parametrize("bucket", ["my-bucket_1", "bucket.example.com", "123"])
-def test_bucket_with_a_valid_name_is_looked_for(bucket):
+def test_bucket_with_a_valid_name_is_requested(bucket):
     with pytest.raises(UserError, match="there is no bucket"):
         open_store(f"gs://{bucket}/run")
 
@@ -70,7 +70,7 @@ def test_message_names_the_field_that_gave_the_url(cloud):
 def test_missing_or_broken_credentials_are_a_user_error(tmp_path, monkeypatch, file):
     for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS"):
         monkeypatch.delenv(name, raising=False)
-    # Nor on this machine: neither gcloud's nor those of a virtual machine.
+    # Nor may there be credentials of gcloud or of a virtual machine.
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     if file:
@@ -84,8 +84,8 @@ def test_missing_or_broken_credentials_are_a_user_error(tmp_path, monkeypatch, f
     assert one_line(error)
 
 
-class Refusing(BaseHTTPRequestHandler):
-    """Grants no token, as for a key that was deleted."""
+class RefusingTokens(BaseHTTPRequestHandler):
+    """Grants no token, like the server for a key that was deleted."""
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -108,7 +108,7 @@ def test_refused_key_of_a_service_account_is_a_user_error(tmp_path, monkeypatch)
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    with HTTPServer(("127.0.0.1", 0), Refusing) as server:
+    with HTTPServer(("127.0.0.1", 0), RefusingTokens) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         account = {
             "type": "service_account",
@@ -128,7 +128,7 @@ def test_refused_key_of_a_service_account_is_a_user_error(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("401", "no credentials for Google Cloud"),  # an emulator is asked without any
+        ("401", "no credentials for Google Cloud"),  # requests to an emulator carry none
         ("403", r"not permitted \(.*\); grant the account the role roles/storage.objectUser"),
         ("404", "there is no bucket bucket"),
         ("429", r"no good answer for 1 s \([^()]*\); run the same command again"),
@@ -154,7 +154,7 @@ def test_probe_finds_what_is_not_permitted(cloud, url, operation):
         probe(store)
 
 
-def test_address_where_nobody_answers_is_said_in_the_systems_words(monkeypatch):
+def test_address_without_a_server_gives_the_systems_message(monkeypatch):
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
     with pytest.raises(UserError, match=r"no good answer for 1 s \(Connection refused\)"):
         open_store("gs://bucket/run", retry_seconds=1.0)
@@ -175,7 +175,7 @@ def test_list_goes_over_pages(monkeypatch):
         assert store.list("a/") == [f"a/{number}" for number in range(7)]
 
 
-def test_log_goes_on_after_an_outage(cloud, url, caplog):
+def test_log_continues_after_an_outage(cloud, url, caplog):
     store = open_store(url, retry_seconds=1.0)
     log = store.open_log("log", b"1", lambda: None)
     outage = cloud.inject(Fault("503", operation="insert", name="log", times=math.inf))
@@ -188,7 +188,7 @@ def test_log_goes_on_after_an_outage(cloud, url, caplog):
     assert store.read("log") == b"123"
 
 
-def test_log_that_could_not_be_stored_says_so_at_its_end(cloud, url):
+def test_log_that_could_not_be_stored_raises_when_closed(cloud, url):
     store = open_store(url, retry_seconds=1.0)
     log = store.open_log("log", b"1", lambda: None)
     cloud.inject(Fault("503", operation="insert", name="log", times=math.inf))
@@ -198,7 +198,7 @@ def test_log_that_could_not_be_stored_says_so_at_its_end(cloud, url):
 
 
 @pytest.mark.parametrize("kind", ["429", "reset", "truncate", "corrupt", "drop", "slow"])
-def test_passing_fault_in_a_read_changes_nothing(cloud, url, kind):
+def test_transient_fault_in_a_read_changes_nothing(cloud, url, kind):
     store = open_store(url)
     store.write("a", bytes(100_000))
     cloud.inject(Fault(kind, operation="download", seconds=0.05))

@@ -1,10 +1,10 @@
-"""Run with `python -m pytest tests/storage/local_test.py`: what holds for a local folder only."""
+"""Run with `python -m pytest tests/storage/local_test.py`: local folders only."""
 
 import pytest
 
 from storage.errors import UserError
 from storage.store import open_store
-from tests.storage.store_test import USES
+from tests.storage.uses import USES
 
 WRITES = ("write", "create", "open_log", "upload")
 
