@@ -20,9 +20,9 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from storage.errors import UserError
-from storage.exit_codes import RUN_AGAIN as STOPPED_FROM_OUTSIDE  # noqa: F401
 
 # How long a process may save after a request. Google gives a Spot machine up to 30 seconds
 # (https://cloud.google.com/compute/docs/instances/spot#preemption-process).
@@ -41,12 +41,12 @@ class Stopped(KeyboardInterrupt):
 class StopRequests:
     """Receives requests to stop while the context is open; for a process's main thread only."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._requested_at: float | None = None
         self._interrupts = 0
         self._deferred = False
         self._raised = False
-        self._previous_handlers = {}
+        self._previous_handlers: dict[signal.Signals, Any] = {}
         self._closed = threading.Event()
 
     def __enter__(self) -> "StopRequests":
@@ -56,7 +56,7 @@ class StopRequests:
             threading.Thread(target=self._poll, args=(host,), daemon=True).start()
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, _) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
         self._closed.set()
         for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
@@ -92,8 +92,9 @@ class StopRequests:
             raise Stopped("Stopped; run the same command again.")
 
     def seconds_left(self) -> float:
-        """Returns what remains of GRACE_SECONDS since the first request, at least 0."""
-        return max(0.0, self._requested_at + GRACE_SECONDS - time.monotonic())
+        """Returns what remains of GRACE_SECONDS after the first request, at least 0."""
+        now = time.monotonic()
+        return max(0.0, (self._requested_at or now) + GRACE_SECONDS - now)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._interrupts += number == signal.SIGINT

@@ -13,7 +13,6 @@ from configs.schema import rules
 from storage.errors import UserError
 from trainer.machines import cluster, lost_machines
 from trainer.machines.cluster import Cluster
-from trainer.machines.distribution import distribute, distribute_batches  # noqa: F401
 from trainer.machines.preemption import Stopped
 from trainer.machines.workers import LOST_WORKER_ERRORS
 
@@ -109,7 +108,7 @@ def _make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
                 "without GPUs"
             )
         _split_cpu(config.virtual_devices)
-    if name == "multi_worker":
+    if this_cluster:
         return _multi_worker_strategy(this_cluster, gpus)
     if name == "tpu":
         return _tpu_strategy(config.tpu)

@@ -20,7 +20,8 @@ DUMP_FLAGS = (
 )
 _PROGRAM = "TLP"
 _BRANCH_BACK = re.compile(r"sbr\.rel \((!?%p\w+)\) target = \$region(\d+)")
-_BUNDLE = re.compile(r"\s*(?:0x[0-9a-f]+|0)\s+(?:(\w\w) ?)?: [> ]*\{")
+_BUNDLE = re.compile(r"\s*(?:0x[0-9a-f]+|0)\s+(?:\w\w ?)?: [> ]*\{")
+_LOOP_HEADER = re.compile(r"\s*\w+\s+LB ?: ")
 
 
 class Emitted(NamedTuple):
@@ -85,10 +86,10 @@ def _calls(bundle: str) -> list[str]:
 
 def _loops(bundles: list[str]) -> list[Loop]:
     """Finds the loops: each runs from a header, marked LB, to a branch back to its region."""
-    headers, loops = {}, []
+    headers: dict[str, int] = {}  # by region
+    loops = []
     for last, bundle in enumerate(bundles):
-        label = _BUNDLE.match(bundle)[1]
-        if label == "LB":
+        if _LOOP_HEADER.match(bundle):
             headers |= dict.fromkeys(re.findall(r"Start region (\d+)", bundle), last)
         for predicate, region in _BRANCH_BACK.findall(bundle):
             if region in headers:

@@ -61,7 +61,7 @@ def _flops(module: Module, computation: Computation, instruction: Instruction) -
         return sum(_flops(module, inner, part) for part in inner.values())
     if instruction.opcode != "convolution":
         return 0
-    labels = re.search(r"dim_labels=(\w+)_\w+->", instruction.text)[1]
+    labels = re.findall(r"dim_labels=(\w+)_\w+->", instruction.text)[0]
     operand = computation[instruction.operands[0]].arrays[0]
     contracted = operand.dimensions[labels.index("f")]
     window = re.search(r"window=\{size=([\dx]+)", instruction.text)
@@ -72,6 +72,7 @@ def _flops(module: Module, computation: Computation, instruction: Instruction) -
 
 def _copied_bytes(computation: Computation, instruction: Instruction) -> int:
     """Returns the bytes of a pure copy between HBM and VMEM, 0 for other instructions."""
+    ends: tuple[Array, ...]
     if instruction.opcode == "copy":
         ends = (instruction.arrays[0], computation[instruction.operands[0]].arrays[0])
     elif instruction.opcode.endswith("-start") and len(instruction.arrays) > 1:

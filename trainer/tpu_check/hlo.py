@@ -58,7 +58,8 @@ class Execution(NamedTuple):
 
 def parse(text: str) -> Module:
     """Parses the text of a scheduled HLO module."""
-    computations, entry, current = {}, "", None
+    computations: dict[str, Computation] = {}
+    entry, current = "", None
     for line in re.sub(r"/\*.*?\*/", "", text).splitlines():
         head = re.match(r"(ENTRY )?%([\w.<>-]+) \(.*\{$", line)
         if head:
@@ -127,7 +128,8 @@ def executions(module: Module) -> tuple[dict[str, Execution], int]:
     The body of an unknown loop counts once, since the text doesn't say how often it runs. All
     branches of a conditional count.
     """
-    found, unknown_loops = {}, 0
+    found: dict[str, Execution] = {}
+    unknown_loops = 0
     pending = [(module.entry, 1, False)]
     while pending:
         name, runs, in_loop = pending.pop()
@@ -186,7 +188,7 @@ def _value(module: Module, computation: Computation, name: str) -> int | None:
     if instruction.opcode != "get-tuple-element":
         return None
     source = computation[instruction.operands[0]]
-    index = int(re.search(r"index=(\d+)", instruction.text)[1])
+    index = int(re.findall(r"index=(\d+)", instruction.text)[0])
     if source.opcode == "tuple":
         return _value(module, computation, source.operands[index])
     return _value_after(module, computation, source, index) if source.opcode == "while" else None
@@ -206,8 +208,9 @@ def _value_after(
     if result.opcode == "get-tuple-element":  # unchanged by the loop
         return before
     trips = _trip_count(module, computation, loop)
-    # An addition is taken for a counter's: it adds 1 in each trip.
-    return None if result.opcode != "add" or None in (before, trips) else before + trips
+    if result.opcode != "add" or before is None or trips is None:
+        return None
+    return before + trips  # an addition is taken for a counter's, which adds 1 in each trip
 
 
 def _literal(constant: Instruction) -> int | None:
