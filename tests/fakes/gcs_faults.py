@@ -1,4 +1,4 @@
-"""What can go wrong at tests/gcs_server.py, told to it in advance.
+"""Faults that a test can inject into the Cloud Storage fake.
 
 fault = server.inject(Fault("pause", "insert", name="manifest"))
 fault.reached.wait()        # a request has arrived and hangs
@@ -28,21 +28,25 @@ KINDS = (*ERRORS, "reset", "truncate", "corrupt", "slow", "drop", "pause")
 
 @dataclasses.dataclass(eq=False)
 class Fault:
-    """What goes wrong, with the requests whose operation is `operation` and whose name (the prefix
-    of a list) has the pattern `name`: `skip` of them pass, the next `times` are hit.
+    """A fault of one kind, and which requests it hits.
 
-    401, 403, 404 (no such bucket), 429, 500, 503: that answer; the operation isn't executed.
-    reset: the connection is reset when a download has sent its first half, of which not all need
-        arrive, or an upload has received its own, otherwise before the answer. The operation isn't
-        executed, but the whole 256 KiB blocks of a chunk that have come stay in the session: the
-        service may keep any part of a chunk.
-    truncate: the answer's body ends at its half, that without a body before it begins; executed.
-    corrupt: a byte of the data is another one, on the way in or out; only for insert, chunk and
-        download, and the checksums are those of the right data.
-    slow: waits `seconds` in the middle of a download's body, otherwise before the answer; executed.
-    drop: no answer; executed.
-    pause: the request has arrived and isn't executed until `release()`, even when its client is
-        dead by then; `reached` is set as soon as one hangs. Nothing waits after a release.
+    It hits requests whose operation is `operation` and whose name (for a list, the prefix) matches
+    the pattern `name`. The first `skip` of them pass, the next `times` are hit.
+
+    401, 403, 404 (no such bucket), 429, 500, 503: the request gets this answer and isn't executed.
+    reset: the connection is reset: for a download, after half of the data was sent, not all of
+        which need arrive; for an upload, after half of it was received; otherwise before the
+        answer. The request isn't executed. But the session of a chunk keeps the whole 256 KiB
+        blocks that have arrived, since the service may keep any part of a chunk.
+    truncate: the connection ends in the middle of the answer's body, or before an answer that has
+        no body. The request is executed.
+    corrupt: a byte of the data changes in transfer, while the checksums stay those of the original.
+        Hits only insert, chunk and download.
+    slow: a pause of `seconds` in the middle of a download's body, otherwise before the answer. The
+        request is executed.
+    drop: no answer. The request is executed.
+    pause: the request hangs, and is executed after `release()` even if its client has disconnected.
+        `reached` is set when the first one hangs. After the release no request hangs.
     """
 
     kind: str
@@ -62,11 +66,11 @@ class Fault:
                 raise ValueError(f"{field}: got {value!r}, but it is one of {accepted}")
 
     def release(self) -> None:
-        """Lets the requests go on that hang here."""
+        """Lets the requests that hang at this fault continue."""
         self._released.set()
 
     def strikes(self, operation: str, name: str) -> bool:
-        """True when a request that has just arrived is to be hit; counts it."""
+        """Returns True when a request that has just arrived is to be hit, and counts it."""
         if self.kind == "corrupt" and operation not in _WITH_DATA:
             return False
         if self.operation not in (None, operation) or not re.search(self.name, name):
@@ -80,6 +84,6 @@ class Fault:
         return True
 
     def hang(self) -> None:
-        """Waits for the release."""
+        """Waits until the fault is released."""
         self.reached.set()
         self._released.wait()

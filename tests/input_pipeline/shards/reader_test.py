@@ -6,7 +6,7 @@ from input_pipeline.shards.format import concatenate
 from input_pipeline.shards.reader import open_set
 from storage.errors import Corrupt, UserError
 from storage.store import open_store
-from tests.fakes.gcs_server import Fault
+from tests.fakes.gcs_faults import Fault
 from tests.input_pipeline.shards.sets import assert_same_reviews, make_reviews, write_set
 
 

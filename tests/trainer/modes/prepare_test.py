@@ -18,7 +18,7 @@ from input_pipeline.vocabulary import read_vocabulary
 from storage.errors import UserError
 from storage.store import open_store
 from tests.conftest import small_config
-from tests.fakes.gcs_server import Fault
+from tests.fakes.gcs_faults import Fault
 from trainer.modes import prepare
 from trainer.run import workdir
 
