@@ -105,7 +105,7 @@ class TestFaults:
         bucket.blob("new").upload_from_string(b"data", checksum=None)
         assert server.objects("bucket")["new"] == b"daua"
 
-    def test_a_creation_whose_answer_is_lost_looks_like_the_creation_of_another(
+    def test_a_creation_whose_answer_is_lost_fails_its_precondition(
         self, server, bucket
     ):
         server.inject(Fault("drop", "insert"))
