@@ -17,6 +17,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.seed = 0
     config.data = _data()
     config.model = _model()
+    config.objective = _objective()
     config.train = _train()
     config.optimizer = _optimizer()
     config.strategy = _strategy()
@@ -81,6 +82,13 @@ def _model() -> ml_collections.ConfigDict:
     # that suits TPUs, 'auto' by the devices of the strategy. The weights are the same.
     model.kernel = "auto"
     return model
+
+
+def _objective() -> ml_collections.ConfigDict:
+    objective = ml_collections.ConfigDict()
+    # What the network learns: 'classification' of reviews as negative or positive.
+    objective.name = "classification"
+    return objective
 
 
 def _train() -> ml_collections.ConfigDict:

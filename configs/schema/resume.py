@@ -39,7 +39,10 @@ FREE = frozenset(
 # The fields that the first version of the config lacked, each with the value that describes what
 # runs did before the field existed. It differs from the field's default where that has changed
 # what runs do.
-SINCE: dict[str, Any] = {"train.tensorboard_dir": "tensorboard"}
+SINCE: dict[str, Any] = {
+    "objective.name": "classification",
+    "train.tensorboard_dir": "tensorboard",
+}
 
 # Stands for `train.epochs` where the numbers do not depend on it.
 _ANY = "any"

@@ -88,6 +88,7 @@ RULES: dict[str, Rule] = {
     "model.dropout": _FRACTION,
     "model.precision": _one_of("float32", "bfloat16", "float16"),
     "model.kernel": _one_of("auto", "keras", "xla"),
+    "objective.name": _one_of("classification"),
     "train.epochs": _integer(1, _BILLION),
     "train.batch_size": _integer(1, _MILLION),
     "train.micro_batches": _integer(1, _MILLION),

@@ -28,6 +28,7 @@ ACCEPTED = {
     "model.dropout": 0.0,
     "model.precision": "bfloat16",
     "model.kernel": "xla",
+    "objective.name": "classification",
     "train.epochs": 1,
     "train.batch_size": 1,
     "train.micro_batches": 64,

@@ -30,6 +30,7 @@ REFUSED = {
     "model.dropout": (1.0, -0.1, float("nan")),
     "model.precision": ("float64", "bf16"),
     "model.kernel": ("", "cudnn"),
+    "objective.name": ("", "regression", "Classification"),
     "train.epochs": (0, -1, 2.5),
     "train.batch_size": (0, -64),
     "train.micro_batches": (0, 3, 128),
