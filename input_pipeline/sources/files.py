@@ -43,7 +43,7 @@ def open_reviews(argument: str, data: ml_collections.ConfigDict) -> TextReviews:
 def _open_source(path: Path, on_bad_text: str) -> Source:
     if not path.exists():
         raise UserError(
-            f"config.data.source: {path} is not there; give files:PATH with {_LAYOUT}, or try "
+            f"config.data.source: {path} does not exist; give files:PATH with {_LAYOUT}, or try "
             "--config=configs/sample.py, which needs no data"
         )
     has_no_splits = _is_set(path)

@@ -1,11 +1,11 @@
-"""What an open source gives, whatever its kind: the `Reviews` protocol, and reviews from texts.
+"""Reviews of an opened source: the protocol for all kinds, and the class for sources of texts.
 
     kind, argument = registry.kind_of(config.data.source)
     reviews = kind.open(argument, config.data)
     vocabulary = reviews.make_vocabulary()
     train, validation = reviews.load_training(vocabulary, in_memory=False)
 
-Sources of texts share `TextReviews`; `sources.shards` has the one for prepared shards.
+The kinds sample, tfds and files use `TextReviews`; `sources.shards` has its own class.
 """
 
 from typing import Protocol
@@ -22,10 +22,10 @@ from storage.errors import UserError
 
 
 class Reviews(Protocol):
-    """The reviews that a run's `data` config names. Each method raises UserError when it fails."""
+    """The reviews that a run's `data` config names. A method that fails raises UserError."""
 
     def texts(self) -> Source:
-        """Returns the source of the texts, for --mode=prepare; UserError when only ids are left."""
+        """Returns the source of the texts; UserError when the source holds token ids."""
 
     def make_vocabulary(self) -> Vocabulary:
         """Returns the vocabulary of the training reviews."""

@@ -15,7 +15,7 @@ PLANS = {
     "training": lambda lengths, batch: batch_plan.training_plan(lengths, batch, WIDTH_STEP, 7, 3),
     "evaluation": lambda lengths, batch: batch_plan.evaluation_plan(lengths, batch, WIDTH_STEP),
 }
-LENGTHS = np.arange(500) * 37 % 211 + 1  # 1 to 211 words, the same on every machine
+LENGTHS = np.arange(500) * 37 % 211 + 1  # 1 to 211 tokens, the same on every machine
 
 
 @pytest.fixture(params=SIZES, ids=str)
@@ -25,7 +25,7 @@ def size(request):
 
 @pytest.fixture(params=PLANS)
 def plan_and_lengths(request, size):
-    """A plan for every kind and size, and the lengths that it is for."""
+    """A plan of each kind and size, and the lengths that it was made for."""
     reviews, batch = size
     lengths = LENGTHS.repeat(3)[:reviews]
     return PLANS[request.param](lengths, batch), lengths
@@ -41,11 +41,11 @@ def digest(plan):
 
 
 def rows_of_lengths(plan, lengths):
-    """The lengths of the reviews of each step."""
+    """Returns the lengths of the reviews of each step."""
     return [lengths[row[row != NO_REVIEW]] for row in plan.ids]
 
 
-def test_every_review_is_there_exactly_once(plan_and_lengths):
+def test_every_review_occurs_exactly_once(plan_and_lengths):
     plan, lengths = plan_and_lengths
     assert sorted(plan.ids[plan.ids != NO_REVIEW]) == list(range(len(lengths)))
 
@@ -96,7 +96,7 @@ def test_plan_is_a_function_of_its_arguments_alone(kind):
     assert digest(one) == digest(other)
 
 
-def test_every_epoch_and_seed_has_an_order_of_its_own():
+def test_every_epoch_and_seed_has_another_order():
     plans = [training_plan(seed=seed, epoch=epoch) for seed in range(3) for epoch in range(3)]
     assert len({digest(plan) for plan in plans}) == 9
 
@@ -108,7 +108,7 @@ def test_every_epoch_puts_other_reviews_together():
     assert len(one & other) <= 1
 
 
-def test_training_goes_through_the_widths_in_random_order():
+def test_training_has_the_widths_in_random_order():
     widths = training_plan(batch=8).widths.tolist()
     assert widths not in (sorted(widths), sorted(widths, reverse=True))
 
@@ -125,7 +125,7 @@ def test_evaluation_leaves_the_gap_at_the_end():
 
 
 def test_order_has_not_changed():
-    # A run resumed under another version must go on in the order that it began with.
+    # A run that is resumed with another version must keep its order of batches.
     plan = training_plan(seed=3, epoch=2)
     assert digest(plan) == "decaffd853c1205374579c97f706e036a9019b72a352495cd3140738dd45ad18"
 
@@ -137,7 +137,7 @@ def test_order_of_evaluation_has_not_changed():
 
 @pytest.mark.parametrize("reviews", [0, 1, 10, 999, 1000])
 @pytest.mark.parametrize("share", [0.001, 0.08, 0.5, 0.999])
-def test_held_out_has_the_share_asked_for(reviews, share):
+def test_held_out_reviews_are_the_given_fraction(reviews, share):
     mask = batch_plan.held_out(reviews, share)
     assert (mask.shape, mask.dtype) == ((reviews,), np.bool_)
     assert mask.sum() == round(reviews * share)
@@ -147,7 +147,7 @@ def test_held_out_reviews_have_not_changed():
     assert np.flatnonzero(batch_plan.held_out(25, 0.2)).tolist() == [4, 10, 12, 13, 21]
 
 
-def test_a_larger_share_holds_the_smaller():
+def test_larger_fraction_contains_the_smaller():
     small, large = batch_plan.held_out(1000, 0.08), batch_plan.held_out(1000, 0.1)
     assert (large | small).sum() == large.sum()
 
@@ -207,6 +207,6 @@ def test_order_of_blocks_has_not_changed():
     assert plan.order.tolist() == [1, 6, 10, 7, 2, 11, 8, 9, 5, 0, 4, 3]
 
 
-def test_a_billion_reviews_are_planned_in_a_moment():
+def test_a_billion_reviews_are_planned_quickly():
     blocks = batch_plan.block_plan([65_536] * 15_259, 64, seed=2**31 - 1, epoch=10**9 - 1)
     assert blocks.locate(len(blocks) - 1) == (15_258, 1023)

@@ -56,7 +56,7 @@ def test_reviews_become_ids_in_their_order():
 
 
 @pytest.mark.parametrize("read_batch", [1, 2, 100])
-def test_how_the_source_is_cut_does_not_matter(read_batch):
+def test_size_of_the_source_batches_does_not_matter(read_batch):
     assert load(ListedReviews(read_batch=read_batch)).digest == load(ListedReviews()).digest
 
 
@@ -154,7 +154,7 @@ def test_damaged_cache_is_rebuilt_with_a_warning(cache_file, caplog, damage):
     assert reviews.reads == 1
 
 
-def test_cut_off_cache_is_rebuilt(cache_file):
+def test_truncated_cache_is_rebuilt(cache_file):
     whole, expected = cache_file.read_bytes(), load(ListedReviews()).digest
     for size in range(0, len(whole), 50):
         cache_file.write_bytes(whole[:size])
@@ -191,7 +191,7 @@ def test_digest_changes_with_the_data(other):
     assert load(ListedReviews(other)).digest != load(ListedReviews()).digest
 
 
-def test_digest_is_the_same_wherever_the_reviews_lie():
+def test_digest_does_not_depend_on_the_fingerprint():
     assert (
         load(ListedReviews(fingerprint="1")).digest == load(ListedReviews(fingerprint="2")).digest
     )

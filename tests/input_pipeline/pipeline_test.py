@@ -20,7 +20,7 @@ def examples():
 
 @pytest.fixture(scope="module", params=["training", "evaluation"])
 def plan(request):
-    """A plan with three steps, one of them with three rows that hold no review."""
+    """A plan of three steps, one of which has three rows without a review."""
     lengths = np.array([len(row) for row in ROWS])
     if request.param == "training":
         return training_plan(lengths, BATCH, width_step=4, seed=1, epoch=0)
@@ -32,7 +32,7 @@ def collected(dataset):
 
 
 def joined(slices):
-    """One batch of the slices of all replicas."""
+    """Joins the slices of all replicas to one batch."""
     return Batch(*(np.concatenate(parts) for parts in zip(*slices, strict=True)))
 
 
@@ -95,7 +95,7 @@ def test_first_step_leaves_the_tail_of_the_epoch(examples, plan, replicas, first
         assert_same(got, expected)
 
 
-def test_dataset_can_be_gone_through_again(examples, plan):
+def test_dataset_can_be_iterated_again(examples, plan):
     dataset = batches(examples, plan, replicas=1)
     for got, expected in zip(collected(dataset), collected(dataset), strict=True):
         assert_same(got, expected)

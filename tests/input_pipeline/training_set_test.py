@@ -223,12 +223,12 @@ def test_cause_of_a_failed_reading_is_raised(store):
         collected(epoch.batches(1))
 
 
-def test_other_errors_pass(reviews):
+def test_other_errors_are_raised_unchanged(reviews):
     with pytest.raises(tf.errors.UnavailableError), epoch_of(reviews).faults():
         raise tf.errors.UnavailableError(None, None, "a worker was lost")
 
 
-def test_strategies_take_them(reviews):
+def test_strategies_accept_the_batches(reviews):
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     epoch = epoch_of(reviews)
     whole = collected(epoch.batches(1))

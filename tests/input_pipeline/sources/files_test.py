@@ -43,7 +43,7 @@ def test_order_of_files_is_that_of_their_names(tmp_path):
     assert [text for text, _ in read_files(tmp_path)] == sorted(names) * 2
 
 
-def test_relative_path_hangs_under_the_data_folder(tmp_path):
+def test_relative_path_is_below_the_data_folder(tmp_path):
     write(tmp_path, {f"mine/{name}": text for name, text in FOLDERS.items()})
     assert read("files:mine", "test", folder=str(tmp_path)) == [("Boring.", 0), ("Good.", 1)]
 
@@ -76,7 +76,7 @@ def test_csv_may_quote_commas_quotes_and_newlines(tmp_path):
     assert read_files(tmp_path) == [('Fine, a "film".\nGo.', 1), ("Bad.", 0)]
 
 
-def test_csv_columns_may_stand_anywhere(tmp_path):
+def test_csv_columns_may_have_any_order(tmp_path):
     write(tmp_path, {"train.csv": "id,label,text\r\n7,1,Fine.\r\n8,0,Bad.\r\n"})
     assert read_files(tmp_path) == [("Fine.", 1), ("Bad.", 0)]
 
@@ -178,7 +178,7 @@ def test_malformed_json_line_is_refused_with_its_number(tmp_path, line):
     assert "'text' and 'label'" in message
 
 
-def test_json_text_that_is_no_text_is_refused(tmp_path):
+def test_json_text_that_is_not_a_string_is_refused(tmp_path):
     write(tmp_path, {"train.jsonl": '{"text": ["Fine."], "label": 1}\n'})
     assert "line 1: no text" in complaint(read_files, tmp_path)
 
@@ -194,7 +194,7 @@ def test_empty_split_is_refused(tmp_path, name):
 
 def test_missing_path_is_refused_with_what_to_do(tmp_path):
     message = complaint(read_files, tmp_path / "missing")
-    assert f"{tmp_path / 'missing'} is not there" in message
+    assert f"{tmp_path / 'missing'} does not exist" in message
     assert "--config=configs/sample.py" in message
 
 
@@ -239,13 +239,13 @@ def test_fingerprint_of_files_changes_with_them(tmp_path, change):
     assert source.fingerprint("train") != before
 
 
-def test_fingerprint_of_files_changes_with_what_is_done_to_bad_text(tmp_path):
+def test_fingerprint_of_files_changes_with_on_bad_text(tmp_path):
     write(tmp_path, FOLDERS)
     fail, skip = (open_source(f"files:{tmp_path}", "", what) for what in ("fail", "skip"))
     assert fail.fingerprint("train") != skip.fingerprint("train")
 
 
-def test_csv_with_a_quote_that_is_never_closed_loses_no_review_quietly(tmp_path):
+def test_csv_with_an_unclosed_quote_is_refused(tmp_path):
     write(tmp_path, {"train.csv": 'text,label\nFine.,1\n"Bad.,0\nBad.,0\n'})
     with pytest.raises(UserError, match=r"train\.csv, line"):
         read_files(tmp_path, "train")

@@ -43,7 +43,7 @@ def test_other_text_is_refused_with_what_is_accepted(name):
     )
 
 
-def test_what_is_no_text_is_no_source():
+def test_value_of_another_type_is_not_a_source():
     assert not is_source(None)
 
 
@@ -58,7 +58,7 @@ def test_what_is_no_text_is_no_source():
         ("shards:gs://bucket/sets", True),
     ],
 )
-def test_job_reaches_what_is_not_on_this_machine(name, is_reachable):
+def test_job_reaches_sources_that_are_not_on_this_machine(name, is_reachable):
     kind, argument = kind_of(name)
     assert kind.is_reachable(argument) == is_reachable
 

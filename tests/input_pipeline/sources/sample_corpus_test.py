@@ -1,6 +1,6 @@
 """Run with `python -m pytest tests/input_pipeline/sample_corpus_test.py`.
 
-The embedded corpus stays as it is, and stays a task for a model that remembers.
+The embedded corpus must not change, and must need a model with memory.
 """
 
 import hashlib

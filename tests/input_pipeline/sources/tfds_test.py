@@ -63,7 +63,7 @@ def test_tfds_fingerprint_tells_splits_and_slices_apart(tfds_dir):
 
 
 @pytest.mark.parametrize("split", ["dev", "train[:10", ""])
-def test_unknown_tfds_split_is_refused_with_those_there_are(tfds_dir, split):
+def test_unknown_tfds_split_is_refused_with_the_known_ones(tfds_dir, split):
     message = complaint(read, "tfds:reviews", split, folder=tfds_dir)
     assert f"no split {split!r}" in message
     assert "test, train" in message
@@ -126,7 +126,7 @@ def test_imdb_has_as_many_reviews_of_each_label(imdb_train):
 
 # Digests are compared, so that no failure prints a review.
 @needs_imdb
-def test_imdb_comes_in_the_same_order_whether_its_folder_is_named_or_not(imdb_train):
+def test_imdb_has_the_same_order_with_and_without_its_folder(imdb_train):
     assert digest(read("tfds:imdb_reviews", folder=IMDB_DIR)) == digest(imdb_train)
 
 
