@@ -1,19 +1,21 @@
-"""The command line for jobs: the trainer's own flags, and where it shall run.
+"""Submits a job or follows one. The flags are the trainer's own, and where the job runs.
 
     python -m deploy.submit --dry_run --target=vertex --region=us-central1 \\
         --config=configs/imdb_gpu.py --workdir=gs://BUCKET/runs/imdb
     python -m deploy.submit --target=local --workers=2 --config=configs/imdb.py --workdir=runs/imdb
     python -m deploy.submit wait NAME --target=vertex --region=us-central1
 
-Kept short on purpose: flags, and one call. The flags of a target are the fields of its Options; see
-deploy/targets/target.py.
+A job is followed with status, wait, logs or cancel, and the flags that the submission prints.
 """
+
+# Kept short on purpose: flags, and one call. The flags of a target are the fields of its Options;
+# see deploy/targets/target.py.
 
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 
 from configs.schema import command_line, rules
 from deploy.job import Submission
@@ -93,7 +95,7 @@ def _given() -> dict[str, Any]:
 
 def run() -> None:
     """Parses the flags and runs the command; also the entry point of the console script."""
-    app.run(main, flags_parser=command_line.parse)
+    command_line.run(main)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def make_options(name: str, given: Mapping[str, Any]) -> Any:
     refuses a value.
     """
     load(name)
-    options = _options(name)
+    options = options_class(name)
     fields = {field.name: field for field in dataclasses.fields(options)}
     for flag, value in given.items():
         if flag not in fields:
@@ -122,7 +122,7 @@ def option_flags() -> list[OptionFlag]:
     kinds: dict[str, type] = {}
     helps: dict[str, dict[str, list[str]]] = {}  # flag -> its help -> the targets it holds for
     for target in NAMES:
-        for field in dataclasses.fields(_options(target)):
+        for field in dataclasses.fields(options_class(target)):
             kind, text = typing.get_args(field.type)
             kinds[field.name] = next(iter(typing.get_args(kind)), kind)  # int for `int | None`
             text += _default(field)
@@ -137,7 +137,8 @@ def option_flags() -> list[OptionFlag]:
     ]
 
 
-def _options(name: str) -> Any:
+def options_class(name: str) -> Any:
+    """Returns a target's Options; needs no client library."""
     return importlib.import_module(_REGISTRY[name].options).Options
 
 

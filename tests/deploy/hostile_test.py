@@ -1,7 +1,6 @@
-"""Values that mean harm, through every flag of every target: refused in one line, or intact."""
+"""Hostile values for every flag of every target: refused in one line, or carried intact."""
 
 import dataclasses
-import importlib
 import json
 import shlex
 import subprocess
@@ -9,56 +8,25 @@ import subprocess
 import pytest
 import yaml
 
-from configs import sample
-from deploy import jobs
-from deploy.job import Job
+from deploy.jobs import JobTarget, follow_commands
+from deploy.targets.target import NAMES, load, make_options, option_flags, options_class
 from storage.errors import UserError
+from tests.deploy.examples import make_job
 
-# {} is a file that must not come to be.
+pytestmark = pytest.mark.usefixtures("project")
+
+# {} is a file that must not be created.
 COMMANDS = ("touch {}", "$(touch {})", "`touch {}`", "${{IFS}}touch${{IFS}}{}")
 WRAPS = (
     *("{}", ";{}", "a;{};", "a && {}", "a | {}", "a & {}", "a\n{}\n", "'{}'", "';{};'", '";{};"'),
     *("a' '{}", "\\';{}#"),
 )
 OTHERS = (
-    *(
-        "",
-        " ",
-        "a b",
-        "-x",
-        "--help",
-        "a\0b",
-        "a\r\nb: c",
-        "\x1b[31mred",
-        "\u202eabc",
-        "zoné",
-        "\uff55\uff53",
-    ),
-    *(
-        "../../etc/passwd",
-        "/etc/passwd",
-        "gs://",
-        "gs:///x",
-        "a" * 5_000,
-        "%s%n",
-        "{{7*7}}",
-        "$HOME",
-    ),
-    *(
-        "${HOME}",
-        "$(HOME)",
-        "!!",
-        "~root",
-        "*",
-        "?",
-        "a,b=c",
-        "null",
-        "[]",
-        '{"a": 1}',
-        "- a",
-        "a: b",
-    ),
-    *("&anchor", "!!python/object:os.system", "a\u2028b", "1e999", "true"),
+    *("", " ", "a b", "-x", "--help", "a\0b", "a\r\nb: c", "\x1b[31mred", "\u202eabc", "zoné"),
+    *("\uff55\uff53", "../../etc/passwd", "/etc/passwd", "gs://", "gs:///x", "a" * 5_000, "%s%n"),
+    *("{{7*7}}", "$HOME", "${HOME}", "$(HOME)", "!!", "~root", "*", "?", "a,b=c", "null", "[]"),
+    *('{"a": 1}', "- a", "a: b", "&anchor", "!!python/object:os.system", "a\u2028b", "1e999"),
+    "true",
 )
 FLAGS_NEEDED = {"vertex": {"region": "us-central1"}, "tpu_vm": {"zone": "us-west4-a"}, "gke": {}}
 
@@ -68,38 +36,22 @@ def marker(tmp_path):
     return tmp_path / "executed"
 
 
-@pytest.fixture(autouse=True)
-def project(monkeypatch):
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "some-project")
-
-
 def hostile(marker):
     made = [wrap.format(command.format(marker)) for wrap in WRAPS for command in COMMANDS]
     return [*made, *OTHERS]
 
 
 def text_flags():
-    for target in jobs.TARGETS:
-        module = importlib.import_module(f"deploy.{target}")
-        for field in dataclasses.fields(module.Options):
-            if field.type in (str, "str"):
+    """Yields the target and the name of each flag that takes a text."""
+    texts = {flag.name for flag in option_flags() if flag.kind is str}
+    for target in FLAGS_NEEDED:
+        for field in dataclasses.fields(options_class(target)):
+            if field.name in texts:
                 yield target, field.name
 
 
-def make_job(**changes):
-    fields = {
-        "name": "imdb",
-        "arguments": ("--config=configs/sample.py", "--workdir=gs://bucket/runs/a"),
-        "workdir": "gs://bucket/runs/a",
-        "archive_url": "gs://bucket/longhaul/longhaul-0.1.0-abc.tar.gz",
-        "digest": "0" * 64,
-        "config": sample.get_config(),
-    }
-    return Job(**{**fields, **changes})
-
-
 def run_by_hand(command, marker, tmp_path):
-    """The arguments that a shell gives to the program of a command that a user would paste."""
+    """Runs a command in a shell; returns the arguments that its program gets."""
     stub = tmp_path / "bin"
     stub.mkdir(exist_ok=True)
     for name in ("gcloud", "kubectl", "python"):
@@ -114,7 +66,7 @@ def run_by_hand(command, marker, tmp_path):
     return done.stdout.split("\0")
 
 
-def test_there_are_fifty_and_more(marker):
+def test_there_are_at_least_fifty_values(marker):
     assert len(set(hostile(marker))) >= 50
 
 
@@ -123,14 +75,13 @@ def test_flag_of_a_target_is_refused_or_carried_intact(target, flag, marker):
     for value in hostile(marker):
         given = {**FLAGS_NEEDED[target], flag: value}
         try:
-            module = importlib.import_module(f"deploy.{target}")
-            options = jobs.make_options(target, given)
-            rendered = module.render(module.request(make_job(), options))
+            options = make_options(target, given)
+            rendered = load(target).render(load(target).request(make_job(), options))
         except UserError as error:
             assert str(error).isprintable()
             assert len(str(error)) < 1000
         else:
-            # Accepted is at most '' for none, or what holds nothing that a shell would read.
+            # Only '' or a text without anything special to a shell is accepted.
             assert value == "" or shlex.quote(value) == value
             assert rendered.isascii()
     assert not marker.exists()
@@ -139,7 +90,7 @@ def test_flag_of_a_target_is_refused_or_carried_intact(target, flag, marker):
 @pytest.mark.parametrize("field", ["name", "workdir"])
 def test_name_and_workdir_are_refused_in_one_line(field, marker):
     for value in hostile(marker):
-        if value in ("null", "true") and field == "name":  # as good a name as any
+        if value in ("null", "true") and field == "name":  # a possible name
             continue
         with pytest.raises(UserError, match=rf"^--{field}: got ") as raised:
             make_job(**{field: value})
@@ -168,10 +119,14 @@ def arguments_of_tpu_vm(rendered):
 ARGUMENTS = {"vertex": arguments_of_vertex, "gke": arguments_of_gke, "tpu_vm": arguments_of_tpu_vm}
 
 
-@pytest.mark.parametrize("target", jobs.TARGETS)
+def test_every_target_on_other_machines_is_tested():
+    assert {name for name in NAMES if isinstance(load(name), JobTarget)} == ARGUMENTS.keys()
+    assert FLAGS_NEEDED.keys() == ARGUMENTS.keys()
+
+
+@pytest.mark.parametrize("target", ARGUMENTS)
 def test_trainer_flag_is_refused_or_arrives_intact(target, marker):
-    module = importlib.import_module(f"deploy.{target}")
-    options = jobs.make_options(target, FLAGS_NEEDED[target])
+    options = make_options(target, FLAGS_NEEDED[target])
     intact = 0
     for value in hostile(marker):
         argument = f"--config.data.dir={value}"
@@ -180,19 +135,19 @@ def test_trainer_flag_is_refused_or_arrives_intact(target, marker):
         except UserError as error:
             assert str(error).isprintable()
             continue
-        assert argument in ARGUMENTS[target](module.render(module.request(job, options)))
+        rendered = load(target).render(load(target).request(job, options))
+        assert argument in ARGUMENTS[target](rendered)
         intact += 1
     assert intact > 50
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("target", jobs.TARGETS)
-def test_command_to_paste_executes_nothing_but_itself(target, marker, tmp_path):
-    module = importlib.import_module(f"deploy.{target}")
-    options = jobs.make_options(target, FLAGS_NEEDED[target])
+@pytest.mark.parametrize("target", ARGUMENTS)
+def test_printed_command_executes_nothing_but_itself(target, marker, tmp_path):
+    options = make_options(target, FLAGS_NEEDED[target])
     values = [value for value in hostile(marker) if value.isprintable() and len(value) < 1000]
     for value in values[::7]:
         job = make_job(arguments=("--config=configs/sample.py", f"--config.data.dir={value}"))
-        run_by_hand(module.equivalent(job, options), marker, tmp_path)
-    for line in jobs.commands(target, options, make_job()):
+        run_by_hand(load(target).equivalent(job, options), marker, tmp_path)
+    for line in follow_commands(load(target), make_job(), options):
         run_by_hand(line, marker, tmp_path)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Quoted, since nothing of it is meant for the shell.
+# All values are quoted: the shell must not expand anything in them.
 # shellcheck disable=SC1003,SC2016
 readonly NAME=imdb
 readonly PROJECT=some-project

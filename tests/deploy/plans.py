@@ -1,0 +1,27 @@
+"""Plans of jobs whose workdir is in the bucket of the tests."""
+
+from configs import imdb_gpu, imdb_tpu
+from deploy.job import Submission
+from deploy.targets.target import load, make_options
+
+
+def make_plan(target, folder, arguments, config, name="", **options):
+    """Plans a job; its workdir is named after the test's own folder."""
+    workdir = f"gs://bucket/{folder.name}/a"
+    submission = Submission(name, arguments, config, workdir)
+    return load(target).prepare(submission, make_options(target, options))
+
+
+def vertex_plan(folder, arguments=("--config=configs/imdb_gpu.py",), **options):
+    options = {"region": "us-central1", **options}
+    return make_plan("vertex", folder, arguments, imdb_gpu.get_config(), **options)
+
+
+def tpu_plan(folder):
+    arguments = ("--config=configs/imdb_tpu.py",)
+    return make_plan("tpu_vm", folder, arguments, imdb_tpu.get_config(), "imdb", zone="us-west4-a")
+
+
+def gke_plan(folder):
+    arguments = ("--config=configs/imdb_gpu.py",)
+    return make_plan("gke", folder, arguments, imdb_gpu.get_config(), "imdb")

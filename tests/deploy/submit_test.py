@@ -1,0 +1,122 @@
+"""The command line of `deploy.submit`, as a user gives it."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from storage.store import open_store
+from tests.deploy.examples import REPOSITORY
+
+DRY_RUNS = {
+    "vertex": ("configs/imdb_gpu.py", "--region=us-central1"),
+    "tpu_vm": ("configs/imdb_tpu.py", "--zone=us-west4-a"),
+    "gke": ("configs/imdb_gpu.py",),
+}
+
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+def submit(*flags):
+    """Runs the command."""
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.submit", *flags],
+        cwd=REPOSITORY, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("target", DRY_RUNS)
+def test_dry_run_shows_everything_and_sends_nothing(target, tmp_path):
+    config, *flags = DRY_RUNS[target]
+    workdir = f"gs://bucket/{tmp_path.name}/a"
+    done = submit("--dry_run", f"--target={target}", f"--config={config}", f"--workdir={workdir}",
+                  *flags)  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "python -m deploy.package gs://bucket/longhaul\n" in done.stdout
+    for part in ("# Request", "# Settings", "# Upload", "# Prerequisites", "# Commands that submit",
+                 "# Commands that follow", "--max_run_hours=24", f"--config={config}",
+                 f"--workdir={workdir}"):  # fmt: skip
+        assert part in done.stdout
+    assert re.search(r"gs://bucket/longhaul/longhaul-[\d.]+-[0-9a-f]{16}\.tar\.gz", done.stdout)
+    assert open_store(f"gs://bucket/{tmp_path.name}").list() == []
+
+
+def test_dry_run_of_local_shows_the_processes(tmp_path):
+    flags = ("--config=configs/sample.py", "--config.data.dir=a b", f"--workdir={tmp_path / 'run'}")
+    done = submit("--dry_run", "--target=local", "--workers=2", *flags)
+    assert done.returncode == 0
+    assert done.stdout.count("python -m trainer --config=configs/sample.py") == 2
+    assert "'--config.data.dir=a b'" in done.stdout
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (["--workers=3"], "config.train.batch_size: got 64 on 3 replicas"),
+        (
+            ["--workers=2", "--config.strategy.name=mirrored"],
+            "config.strategy.name: got 'mirrored'",
+        ),
+        (["--name=a"], "--name: got 'a'"),
+    ],
+)
+def test_local_refuses_what_its_workers_would(flags, line, tmp_path):
+    for dry_run in ([], ["--dry_run"]):
+        given = ("--target=local", "--config=configs/sample.py", f"--workdir={tmp_path / 'run'}")
+        done = submit(*given, *flags, *dry_run)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"error: {line}")
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_submission_imports_no_tensorflow():
+    code = (
+        "import sys, deploy.submit; from deploy.targets import target;"
+        "[target.load(name) for name in target.NAMES];"
+        "sys.exit('tensorflow' in sys.modules or 'trainer' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
+
+
+MISTAKES = {
+    "--config.train.epochs: got": ("--config.train.epochs=0",),
+    "config.train.epoch: no such field": ("--config.train.epoch=1",),
+    "--region: missing; --target=vertex needs it": (),
+    "--zone: got 'us-west4-a', but --target=vertex has no such flag": ("--zone=us-west4-a",),
+    "--machine: got": ("--region=us-central1", "--machine=a b"),
+    "--name: got": ("--region=us-central1", "--name=A;b"),
+    "--accelerators: got": ("--region=us-central1", "--accelerators=0"),
+    "config.data.source: got 'files:reviews', which": (
+        "--region=us-central1", "--config.data.source=files:reviews"),
+    "config.data.dir: got '/home/me', which": (
+        "--region=us-central1", "--config.data.dir=/home/me"),
+    "config.strategy.virtual_devices: got 2": (
+        "--region=us-central1", "--config.strategy.virtual_devices=2"),
+    "--config: got more than one": ("--region=us-central1", "--config=configs/imdb.py"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", MISTAKES)
+def test_mistake_is_one_line(message, tmp_path):
+    flags = ("--target=vertex", "--config=configs/imdb_gpu.py", "--workdir=gs://bucket/runs/a")
+    done = submit("--dry_run", *flags, *MISTAKES[message])
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert message.removeprefix("--config.") in done.stderr
+
+
+@pytest.mark.parametrize("words", [("status",), ("status", "a", "b"), ("start", "a")])
+def test_other_arguments_are_refused(words):
+    done = submit(*words, "--target=vertex", "--region=us-central1")
+    assert done.returncode == 1
+    assert "accepted is status or wait or logs or cancel with the name" in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["--dry_run", "--wait", "--name=b", "--config=configs/imdb.py"])
+def test_flags_for_submitting_are_refused_when_a_job_is_followed(flag):
+    done = submit("cancel", "imdb", "--target=vertex", "--region=us-central1", flag)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "which are for submitting" in done.stderr

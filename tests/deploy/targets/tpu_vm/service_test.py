@@ -1,0 +1,208 @@
+"""The life of jobs over the wire, with tests/fakes/tpu_server.py as the service."""
+
+import pytest
+from grpc import StatusCode
+
+from deploy.remote import State
+from deploy.targets.tpu_vm.request import make_request
+from deploy.targets.tpu_vm.target import TARGET
+from storage.errors import UserError
+from tests.deploy.targets.tpu_vm.jobs import make_options, make_tpu_job
+from tests.fakes.tpu_server import TpuServer
+
+
+@pytest.fixture
+def server():
+    with TpuServer() as running:
+        yield running
+
+
+@pytest.fixture
+def workdir(cloud, tmp_path):
+    return f"gs://bucket/{tmp_path.name}/run"
+
+
+def connect(server, workdir=None, retry_seconds=20.0):
+    return TARGET.connect(make_options(), workdir, server.channel(), retry_seconds)
+
+
+def submit(server, job):
+    remote = connect(server)
+    return remote, remote.submit(job, make_request(job, make_options()))
+
+
+def put(cloud, workdir, name, data):
+    cloud.put("bucket", f"{workdir.removeprefix('gs://bucket/')}/{name}", data)
+
+
+def test_job_lives_and_ends_with_success(server, cloud, workdir):
+    remote, name = submit(server, make_tpu_job(workdir))
+    assert name == "projects/some-project/locations/us-west4-a/queuedResources/imdb"
+    assert remote.state("imdb") == State("WAITING_FOR_RESOURCES", False, False)
+    for state in ("ACCEPTED", "PROVISIONING", "CREATING", "ACTIVE", "SUSPENDING", "DELETING"):
+        server.move("imdb", state)
+        assert remote.state("imdb") == State(state, False, False)
+    put(cloud, workdir, "logs/imdb.log", b"step 1\n")
+    put(cloud, workdir, "logs/imdb.exit", b"0\n")
+    server.resources.clear()
+    assert remote.state("imdb") == State("DELETED", True, True, "exit code 0")
+    assert remote.logs("imdb") == "step 1\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "detail"), [("1", "exit code 1"), ("124", "its --max_run_hours were over")]
+)
+def test_job_with_another_exit_code_has_failed(server, cloud, workdir, code, detail):
+    put(cloud, workdir, "logs/imdb.exit", code.encode())
+    assert connect(server, workdir).state("imdb") == State("DELETED", True, False, detail)
+
+
+def test_failed_resource_has_its_reason(server, workdir):
+    remote, _ = submit(server, make_tpu_job(workdir))
+    server.move("imdb", "FAILED", "no more capacity in the zone")
+    assert remote.state("imdb") == State("FAILED", True, False, "no more capacity in the zone")
+
+
+def test_job_with_an_exit_code_is_over_though_its_machine_still_exists(server, cloud, workdir):
+    remote, _ = submit(server, make_tpu_job(workdir))
+    server.move("imdb", "ACTIVE")
+    assert not remote.state("imdb").over
+    put(cloud, workdir, "logs/imdb.exit", b"0\n")
+    assert remote.state("imdb")[:3] == ("ACTIVE", True, True)
+    assert "cancel it" in remote.state("imdb").detail
+
+
+def test_exit_code_of_an_earlier_job_does_not_count(server, cloud, workdir):
+    put(cloud, workdir, "logs/imdb.log", b"earlier\n")
+    put(cloud, workdir, "logs/imdb.exit", b"0\n")
+    remote, _ = submit(server, make_tpu_job(workdir))
+    remote.cancel("imdb")
+    state = remote.state("imdb")
+    assert (state.over, state.succeeded) == (True, False)
+    assert "cancelled" in state.detail
+
+
+def test_cancel_deletes_resource_and_machine_once(server, cloud, workdir):
+    remote, _ = submit(server, make_tpu_job(workdir))
+    server.move("imdb", "ACTIVE")
+    remote.cancel("imdb")
+    assert not server.resources
+    put(cloud, workdir, "logs/imdb.exit", b"0\n")
+    remote.cancel("imdb")
+    assert server.methods().count("DeleteQueuedResource") == 1
+
+
+def test_logs_of_a_slice_are_the_logs_of_all_its_machines(server, cloud, workdir):
+    remote, _ = submit(server, make_tpu_job(workdir))
+    for name, text in {
+        "imdb.10.log": "ten", "imdb.log": "zero", "imdb.2.log": "two", "imdb-2.log": "another job",
+        "imdb.exit": "0", "imdb.x.log": "nobody's",
+    }.items():  # fmt: skip
+        put(cloud, workdir, f"logs/{name}", f"{text}\n".encode())
+    assert remote.logs("imdb") == "zero\n\n==> machine 2 <==\ntwo\n\n==> machine 10 <==\nten\n"
+
+
+def test_log_of_a_running_job_is_found_without_a_workdir(server, cloud, workdir):
+    submit(server, make_tpu_job(workdir))
+    put(cloud, workdir, "logs/imdb.log", b"step 1\n")
+    assert connect(server).logs("imdb") == "step 1\n"
+
+
+def test_job_that_never_existed_is_refused(server, workdir):
+    for ask in ("state", "cancel"):
+        with pytest.raises(UserError, match=r"imdb: no such job in .*us-west4-a"):
+            getattr(connect(server, workdir), ask)("imdb")
+    with pytest.raises(UserError, match=r"no log in .*/logs/imdb\.log"):
+        connect(server, workdir).logs("imdb")
+    with pytest.raises(UserError, match="--workdir"):
+        connect(server).state("imdb")
+
+
+def test_same_name_twice_is_refused_with_the_state_of_the_first(server, workdir):
+    submit(server, make_tpu_job(workdir))
+    server.move("imdb", "SUSPENDED")
+    with pytest.raises(UserError, match=r"--name: .*/imdb exists already, in state SUSPENDED"):
+        submit(server, make_tpu_job(workdir))
+    assert server.created == 1
+
+
+def test_same_name_submitted_at_the_same_moment_is_refused(server, workdir):
+    submit(server, make_tpu_job(workdir))
+    server.fail(StatusCode.NOT_FOUND, "GetQueuedResource")
+    with pytest.raises(UserError, match=r"--name: .* exists already"):
+        submit(server, make_tpu_job(workdir))
+    assert server.created == 1
+
+
+ERRORS = {
+    StatusCode.INVALID_ARGUMENT: "refused .*change the flag",
+    StatusCode.PERMISSION_DENIED: "not permitted .*role",
+    StatusCode.NOT_FOUND: "does not exist .*--project or --zone",
+    StatusCode.ABORTED: "the service failed .*again",
+    StatusCode.RESOURCE_EXHAUSTED: "quota exhausted .*later",
+}
+
+
+@pytest.mark.parametrize("code", ERRORS)
+def test_error_of_the_service_is_one_line(server, workdir, code):
+    server.fail(code, "CreateQueuedResource", "for\nthis reason")
+    with pytest.raises(UserError, match=ERRORS[code]) as raised:
+        submit(server, make_tpu_job(workdir))
+    assert str(raised.value).isprintable()
+    assert server.created == 0
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_call_that_fails_for_a_moment_is_retried_and_creates_once(server, workdir, after):
+    server.fail(
+        StatusCode.UNAVAILABLE, "CreateQueuedResource", times=1 if after else 2, after=after
+    )
+    remote, name = submit(server, make_tpu_job(workdir))
+    server.fail(StatusCode.UNAVAILABLE, "GetQueuedResource", times=2)
+    assert name.endswith("/imdb")
+    assert remote.state("imdb").text == "WAITING_FOR_RESOURCES"
+    assert server.created == 1
+
+
+def test_deletion_whose_response_is_lost_counts(server, workdir):
+    remote, _ = submit(server, make_tpu_job(workdir))
+    server.fail(StatusCode.UNAVAILABLE, "DeleteQueuedResource", after=True)
+    remote.cancel("imdb")
+    assert not server.resources
+
+
+def test_retries_end(server, workdir):
+    server.fail(StatusCode.UNAVAILABLE, "GetQueuedResource", times=1000)
+    with pytest.raises(UserError, match=r"the service failed .*run the same command again"):
+        connect(server, workdir, retry_seconds=0.5).state("imdb")
+
+
+def test_suspended_resource_is_recreated_once_the_old_one_is_deleted(workdir, cloud):
+    with TpuServer(looks_to_delete=1) as server:
+        job = make_tpu_job(workdir)
+        remote, _ = submit(server, job)
+        server.move("imdb", "SUSPENDED")
+        state = remote.state("imdb")
+        assert (state.text, state.over) == ("SUSPENDED", False)
+        assert "submit it again" in state.detail
+        remote.recreate(job, make_request(job, make_options()))
+        assert remote.state("imdb").text == "WAITING_FOR_RESOURCES"
+        assert server.created == 2
+
+
+def test_resource_that_is_deleted_meanwhile_is_recreated(server, workdir):
+    job = make_tpu_job(workdir)
+    remote, _ = submit(server, job)
+    server.move("imdb", "DELETING")
+    server.fail(StatusCode.ALREADY_EXISTS, "CreateQueuedResource")
+    server.resources.clear()
+    remote.recreate(job, make_request(job, make_options()))
+    assert server.created == 2
+
+
+def test_server_refuses_a_request_that_lacks_a_required_field(server, workdir):
+    job = make_tpu_job(workdir)
+    request = make_request(job, make_options())
+    request.queued_resource.tpu.node_spec[0].node.runtime_version = ""
+    with pytest.raises(UserError, match=r"required and missing: .*node\.runtime_version"):
+        connect(server).submit(job, request)
