@@ -49,7 +49,9 @@ def bucket() -> Iterator[None]:
     """Runs a Cloud Storage server with the bucket `bucket`, which STORAGE_EMULATOR_HOST names."""
     command = [sys.executable, "-m", "tests.fakes.gcs_server", "--port=0", "--bucket=bucket"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        line = next(iter(server.stdout or ()))
+        line = next(iter(server.stdout or ()), "")
+        if not line:
+            sys.exit("error: the Cloud Storage server did not start")
         os.environ["STORAGE_EMULATOR_HOST"] = line.partition("STORAGE_EMULATOR_HOST=")[2].strip()
         try:
             yield

@@ -6,6 +6,7 @@ from typing import Any
 from configs import default
 
 # Each field with an accepted value other than the default's, at an end of its range if it has one.
+# The objective has no other.
 ACCEPTED = {
     "seed": 2**31 - 1,
     "data.source": "files:reviews",
