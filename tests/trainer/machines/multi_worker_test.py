@@ -144,7 +144,7 @@ def test_job_restarts_when_a_worker_is_frozen(flags, tmp_path):
     process = launcher(flags, tmp_path / "run", "--max_restarts=1")
     read_until(process, r"worker 0\] .*reviews to train on")
     os.kill(worker_pids(process)[1], signal.SIGSTOP)
-    read_until(process, r"worker 0\] Another worker is gone or stands still")
+    read_until(process, r"worker 0\] Another worker is lost or does not answer")
     read_until(process, r"launcher\] workers left with \[75, -9\]")
     code, output, errors = finish(process)
     assert code == 0, output + errors
