@@ -1,11 +1,15 @@
-"""The command line of the trainer: flags, the table of modes, then one call.
+"""Trains, evaluates or uses a sentiment classifier of reviews; see README.md.
 
     python -m trainer --config=configs/sample.py --workdir=runs/sample
+    python -m trainer --mode=evaluate --workdir=runs/sample
     python -m trainer --mode=predict --workdir=runs/sample --text="A film to remember."
 
-Only the module of the mode that was asked for is imported, and TensorFlow only for a mode that
-needs it, after the flags have been checked.
+The training command again, on the same workdir, resumes the run.
 """
+
+# Kept short on purpose: flags, the table of modes, and one call. Only the module of the mode that
+# was asked for is imported, and TensorFlow only for a mode that works with it, once the flags have
+# been checked.
 
 import contextlib
 import importlib
@@ -14,7 +18,7 @@ import sys
 import time
 from typing import Any, NamedTuple
 
-from absl import app, flags, logging
+from absl import flags
 
 from configs.schema import command_line, rules
 from storage.errors import UserError
@@ -122,6 +126,4 @@ def _import(mode: Mode) -> Any:
 
 def run() -> None:
     """Parses the flags and runs; the entry point of `python -m trainer` and of `longhaul`."""
-    logging.set_verbosity(logging.WARNING)
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    app.run(main, flags_parser=command_line.parse)
+    command_line.run(main)

@@ -72,10 +72,11 @@ def _parse(argv: list[str], module: ModuleType) -> list[str]:
     file = next((a.partition("=")[2] for a in argv if a.startswith("--config=")), "--config")
     for argument in argv:
         _check_field(argument, with_config=file != "--config")
+    argv = [_with_found_config(argument) for argument in argv]
     try:
         # What a config file prints must not mix with the command's own output.
         with contextlib.redirect_stdout(sys.stderr):
-            others = flags.FLAGS([_with_found_config(argument) for argument in argv])
+            others = flags.FLAGS(argv)
     except flags.Error as error:
         _exit(_describe_flag_error(str(error), file))
     # A config file is a program: it may raise anything, and exit.
@@ -157,7 +158,7 @@ def _with_found_config(argument: str) -> str:
     installed = _CONFIGS / Path(name).name
     if Path(name).parent.name != _CONFIGS.name or not installed.is_file():
         known = sorted(path.name for path in _CONFIGS.glob("*.py") if path.stem != "__init__")
-        _exit(f"--config: {name} is not there; accepted is a file, or configs/{'|'.join(known)}")
+        _exit(f"--config: {name} does not exist; accepted is a file, or configs/{'|'.join(known)}")
     return f"{flag}={installed}"
 
 
@@ -170,10 +171,3 @@ def _last_line(error: BaseException | str) -> str:
 def _exit(text: str) -> NoReturn:
     """Exits with code 1 and one line on standard error."""
     sys.exit(f"error: {text}")
-
-
-# TEMPORARY: until trainer.main, trainer.tpu_check and deploy.submit call `run`.
-def parse(argv: list[str]) -> list[str]:
-    """Parses the flags of the command that is running."""
-    commands = [sys.modules[m] for m in ("trainer.main", "deploy.submit") if m in sys.modules]
-    return _parse(argv, (commands or [sys.modules["__main__"]])[0])

@@ -10,7 +10,7 @@ the compiler's output says about the programs. The exit code is 1 when a width d
 import os
 import sys
 
-from absl import app, flags, logging
+from absl import flags
 
 from configs.schema import command_line
 from storage.errors import UserError
@@ -34,6 +34,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    logging.set_verbosity(logging.WARNING)
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    app.run(main, flags_parser=command_line.parse)
+    command_line.run(main)
