@@ -118,9 +118,9 @@ def _import(mode: Mode) -> Any:
 
     with quiet_start():
         imported = importlib.import_module(mode.module)
-        from trainer.machines.strategy import devices
+        from trainer.machines.strategy import device_count
 
-        devices()
+        device_count()
     return imported
 
 

@@ -69,6 +69,3 @@ def _exit(address: str) -> None:
         print(message, file=sys.stderr, flush=True)
     # The main thread may be blocked forever, and the state it would save is on the lost machine.
     os._exit(RUN_AGAIN)
-
-
-SAVE = SAVE_THREAD

@@ -131,6 +131,3 @@ def _metadata_host() -> str | None:
         product = Path("/sys/class/dmi/id/product_name").read_text()
         return "metadata.google.internal" if product.startswith("Google") else None
     return None
-
-
-SECONDS_GIVEN = GRACE_SECONDS

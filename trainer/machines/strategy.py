@@ -171,6 +171,3 @@ def _tpu_strategy(address: str) -> tf.distribute.Strategy:
             "the grpc:// addresses of its machines"
         ) from error
     return tf.distribute.TPUStrategy(resolver)
-
-
-devices = device_count

@@ -63,6 +63,3 @@ def _sum_over_workers(strategy: tf.distribute.Strategy) -> Callable[[Sequence[in
         return strategy.experimental_local_results(results)[0]
 
     return lambda numbers: total(tf.constant(numbers, tf.int64)).numpy().tolist()
-
-
-LOST = LOST_WORKER_ERRORS

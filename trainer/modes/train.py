@@ -25,8 +25,8 @@ from trainer.learning.objectives.objective import score, score_metric, train_met
 from trainer.learning.steps import StepResult
 from trainer.machines import cluster
 from trainer.machines.distribution import distribute_batches
-from trainer.machines.preemption import SECONDS_GIVEN, Stopped, StopRequests
-from trainer.machines.workers import LOST
+from trainer.machines.preemption import GRACE_SECONDS, Stopped, StopRequests
+from trainer.machines.workers import LOST_WORKER_ERRORS
 from trainer.modes.call import Call
 from trainer.modes.evaluate import run_test
 from trainer.run.chief import restore_on_all
@@ -61,7 +61,7 @@ def train_and_evaluate(
             run, progress = start(config, store, clock, stop)
             clock.end_start()
             _train(run, progress, stop)
-        except LOST as error:
+        except LOST_WORKER_ERRORS as error:
             raise Stopped(
                 f"Another worker is lost or does not answer ({type(error).__name__}); "
                 "run the same command again."
@@ -83,12 +83,12 @@ def _train(run: Run, progress: Progress, stop: StopRequests) -> None:
         message = _leave(run, progress, stop)
         # A worker that leaves at once would leave the others without its part of the collective
         # call that told this one to stop.
-        with contextlib.suppress(*LOST):
+        with contextlib.suppress(*LOST_WORKER_ERRORS):
             run.workers.any(True)
         raise Stopped(message) from request
-    except (UserError, *LOST):
+    except (UserError, *LOST_WORKER_ERRORS):
         with contextlib.suppress(UserError):
-            run.saver.finish(SECONDS_GIVEN)  # rather than end in the middle of a save
+            run.saver.finish(GRACE_SECONDS)  # rather than end in the middle of a save
         raise
 
 

@@ -19,7 +19,7 @@ from absl import logging
 
 from storage.errors import Superseded, UserError
 from trainer.learning.train_state import TrainState
-from trainer.machines.lost_machines import SAVE
+from trainer.machines.lost_machines import SAVE_THREAD
 from trainer.run.checkpoints import Checkpoints
 from trainer.run.manifest import Manifest
 
@@ -45,7 +45,7 @@ class Saver:
         self._state.copy_to(self._spare)
         # A daemon: a process that has to leave at once doesn't wait for it.
         self._thread = threading.Thread(
-            target=self._save, args=(manifest, metrics), name=SAVE, daemon=True
+            target=self._save, args=(manifest, metrics), name=SAVE_THREAD, daemon=True
         )
         self._thread.start()
 
