@@ -6,6 +6,8 @@
 `distribution.py` brings batches to the strategy's replicas.
 """
 
+import functools
+
 import ml_collections
 import tensorflow as tf
 
@@ -78,11 +80,11 @@ def static_widths(
     return widths
 
 
+@functools.cache  # it may ask a Google service
 def loop_device(strategy: tf.distribute.Strategy) -> str | None:
     """Returns the device on which the loop over steps runs; None means this machine.
 
-    It is a machine of the TPU when the TPU is on other machines than this process. A call may ask a
-    Google service, so call it once.
+    It is a machine of the TPU when the TPU is on other machines than this process.
     """
     resolver = strategy.cluster_resolver
     if not isinstance(resolver, tf.distribute.cluster_resolver.TPUClusterResolver):
