@@ -1,25 +1,18 @@
-"""Archives of a copy of this tree, built and put into the loopback bucket; and the Dockerfile."""
+"""Archives of a copy of this tree, built and uploaded to the bucket of the tests."""
 
-import itertools
 import json
 import re
-import runpy
 import shutil
 import tarfile
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
-import setuptools
-from packaging.requirements import Requirement
 
 from deploy import package
 from deploy.payload import bootstrap
-from deploy.targets.gke import target as gke
-from deploy.targets.tpu_vm import target as tpu_vm
 from storage.errors import UserError
+from tests.deploy.examples import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 BUILD_FILES = ("setup.py", "pyproject.toml", "README.md")
 PACKAGES = {"configs", "deploy", "input_pipeline", "storage", "trainer"}
 CONFIG = "from configs import default\n\n\ndef get_config():\n    return default.get_config()\n"
@@ -27,7 +20,7 @@ CONFIG = "from configs import default\n\n\ndef get_config():\n    return default
 
 @pytest.fixture
 def tree(tmp_path) -> Path:
-    """A tree to be changed at will."""
+    """A copy of the product's tree, for the test to change."""
     root = tmp_path / "tree"
     root.mkdir()
     for name in BUILD_FILES:
@@ -45,7 +38,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    """Path below the archive's one folder -> bytes."""
+    """Returns the bytes of each file by its path below the archive's one folder."""
     with tarfile.open(path) as archive:
         return {
             member.name.partition("/")[2]: archive.extractfile(member).read()
@@ -61,7 +54,7 @@ def refusal(root: Path, extra_config: Path | None = None) -> str:
     return str(raised.value)
 
 
-def test_same_tree_gives_the_same_name_and_stays_as_it_is(tree):
+def test_same_tree_gives_the_same_name_and_is_not_changed(tree):
     write(tree / "notes" / "own.txt", "mine")
     before = {path: path.stat().st_mtime_ns for path in tree.rglob("*")}
     one, other = package.build(tree), package.build(tree)
@@ -72,22 +65,22 @@ def test_same_tree_gives_the_same_name_and_stays_as_it_is(tree):
     assert one.digest == bootstrap.content_digest(one.path)
 
 
-def test_archive_has_the_packages_as_they_are_now_and_nothing_else(tree):
-    write(tree / "trainer" / "model.py", "CHANGED = True\n")
+def test_archive_has_the_current_packages_and_nothing_else(tree):
+    write(tree / "trainer" / "main.py", "CHANGED = True\n")
     write(tree / "trainer" / "new.py", "")
-    write(tree / "deploy" / "new.sh", "")
+    write(tree / "deploy" / "payload" / "new.sh", "")
     for name in ("tests/__init__.py", "runs/a/metrics.jsonl", "notes.txt", "trainer/cache.bin"):
-        write(tree / name, "stays at home")
+        write(tree / name, "not sent")
     found = contents(package.build(tree).path)
-    assert found["trainer/model.py"] == b"CHANGED = True\n"
+    assert found["trainer/main.py"] == b"CHANGED = True\n"
     assert found.keys() >= {
         "trainer/new.py",
-        "deploy/new.sh",
+        "deploy/payload/new.sh",
         "deploy/payload/Dockerfile",
         "README.md",
     }
     assert {name.split("/")[0] for name in found if "/" in name} == PACKAGES | {"longhaul.egg-info"}
-    assert b"stays at home" not in found.values()
+    assert b"not sent" not in found.values()
 
 
 def test_any_change_gives_another_digest(tree):
@@ -129,7 +122,7 @@ def test_name_of_a_refused_file_is_shown_in_one_line(tree):
     assert r"'a\nb.pem'" in refusal(tree)
 
 
-def test_what_tools_keep_in_the_tree_is_no_reason_to_refuse(tree):
+def test_files_of_tools_in_the_tree_are_not_refused(tree):
     write(tree / "environment" / "pyvenv.cfg", "")
     write(tree / "environment" / "lib" / "cacert.pem", "")
     write(tree / ".git" / "id_rsa", "")
@@ -137,21 +130,21 @@ def test_what_tools_keep_in_the_tree_is_no_reason_to_refuse(tree):
     assert package.build(tree).digest
 
 
-def test_this_tree_holds_nothing_that_is_refused():
+def test_this_tree_is_not_refused():
     assert package.build(REPOSITORY).name
 
 
-def test_config_from_elsewhere_travels(tree, tmp_path):
+def test_config_from_outside_the_tree_is_included(tree, tmp_path):
     config = write(tmp_path / "my_config.py", CONFIG)
     assert contents(package.build(tree, config).path)["configs/my_config.py"] == CONFIG.encode()
     assert not (tree / "configs" / "my_config.py").exists()
 
 
-def test_config_of_the_tree_may_be_given_as_well(tree):
+def test_config_of_the_tree_may_be_given_too(tree):
     assert package.build(tree, tree / "configs" / "imdb.py").digest == package.build(tree).digest
 
 
-@pytest.mark.parametrize("name", ["imdb.py", "validate.py", "__init__.py"])
+@pytest.mark.parametrize("name", ["imdb.py", "default.py", "__init__.py"])
 def test_config_whose_name_is_taken_is_refused(tree, tmp_path, name):
     assert "rename yours" in refusal(tree, write(tmp_path / name, CONFIG))
 
@@ -172,7 +165,7 @@ def test_other_folder_is_refused(tree, tmp_path):
     assert "not a checkout of longhaul" in refusal(tree)
 
 
-def test_tree_that_does_not_build_is_told_in_one_line(tree):
+def test_tree_that_does_not_build_is_refused_in_one_line(tree):
     write(tree / "pyproject.toml", '[project]\nname = "longhaul"\n')
     assert "can't be built" in refusal(tree)
 
@@ -190,15 +183,15 @@ def test_archive_is_uploaded_once_whichever_build_of_the_tree_it_is(tree, tmp_pa
     assert stored == archive.path.read_bytes()
 
 
-def test_archive_that_another_uploads_meanwhile_is_left_there(tmp_path, cloud):
+def test_archive_that_another_uploads_meanwhile_is_kept(tmp_path, cloud):
     archive = package.Archive(write(tmp_path / "archive", "ours"), "0" * 64, "longhaul.tar.gz")
     name = f"{tmp_path.name}/packages/{archive.name}"
 
-    def other_is_faster(operation, _):
+    def upload_another_first(operation, _):
         if operation == "insert":
             cloud.put("bucket", name, b"theirs")
 
-    cloud.choose = other_is_faster
+    cloud.choose = upload_another_first
     try:
         assert package.upload(archive, f"gs://bucket/{tmp_path.name}/packages")
     finally:
@@ -207,7 +200,7 @@ def test_archive_that_another_uploads_meanwhile_is_left_there(tmp_path, cloud):
 
 
 @pytest.mark.parametrize("url", ["runs/packages", "gs://none/packages", "gs://bucket"])
-def test_place_that_nothing_can_be_uploaded_to_is_refused(tmp_path, cloud, url, monkeypatch):
+def test_url_that_nothing_can_be_uploaded_to_is_refused(tmp_path, cloud, url, monkeypatch):
     monkeypatch.chdir(tmp_path)
     archive = package.Archive(write(tmp_path / "archive", ""), "0" * 64, "longhaul.tar.gz")
     with pytest.raises(UserError, match=f"^--workdir: .*{url}"):
@@ -215,88 +208,14 @@ def test_place_that_nothing_can_be_uploaded_to_is_refused(tmp_path, cloud, url, 
     assert not (tmp_path / "runs").exists()
 
 
-def dockerfile(given: Mapping[str, str] | None = None) -> list[str]:
-    """Its instructions, each in one line, with the build arguments `given` put in."""
-    text = (REPOSITORY / "deploy" / "Dockerfile").read_text(encoding="utf-8")
-    text = re.sub(r"(?m)^\s*#.*\n", "", text).replace("\\\n", " ")
-    arguments = dict(re.findall(r"(?m)^ARG (\w+)=(.*)$", text)) | dict(given or {})
-    text = re.sub(r"\$\{(\w+)\}", lambda match: arguments[match[1]], text)
-    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-
-
-def pins(words: Iterable[str]) -> dict[str, Requirement]:
-    """Requirements by their names in one spelling."""
-    found = map(Requirement, words)
-    return {requirement.name.replace("_", "-").lower(): requirement for requirement in found}
-
-
-def assert_as_setup_wants(pinned: dict[str, Requirement], monkeypatch) -> None:
-    """That there is a version of each dependency, and one that setup.py accepts."""
-    said = {}
-    monkeypatch.setattr(setuptools, "setup", said.update)
-    runpy.run_path(str(REPOSITORY / "setup.py"))
-    wanted = pins(said["install_requires"])
-    if "tensorflow-tpu" in pinned:
-        assert "tensorflow" not in pinned
-        wanted["tensorflow-tpu"] = wanted.pop("tensorflow")
-    for name, requirement in wanted.items():
-        (version,) = pinned[name].specifier
-        assert requirement.specifier.contains(version.version), requirement
-    assert "setuptools" in pinned  # what the job's installation builds with
-
-
-def pins_of_image(arguments=None) -> dict[str, Requirement]:
-    words = (
-        re.findall(r"[^\s\"=]+==[^\s\"]+", line)
-        for line in dockerfile(arguments)
-        if line.startswith("RUN")
-    )
-    return pins(itertools.chain.from_iterable(words))
-
-
-def test_image_has_every_dependency_pinned_as_setup_wants_it(monkeypatch):
-    pinned = pins_of_image()
-    assert_as_setup_wants(pinned, monkeypatch)
-    assert pinned["tensorflow"].extras == {"and-cuda"}
-
-
-def test_machines_with_tpus_have_every_dependency_pinned_as_well(monkeypatch):
-    on_vm, on_gke = pins(tpu_vm.requirements()), pins_of_image(gke._TPU_BUILD)
-    assert_as_setup_wants(on_vm, monkeypatch)
-    assert_as_setup_wants(on_gke, monkeypatch)
-    for name in ("tensorflow-tpu", "libtpu", "tensorboard"):
-        assert on_gke[name].specifier == on_vm[name].specifier
-
-
-def test_image_installs_nothing_that_is_not_pinned():
-    for instruction in dockerfile():
-        if command := re.search(r"pip install (.*?)(?: &&|$)", instruction):
-            assert all("==" in word for word in command[1].split()), instruction
-
-
-def test_image_holds_no_code_and_is_not_roots():
-    verbs = [instruction.split()[0] for instruction in dockerfile()]
-    assert verbs[0] == "FROM"
-    assert not {"COPY", "ADD"} & set(verbs)
-    users = [line.split()[1] for line in dockerfile() if line.startswith("USER")]
-    assert re.fullmatch(r"[1-9]\d*(:[1-9]\d*)?", users[-1])
-    assert re.fullmatch(r"FROM python:3\.\d+[\w.-]*(@sha256:[0-9a-f]{64})?", dockerfile()[0])
-
-
-def test_largest_layer_of_the_image_comes_first():
-    installs = [line for line in dockerfile() if "pip install" in line]
-    assert "tensorflow[and-cuda]" in installs[0]
-    assert len(installs) > 1
-
-
 def test_config_that_needs_another_file_is_refused(tmp_path):
     config = tmp_path / "mine.py"
     config.write_text("import json\nfrom my_helper import size\n")
-    with pytest.raises(UserError, match=r"mine\.py': imports 'my_helper', which doesn't travel"):
+    with pytest.raises(UserError, match=r"mine\.py': imports 'my_helper', which is not sent"):
         package.build(REPOSITORY, config)
 
 
 def test_names_in_the_archive_are_listed_by_folder():
     lines = package.files(package.build(REPOSITORY))
-    assert any(line.startswith("configs: __init__.py command_line.py ") for line in lines)
-    assert any(line.startswith("deploy: Dockerfile __init__.py ") for line in lines)
+    assert any(line.startswith("configs: __init__.py default.py ") for line in lines)
+    assert any(line.startswith("deploy/payload: Dockerfile __init__.py ") for line in lines)

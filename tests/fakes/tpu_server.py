@@ -1,13 +1,13 @@
-"""A Cloud TPU service for tests: queued resources over gRPC, with its real messages.
+"""A Cloud TPU service for tests: queued resources over gRPC, with the service's own messages.
 
     with TpuServer() as server:
-        remote = tpu_vm.connect(options, channel=server.channel())
+        remote = TARGET.connect(options, channel=server.channel())
         server.fail(grpc.StatusCode.UNAVAILABLE, "CreateQueuedResource", after=True)
         ...
         server.move("imdb", "ACTIVE")
 
-A resource begins as WAITING_FOR_RESOURCES and moves when it is told to. Once it is to be deleted it
-is there for `looks_to_delete` more looks.
+A new resource is WAITING_FOR_RESOURCES, and `move` changes its state. Once its deletion is
+requested, it can be read `looks_to_delete` more times.
 """
 
 import re
@@ -28,7 +28,7 @@ State = cloud_tpu.QueuedResourceState.State
 
 
 class Call(NamedTuple):
-    """A request that has arrived."""
+    """A request that the service received."""
 
     method: str
     request: object
@@ -38,11 +38,11 @@ class _Fault(NamedTuple):
     code: grpc.StatusCode
     method: str
     text: str
-    after: bool  # the service has done what was asked for before it fails
+    after: bool  # the request is carried out before the call fails
 
 
 class _Refused(Exception):
-    """An answer other than OK."""
+    """A status other than OK."""
 
     def __init__(self, code: grpc.StatusCode, text: str):
         super().__init__(text)
@@ -50,14 +50,14 @@ class _Refused(Exception):
 
 
 class TpuServer:
-    """The service on a port of this machine, for the time of a `with`."""
+    """The service on a port of this machine, while a `with` lasts."""
 
     def __init__(self, looks_to_delete: int = 0):
         self.resources: dict[str, cloud_tpu.QueuedResource] = {}
         self.log: list[Call] = []
         self.created = 0
         self._looks_to_delete = looks_to_delete
-        self._looks: dict[str, int] = {}  # left, of those being deleted
+        self._looks: dict[str, int] = {}  # how often a resource being deleted can still be read
         self._faults: list[_Fault] = []
         self._lock = threading.Lock()
         self._channels: list[grpc.Channel] = []
@@ -75,7 +75,7 @@ class TpuServer:
         self._server.stop(grace=None).wait()
 
     def channel(self) -> grpc.Channel:
-        """A connection for a client."""
+        """Opens a connection for a client."""
         self._channels.append(grpc.insecure_channel(f"127.0.0.1:{self._port}"))
         return self._channels[-1]
 
@@ -83,11 +83,11 @@ class TpuServer:
         self, code: grpc.StatusCode, method: str, text: str = "says the test", *, times: int = 1,
         after: bool = False,
     ) -> None:  # fmt: skip
-        """Lets the next calls of a method fail, before or after they have done their work."""
+        """Makes the next calls of a method fail, before or after they are carried out."""
         self._faults += [_Fault(code, method, text, after)] * times
 
     def move(self, name: str, state: str, error: str = "") -> None:
-        """Puts a resource into another state."""
+        """Sets the state of a resource."""
         with self._lock:
             (resource,) = (r for n, r in self.resources.items() if n.endswith(f"/{name}"))
             resource.state = cloud_tpu.QueuedResourceState(state=State[state])
@@ -95,7 +95,7 @@ class TpuServer:
                 resource.state.failed_data.error.message = error
 
     def methods(self) -> list[str]:
-        """What has been called, in order."""
+        """Returns the names of the methods that were called, in order."""
         return [call.method for call in self.log]
 
     def _handlers(self) -> grpc.GenericRpcHandler:
@@ -106,23 +106,23 @@ class TpuServer:
         }
         handlers = {
             method: grpc.unary_unary_rpc_method_handler(
-                self._answering(method, do), kind.deserialize, _serialized
+                self._handler(method, do), kind.deserialize, _serialized
             )
             for method, (kind, do) in calls.items()
         }
         return grpc.method_handlers_generic_handler(_SERVICE, handlers)
 
-    def _answering(self, method: str, do):
-        def answer(request, context):
+    def _handler(self, method: str, do):
+        def respond(request, context):
             try:
                 with self._lock:
-                    return self._answer(method, do, request)
+                    return self._respond(method, do, request)
             except _Refused as refusal:
                 context.abort(refusal.code, str(refusal))
 
-        return answer
+        return respond
 
-    def _answer(self, method: str, do, request):
+    def _respond(self, method: str, do, request):
         self.log.append(Call(method, request))
         fault = next((f for f in self._faults if f.method == method), None)
         if fault:
@@ -133,10 +133,10 @@ class TpuServer:
             raise _Refused(
                 grpc.StatusCode.INVALID_ARGUMENT, f"required and missing: {', '.join(fields)}"
             )
-        answer = do(request)
+        response = do(request)
         if fault:
             raise _Refused(fault.code, fault.text)
-        return answer
+        return response
 
     def _create(self, request: cloud_tpu.CreateQueuedResourceRequest) -> operations_pb2.Operation:
         name = f"{request.parent}/queuedResources/{request.queued_resource_id}"

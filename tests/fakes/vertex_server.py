@@ -2,11 +2,10 @@
 
     with VertexServer() as server:
         server.inject("CreateCustomJob", StatusCode.UNAVAILABLE, after=True)
-        remote = vertex.connect(options, server.channel, logging=server.logging)
+        remote = TARGET.connect(options, channel=server.channel, logging=server.logging)
 
-A job is in the first state of `life` when it is made, and goes on to the next whenever it has been
-looked at; the last one stays. It has the number of a project in its name where the request has the
-project's ID, as the service does it.
+A new job is in the first state of `life`. Each time it is read it moves to the next state, until
+the last one. As on Vertex AI, a job's name has the project's number where the request has its ID.
 """
 
 import dataclasses
@@ -39,17 +38,17 @@ class _Fault:
     code: grpc.StatusCode
     message: str
     times: int
-    after: bool  # the request has been carried out, its answer is lost
-    meanwhile: Callable[[], object] | None  # what somebody else does before
+    after: bool  # the request is carried out, and its response is lost
+    meanwhile: Callable[[], object] | None  # what another client does first
 
 
 class VertexServer:
-    """The two services for the time of a `with`; `log` has (method, request) as they came."""
+    """The two services, while a `with` lasts; `log` has each (method, request) in order."""
 
     def __init__(self, life: tuple[JobState, ...] = LIFE, page_size: int = 1):
         self.jobs: dict[str, types.CustomJob] = {}
         self.log: list[tuple[str, object]] = []
-        self.entries: list[dict] = []  # of Cloud Logging, the oldest first
+        self.entries: list[dict] = []  # of Cloud Logging, oldest first
         self.entry_requests: list[dict] = []
         self.entry_status = 200
         self.life = life
@@ -85,11 +84,11 @@ class VertexServer:
         after: bool = False,
         meanwhile: Callable[[], object] | None = None,
     ) -> None:
-        """Lets the next requests of a method fail, before or after they are carried out."""
+        """Makes the next requests of a method fail, before or after they are carried out."""
         self._faults.append(_Fault(method, code, message, times, after, meanwhile))
 
     def add(self, job: types.CustomJob) -> types.CustomJob:
-        """Makes a job without a request; a state that it has stays."""
+        """Makes a job without a request; it keeps its state if it has one."""
         made = types.CustomJob.deserialize(types.CustomJob.serialize(job))
         made.name = f"{_NUMBERED}/customJobs/{1000 + len(self.jobs)}"
         made.create_time = _START + datetime.timedelta(hours=len(self.jobs))
@@ -99,12 +98,13 @@ class VertexServer:
         return made
 
     def fail(self, name: str, message: str) -> None:
-        """Lets a job fail now."""
+        """Makes a job fail."""
         self.jobs[name].state = JobState.JOB_STATE_FAILED
         self.jobs[name].error = {"code": 3, "message": message}
         self._to_come[name] = []
 
     def requests(self, method: str) -> list:
+        """Returns the requests of a method, in order."""
         return [request for name, request in self.log if name == method]
 
     def _handlers(self) -> grpc.GenericRpcHandler:
@@ -116,20 +116,16 @@ class VertexServer:
         }
         handlers = {
             method: grpc.unary_unary_rpc_method_handler(
-                self._answering(method, act),
+                self._handler(method, act),
                 request_deserializer=request.deserialize,
-                response_serializer=lambda answer: (
-                    answer.SerializeToString()
-                    if isinstance(answer, Empty)
-                    else type(answer).serialize(answer)
-                ),
+                response_serializer=_serialized,
             )
             for method, (act, request) in methods.items()
         }
         return grpc.method_handlers_generic_handler(_SERVICE, handlers)
 
-    def _answering(self, method, act):
-        def answer(request, context):
+    def _handler(self, method, act):
+        def respond(request, context):
             with self._lock:
                 self.log.append((method, request))
                 fault = next((f for f in self._faults if f.method == method and f.times), None)
@@ -148,7 +144,7 @@ class VertexServer:
                     context.abort(fault.code, fault.message)
                 return result
 
-        return answer
+        return respond
 
     def _create(self, request, context):
         _check_parent(request, context)
@@ -168,18 +164,18 @@ class VertexServer:
         )
 
     def _get(self, request, context):
-        self._check_there(request, context)
+        self._check_exists(request, context)
         return self._look(request.name)
 
     def _cancel(self, request, context):
-        self._check_there(request, context)
+        self._check_exists(request, context)
         if self.jobs[request.name].state in _OVER:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the job is over")
         self.jobs[request.name].state = JobState.JOB_STATE_CANCELLING
         self._to_come[request.name] = [JobState.JOB_STATE_CANCELLED]
         return Empty()
 
-    def _check_there(self, request, context):
+    def _check_exists(self, request, context):
         if request.name not in self.jobs:
             context.abort(grpc.StatusCode.NOT_FOUND, f"{request.name} does not exist")
 
@@ -190,22 +186,28 @@ class VertexServer:
         return job
 
 
+def _serialized(message) -> bytes:
+    if isinstance(message, Empty):
+        return message.SerializeToString()
+    return type(message).serialize(message)
+
+
 def _check_parent(request, context):
     if not re.fullmatch(_PARENT, request.parent):
         context.abort(grpc.StatusCode.NOT_FOUND, f"{request.parent} does not exist")
 
 
 class _Logging(http.server.BaseHTTPRequestHandler):
-    """entries:list of Cloud Logging, the newest first and no more than asked for."""
+    """Cloud Logging's entries:list, which returns the newest entries first."""
 
     def do_POST(self):
         vertex = self.server.vertex
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        vertex.entry_requests.append({"path": self.path, **asked})
-        answer = {"entries": vertex.entries[::-1][: asked["pageSize"]]}
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        vertex.entry_requests.append({"path": self.path, **request})
+        response = {"entries": vertex.entries[::-1][: request["pageSize"]]}
         if vertex.entry_status != 200:
-            answer = {"error": {"code": vertex.entry_status, "message": "injected"}}
-        body = json.dumps(answer).encode()
+            response = {"error": {"code": vertex.entry_status, "message": "injected"}}
+        body = json.dumps(response).encode()
         self.send_response(vertex.entry_status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

@@ -1,4 +1,4 @@
-"""A worker's whole command, in a virtual environment that has all but longhaul."""
+"""A worker's whole command, in a virtual environment that has the dependencies only."""
 
 import io
 import os
@@ -16,10 +16,10 @@ from configs import sample
 from deploy import package
 from deploy.job import Job
 from deploy.payload import bootstrap
+from tests.deploy.examples import REPOSITORY
 from tests.fakes.gcs_faults import Fault
 
-REPOSITORY = Path(__file__).parents[3]
-# A network that trains in a moment, and is stopped before it ends.
+# A network that trains quickly, for more epochs than the test waits for.
 CONFIG = """
 from configs import default
 
@@ -39,11 +39,11 @@ def get_config():
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory) -> Path:
-    """Python in a fresh virtual environment that sees the dependencies, but not this tree."""
+    """Returns Python in a fresh virtual environment with the dependencies, but not this tree."""
     folder = tmp_path_factory.mktemp("fresh")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     (site,) = folder.glob("lib/python*/site-packages")
-    # What .pth files lie in these folders isn't read: so an editable installation has no effect.
+    # The .pth files in these folders are not read, so an editable installation has no effect.
     folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     (site / "dependencies.pth").write_text("\n".join(folders))
     return folder / "bin" / "python3"
@@ -67,7 +67,7 @@ def job(archive, tmp_path, cloud, reviews) -> Job:
 
 @pytest.fixture
 def start(python, tmp_path):
-    """Starts a worker's command in an empty folder of its own; its process."""
+    """Yields a function that starts a worker's command in an empty folder."""
     (tmp_path / "tmp").mkdir()
     (tmp_path / "empty").mkdir()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -90,17 +90,17 @@ def start(python, tmp_path):
 
 
 def installed(tmp_path) -> list[Path]:
-    """What the workers have installed, one folder each."""
+    """Returns the folders that the workers have installed to, one each."""
     return sorted((tmp_path / "tmp").glob("longhaul-*/installed"))
 
 
 def ended(process) -> tuple[int, str]:
-    """The exit code and what it said of an error."""
+    """Returns the exit code and standard error of a process."""
     _, error = process.communicate()
     return process.returncode, error
 
 
-def test_archive_trains_where_nothing_of_longhaul_is(start, job, python, tmp_path):
+def test_archive_trains_on_a_machine_without_longhaul(start, job, python, tmp_path):
     code, error = ended(start([str(python), "-c", "import trainer"]))
     assert code and "No module named 'trainer'" in error
 
@@ -116,9 +116,10 @@ def test_archive_trains_where_nothing_of_longhaul_is(start, job, python, tmp_pat
     (folder,) = installed(tmp_path)
     packages = {file.parent.name for file in folder.glob("*/__init__.py")}
     assert packages == {"configs", "deploy", "input_pipeline", "storage", "trainer"}
-    for pattern in ("Dockerfile", "bootstrap.py", "*.sh", "*.txt"):
-        for path in (REPOSITORY / "deploy").glob(pattern):
-            assert (folder / "deploy" / path.name).read_bytes() == path.read_bytes()
+    payload = REPOSITORY / "deploy" / "payload"
+    for name in ("Dockerfile", "bootstrap.py", "tpu_startup.sh", "tpu_requirements.txt"):
+        copy = folder / "deploy" / "payload" / name
+        assert copy.read_bytes() == (payload / name).read_bytes()
 
     step = int(re.search(r"step (\d+)", error)[1])
     epochs = step // int(epoch[1]) + 1
@@ -138,23 +139,23 @@ def test_wrong_digest_is_one_line_and_nothing_is_installed(start, job, tmp_path)
     assert not installed(tmp_path)
 
 
-def test_archive_that_is_none_is_one_line(start, job, cloud, tmp_path):
+def test_unreadable_archive_is_one_line(start, job, cloud, tmp_path):
     name = f"{tmp_path.name}.tar.gz"
     cloud.put("bucket", name, b"no archive")
     code, error = ended(start(["python3", *job.command[1:3], f"gs://bucket/{name}", job.digest]))
     assert code == 1
-    assert re.fullmatch("error: .*no readable archive.*\n", error)
+    assert re.fullmatch("error: .*not a readable archive.*\n", error)
 
 
 @pytest.mark.parametrize(
-    ("kind", "code", "said"),
+    ("kind", "code", "reason"),
     [
-        ("404", 1, "not there; submit the job anew"),
+        ("404", 1, "not found; submit the job again"),
         ("403", 1, "let the job's service account read the bucket"),
-        ("corrupt", 75, "no good answer"),
+        ("corrupt", 75, "download failed"),
     ],
 )
-def test_archive_that_does_not_come_is_one_line(start, job, cloud, kind, code, said):
+def test_failed_download_is_one_line(start, job, cloud, kind, code, reason):
     fault = cloud.inject(Fault(kind, "download", name=r"\.tar\.gz$", times=float("inf")))
     try:
         found, error = ended(start(job.command))
@@ -162,10 +163,10 @@ def test_archive_that_does_not_come_is_one_line(start, job, cloud, kind, code, s
         cloud.clear()
     assert fault.hits
     assert found == code, error
-    assert re.fullmatch(f"error: {job.archive_url}: .*{re.escape(said)}.*\n", error)
+    assert re.fullmatch(f"error: {job.archive_url}: .*{re.escape(reason)}.*\n", error)
 
 
-def test_asked_to_leave_before_the_trainer_is_there_it_says_run_me_again(start, job, cloud):
+def test_stopped_before_the_trainer_starts_it_asks_to_be_run_again(start, job, cloud):
     fault = cloud.inject(Fault("pause", "download", name=r"\.tar\.gz$"))
     process = start(job.command)
     try:
@@ -186,7 +187,7 @@ def tar(path: Path, *members: tuple[str, bytes], kind: bytes = tarfile.REGTYPE, 
     return path
 
 
-def test_digest_is_of_paths_and_contents_and_not_of_their_order_or_time(tmp_path):
+def test_digest_depends_on_paths_and_contents_and_not_on_their_order_or_time(tmp_path):
     one, two = ("a/1", b"one"), ("a/2", b"two")
     digest = bootstrap.content_digest(tar(tmp_path / "first", one, two))
     assert bootstrap.content_digest(tar(tmp_path / "later", two, one, time=9)) == digest
@@ -196,5 +197,5 @@ def test_digest_is_of_paths_and_contents_and_not_of_their_order_or_time(tmp_path
 
 def test_digest_of_an_archive_with_a_link_is_refused(tmp_path):
     path = tar(tmp_path / "link", ("a/link", b""), kind=tarfile.SYMTYPE)
-    with pytest.raises(SystemExit, match="'a/link' is no plain file"):
+    with pytest.raises(SystemExit, match="'a/link' is not a regular file"):
         bootstrap.content_digest(path)

@@ -1,4 +1,4 @@
-"""The launcher of a slice's pods as processes, with a stand-in for the server of TensorFlow."""
+"""The launcher of a slice's pods as processes, with a stand-in for TensorFlow's server."""
 
 import contextlib
 import json
@@ -7,14 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from deploy.targets.gke import target as gke
+from tests.deploy.examples import REPOSITORY
 
-LAUNCHER = Path(gke.__file__).with_name("gke_slice.py").read_text(encoding="utf-8")
-# As tensorflow.python.tools.grpc_tpu_worker in TensorFlow's TPU build.
+LAUNCHER = (REPOSITORY / "deploy" / "payload" / "gke_slice.py").read_text(encoding="utf-8")
+# In place of tensorflow.python.tools.grpc_tpu_worker, which TensorFlow's TPU build has.
 SERVER = """
 import os, socket
 def main(unused):
@@ -33,7 +32,7 @@ sys.exit(int(sys.stdin.readline()))
 
 @pytest.fixture
 def pods(tmp_path):
-    """A function that starts a pod, and the addresses of the two that there are."""
+    """Yields a function that starts a pod, and the addresses of the two pods."""
     package = tmp_path / "tensorflow" / "python" / "tools"
     package.mkdir(parents=True)
     (package / "grpc_tpu_worker.py").write_text(SERVER)
@@ -62,13 +61,13 @@ def pods(tmp_path):
 
     yield start, addresses
     for process in started:
-        with contextlib.suppress(ProcessLookupError):  # it and all of its own have left
+        with contextlib.suppress(ProcessLookupError):  # it and its children have ended
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
 
 def started(pod):
-    """What the command of a pod has been given, once it runs."""
+    """Waits until the command of a pod runs; returns what it was given."""
     lines = iter(pod.stdout.readline, "")
     return json.loads(next(line for line in lines if not line.startswith("waiting")))
 
@@ -83,7 +82,7 @@ def test_first_pod_runs_the_command_on_the_chips_of_all(pods, code):
         "a b;$(touch x)", "--config.strategy.name=tpu", f"--config.strategy.tpu={tpu}"
     ]  # fmt: skip
     assert load_library == "0"
-    second.terminate()  # as Kubernetes does: the first may need it yet
+    second.terminate()  # as Kubernetes does; the first may still need it
     first.communicate(f"{code}\n")
     assert first.returncode == code
     host, port = addresses[1].split(":")
@@ -107,7 +106,7 @@ def test_signal_reaches_a_pod_that_waits_for_others(pods):
     assert first.wait(timeout=60) == 75
 
 
-def test_server_that_ends_under_the_command_is_a_crash_whatever_the_command_says(pods):
+def test_server_that_ends_during_the_command_is_a_crash(pods):
     start, addresses = pods
     first, _ = start(0), start(1)
     started(first)

@@ -1,11 +1,11 @@
-"""What a request to one of Google's services lacks.
+"""The required fields that a request to one of Google's services lacks.
 
     missing(CreateCustomJobRequest(parent="...")) == ["custom_job"]
 
-The services' .proto files mark such fields with `google.api.field_behavior = REQUIRED` and begin
-their comments with "Required.". The Python clients' descriptors are made at import and have no
-options; the comments are there, as docstrings. (Compared with custom_job.proto of
-googleapis/googleapis: the same fields.)
+The services' .proto files mark such fields with `google.api.field_behavior = REQUIRED`, and the
+comments of these fields begin with "Required.". The Python clients' descriptors have no options,
+but their docstrings are those comments. They name the same fields as custom_job.proto of
+googleapis/googleapis.
 """
 
 import re
@@ -16,11 +16,11 @@ _REQUIRED = re.compile(r"^ +(\w+) \([^\n]*\):\n +Required\.", re.MULTILINE)
 
 
 def missing(message: proto.Message, path: str = "") -> list[str]:
-    """Paths of the required fields that are not set, in all messages that are."""
-    there = {field.name for field, _ in type(message).pb(message).ListFields()}
+    """Returns the paths of required fields that are not set, in all messages that are set."""
+    present = {field.name for field, _ in type(message).pb(message).ListFields()}
     names = _REQUIRED.findall(type(message).__doc__)
-    found = [path + name for name in names if name not in there]
-    for name in sorted(there):
+    found = [path + name for name in names if name not in present]
+    for name in sorted(present):
         found += _missing_in(getattr(message, name), path + name)
     return found
 
