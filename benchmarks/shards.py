@@ -92,7 +92,7 @@ def read_batches(url: str, start: str, steps: int, memory: bool, cache: str, lim
                 "rate": rows / seconds if steps < 0 else 0.0,
                 "rows": rows,
                 "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-                "disk": sum(f.stat().st_size for f in Path(cache).iterdir()) if cache else 0,
+                "disk": sum(f.stat().st_size for f in Path(cache).glob("*")) if cache else 0,
             }
         )
     )
