@@ -10,6 +10,7 @@ import contextlib
 import difflib
 import functools
 import io
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -66,7 +67,7 @@ def _parse(argv: list[str], module: ModuleType) -> list[str]:
     the working folder is looked for among the installed ones.
     """
     if _HELP.intersection(argv):  # absl would exit with code 1
-        print(_help(module, full="--helpfull" in argv))
+        _print_help(module, full="--helpfull" in argv)
         sys.exit()
     argv = _joined(argv)
     file = next((a.partition("=")[2] for a in argv if a.startswith("--config=")), "--config")
@@ -87,13 +88,16 @@ def _parse(argv: list[str], module: ModuleType) -> list[str]:
     return others
 
 
-def _help(module: ModuleType, full: bool) -> str:
-    """Returns the docstring of a command's module and its flags; `full` includes absl's own."""
+def _print_help(module: ModuleType, full: bool) -> None:
+    """Prints the docstring of a command's module and its flags; with `full`, absl's flags too."""
     # absl keeps the flags of a module that runs as a program under the name of the program.
     name = sys.argv[0] if module.__name__ == "__main__" else module.__name__
     flags.FLAGS.register_key_flag_for_module(name, flags.FLAGS["config"])
     own = flags.FLAGS.module_help(name).lstrip().partition("\n")[2]  # without the name
-    return f"{module.__doc__}\nflags:\n{flags.FLAGS.get_help() if full else own}"
+    try:
+        print(f"{module.__doc__}\nflags:\n{flags.FLAGS.get_help() if full else own}", flush=True)
+    except BrokenPipeError:  # the reader has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _joined(argv: list[str]) -> list[str]:

@@ -200,3 +200,11 @@ def test_console_script_and_module_show_the_same_help(script):
         shown.append(done.stdout)
     assert shown[0] == shown[1]
     assert flags <= {word.rstrip(":") for word in shown[0].split()}
+
+
+def test_help_stops_quietly_when_its_reader_does():
+    command = f"{sys.executable} -m trainer --helpfull | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
