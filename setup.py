@@ -15,7 +15,7 @@ _DEPLOY = [
 
 setup(
     name="longhaul",
-    version="0.1.0",
+    version="0.2.0",
     description="Distributed training of stacked-LSTM sentiment classifiers that can be killed at "
     "any moment and resumed to the bit.",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),

@@ -105,9 +105,7 @@ class TestFaults:
         bucket.blob("new").upload_from_string(b"data", checksum=None)
         assert server.objects("bucket")["new"] == b"daua"
 
-    def test_a_creation_whose_answer_is_lost_fails_its_precondition(
-        self, server, bucket
-    ):
+    def test_a_creation_whose_answer_is_lost_fails_its_precondition(self, server, bucket):
         server.inject(Fault("drop", "insert"))
         with pytest.raises(exceptions.PreconditionFailed):
             bucket.blob("new").upload_from_string(b"data", if_generation_match=0, retry=RETRY)
