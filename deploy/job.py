@@ -1,4 +1,4 @@
-"""A job: what its workers run, from which code, for which run.
+"""A job: the command that its workers run, their code, and the run that they work on.
 
     job = Job("imdb", arguments, "gs://bucket/runs/imdb", archive_url, digest, config)
     job.command         # the argv of each worker
@@ -23,7 +23,7 @@ _LONGEST_ARGUMENT = 10_000  # characters
 
 
 class Submission(NamedTuple):
-    """What a user asks for, apart from the options of the target."""
+    """A user's request for a job, without the options of the target."""
 
     name: str  # of the job; "" when none was given
     arguments: tuple[str, ...]  # of `python -m trainer`: those that make the config

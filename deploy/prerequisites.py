@@ -1,4 +1,4 @@
-"""What jobs need before they start, as lines with the commands that create it.
+"""The prerequisites of a job, as lines with the commands that create them.
 
 [bucket(job, project, "us-central1"), *image("us-docker.pkg.dev/P/R/I:T"), *reviews(job)]
 """

@@ -46,7 +46,8 @@ def main(argv: list[str]) -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         print(
-            "Stopped. If the job was already submitted, the same command says so.", file=sys.stderr
+            "Stopped. If the job was already submitted, running this command again says so.",
+            file=sys.stderr,
         )
         sys.exit(RUN_AGAIN)
 

@@ -1,4 +1,4 @@
-"""What a target has to offer, and the registry of all targets. A target is a place where jobs run.
+"""The interface of a target, which is a place where jobs run, and the registry of all targets.
 
     target, options = load("vertex"), make_options("vertex", {"region": "us-central1"})
     plan = target.prepare(submission, options)

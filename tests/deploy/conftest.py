@@ -1,4 +1,4 @@
-"""Where the tests of jobs find a project and a bucket."""
+"""The project and the bucket that tests of jobs use."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the tests of jobs share: a job of the sample config, and the text of a refusal."""
+"""A job of the sample config, and the text of a refusal, for all tests of jobs."""
 
 from pathlib import Path
 

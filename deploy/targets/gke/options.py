@@ -16,7 +16,7 @@ _GPU, _V5E = "nvidia-l4", "tpu-v5-lite-podslice"
 # machine; the machines of a larger slice have four chips each.
 _CHIPS_OF_ONE_MACHINE, _CHIPS_OF_EACH_OF_SEVERAL = 8, 4
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-# Flag -> (the pattern that its value must match, the same in words).
+# Flag -> (the pattern that its value must match, that pattern in words).
 TEXTS = {
     "project": (f"(?:{PROJECT})?", "a project's ID, such as my-project-1"),
     "region": (REGION, "a region such as us-central1"),

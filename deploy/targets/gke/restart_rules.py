@@ -1,4 +1,4 @@
-"""What a JobSet does when a pod ends: restart, restart and count it, or fail.
+"""The restart rules of a JobSet: after a pod ends, restart, restart and count it, or fail.
 
     {"podFailurePolicy": {"rules": pod_rules("trainer")}, "backoffLimit": 0}      # of the Job
     {"failurePolicy": {"rules": job_set_rules(), "maxRestarts": 10}}              # of the JobSet

@@ -24,7 +24,7 @@ _RELEASE = "kubectl apply --server-side -f https://github.com/kubernetes-sigs/{}
 
 
 class GkeTarget(JobTarget):
-    """The parts of this target; those of some length are in modules beside this one."""
+    """The target's interface; its longer parts are in the modules beside this one."""
 
     name = "gke"
     can_wait = False

@@ -27,7 +27,7 @@ from deploy.targets.tpu_vm.service import TpuService
 
 
 class TpuVmTarget(ServiceTarget):
-    """The parts of this target; those of some length are in modules beside this one."""
+    """The target's interface; its longer parts are in the modules beside this one."""
 
     name = "tpu_vm"
     located_by = ("zone", "project", "workdir")

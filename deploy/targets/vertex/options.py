@@ -24,7 +24,7 @@ _ACCOUNT = r"[a-z0-9-]{1,63}@[a-z0-9.-]{1,200}\.gserviceaccount\.com"
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """The flags; those left out are filled in. Raises UserError for one that is not accepted."""
+    """The flags, with the ones left out filled in. Raises UserError for one that isn't accepted."""
 
     region: Annotated[str, "Region, such as us-central1."]
     project: Annotated[str, PROJECT_HELP] = ""

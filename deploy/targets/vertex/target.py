@@ -24,7 +24,7 @@ from deploy.targets.vertex.service import LOGGING, VertexService
 
 
 class VertexTarget(ServiceTarget):
-    """The parts of this target; those of some length are in modules beside this one."""
+    """The target's interface; its longer parts are in the modules beside this one."""
 
     name = "vertex"
     located_by = ("region", "project")

@@ -1,4 +1,4 @@
-"""What Kubernetes and JobSet do with the restart rules of a manifest."""
+"""The restart rules of a manifest, applied as Kubernetes and JobSet apply them."""
 
 import re
 
