@@ -10,15 +10,14 @@ import signal
 import sys
 from collections.abc import Callable
 
-from input_pipeline import load
 from trainer import main
 from trainer.learning import scorer
 from trainer.modes import train
-from trainer.run import checkpoints
+from trainer.run import checkpoints, start
 
 # Where a run can be hit: the owner and the name of the function.
 PLACES = {
-    "start": (load, "load_training_data"),
+    "start": (start, "load_training_data"),
     "step": (train, "_call"),
     "save": (checkpoints.Checkpoints, "_upload"),  # between the files of a checkpoint
     "manifest": (checkpoints.Checkpoints, "retire"),  # right after a manifest

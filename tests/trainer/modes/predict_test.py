@@ -6,8 +6,8 @@ import pytest
 from storage.errors import UserError
 from storage.store import open_store
 from trainer.modes import evaluate, predict
-from trainer.run import workdir
 from trainer.run.checkpoints import ranked
+from trainer.run.workdir import scoring_config, stored_config
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def store(workdir):
 
 
 def predicted(store, texts, capsys, checkpoint="best"):
-    predict.predict(workdir.stored_config(store), store, checkpoint, texts)
+    predict.predict(stored_config(store), store, checkpoint, texts)
     captured = capsys.readouterr()
     return [line.split("\t") for line in captured.out.splitlines()], captured.err
 
@@ -68,7 +68,7 @@ def test_vocabulary_that_does_not_fit_is_refused(store, capsys):
 
 def test_workdir_without_a_run_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no run"):
-        workdir.stored_config(open_store(str(tmp_path)))
+        stored_config(open_store(str(tmp_path)))
 
 
 def test_lines_of_a_stream():
@@ -78,14 +78,14 @@ def test_lines_of_a_stream():
 
 
 def test_evaluation_repeats_the_test_of_the_training(store, finished, capsys):
-    result = evaluate.evaluate(workdir.stored_config(store), store, "best")
+    metrics = evaluate.evaluate(stored_config(store), store, "best")
     output = capsys.readouterr().out.splitlines()
-    assert output[-2] == f"Test Accuracy: {result.accuracy:.3f}"
-    assert sum(count for _, count, _ in result.by_length) == 60
-    assert (
-        f'"accuracy": {result.accuracy}, "auc": {result.auc}'
-        in (finished / "metrics.jsonl").read_text()
-    )
+    assert output[-2] == f"Test Accuracy: {metrics['accuracy']:.3f}"
+    counts = [int(line.split("tokens:")[1].split()[0]) for line in output if " tokens: " in line]
+    assert sum(counts) == 60
+    (line,) = (json.loads(line) for line in store.read("metrics.jsonl").splitlines()[-1:])
+    assert line["kind"] == "test"
+    assert {name: line[name] for name in metrics} == metrics
 
 
 def test_text_of_several_lines_is_one_row(store, capsys):
@@ -95,7 +95,7 @@ def test_text_of_several_lines_is_one_row(store, capsys):
 
 def test_text_that_is_not_utf8_is_refused(store):
     with pytest.raises(UserError, match="not UTF-8"):
-        predict.predict(workdir.stored_config(store), store, "best", ["caf\udce9"])
+        predict.predict(stored_config(store), store, "best", ["caf\udce9"])
 
 
 def test_machines_of_the_training_are_not_asked_for(workdir):
@@ -104,7 +104,7 @@ def test_machines_of_the_training_are_not_asked_for(workdir):
     config["strategy"].update(name="tpu", tpu="grpc://10.0.0.2:8470")
     (workdir / "config.json").write_text(json.dumps(config))
     store = open_store(str(workdir))
-    strategy = workdir.scoring_config(store, None).strategy
+    strategy = scoring_config(store, None).strategy
     assert (strategy.name, strategy.tpu) == ("auto", "local")
-    given = workdir.stored_config(store)
-    assert workdir.scoring_config(store, given).strategy.tpu == "grpc://10.0.0.2:8470"
+    given = stored_config(store)
+    assert scoring_config(store, given).strategy.tpu == "grpc://10.0.0.2:8470"

@@ -10,13 +10,13 @@ import tensorflow as tf
 from input_pipeline import load
 from storage.errors import UserError
 from storage.store import open_store
-from trainer.learning import metrics
+from trainer.learning.scorer import Scorer
 from trainer.machines.preemption import Stopped, StopRequests
 from trainer.modes import train
-from trainer.run import trained
 from trainer.run.checkpoints import ranked, restore
 from trainer.run.clock import Clock
 from trainer.run.saver import Saver
+from trainer.run.trained import load_trained
 
 STEPS = 82
 
@@ -116,7 +116,8 @@ def test_stop_between_an_evaluation_and_its_save_loses_no_accuracy(
         train.train_and_evaluate(run_config, store, Clock(), stop)
     (saved,) = (m for m in ranked(store, "last") if m.step == 41)
     (line,) = (line for line in lines(finished, "validation") if line["step"] == 41)
-    assert saved.validation_accuracy == line["accuracy"]
+    assert saved.score == line["accuracy"]
+    assert saved.metrics == {name: line[name] for name in saved.metrics}
     start(run_config, tmp_path)
     assert numbers(tmp_path) == numbers(finished)
     assert tensors(tmp_path) == tensors(finished)
@@ -229,10 +230,11 @@ def test_averaged_weights_are_what_is_evaluated(run_config, tmp_path):
     start(config, tmp_path / "run")
     store = open_store(str(tmp_path / "run"))
     (line,) = lines(tmp_path / "run", "validation")
-    scorer, words, _ = trained.load_scorer(config, store, "last")
-    reviews = load.load_training_data(config.data, words).validation
-    logits = scorer(reviews, config.data.width_step)
-    assert metrics.evaluate(logits, reviews.labels, reviews.lengths).loss == line["loss"]
+    objective, network, vocabulary, _ = load_trained(config, store, "last")
+    reviews = load.load_training_data(config.data, vocabulary).validation
+    scorer = Scorer(tf.distribute.get_strategy(), objective, network, batch_size=64)
+    outputs = scorer(reviews, config.data.width_step)
+    assert objective.evaluate(outputs, reviews)["loss"] == line["loss"]
     held = tensors(tmp_path / "run", 41)
     names = [name for name in held if name.startswith("average/")]
     assert names
