@@ -91,7 +91,7 @@ def _run_mode(name: str, stop: StopRequests) -> None:
         raise UserError("--config: missing; give a config such as configs/sample.py")
     patience = {} if config is None else {"retry_seconds": config.checkpoint.retry_seconds}
     store = open_store(_WORKDIR.value, **patience)
-    from trainer.modes.call import Call
+    from trainer.modes.interface import Call
 
     call = Call(store, config, _CHECKPOINT.value, _TEXT.value, stop, _STARTED)
     _import(mode).run(call)
@@ -114,7 +114,7 @@ def _import(mode: Mode) -> Any:
     """Imports the mode's module; TensorFlow's start-up messages are held back."""
     if not mode.tensorflow:
         return importlib.import_module(mode.module)
-    from trainer.machines.quiet import quiet_start
+    from trainer.machines.startup_messages import quiet_start
 
     with quiet_start():
         imported = importlib.import_module(mode.module)

@@ -14,9 +14,9 @@ from trainer.learning.metrics import by_length
 from trainer.learning.objectives.objective import Objective, score_metric
 from trainer.learning.scorer import Scorer
 from trainer.machines.strategy import make_strategy
-from trainer.modes.call import Call
+from trainer.modes.interface import Call
 from trainer.run.manifest import Manifest
-from trainer.run.trained import load_trained
+from trainer.run.trained_network import load_trained
 from trainer.run.workdir import scoring_config
 
 

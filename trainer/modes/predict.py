@@ -17,8 +17,8 @@ from storage.store import Store
 from trainer.learning.objectives.objective import score_metric
 from trainer.learning.predictor import Predictor
 from trainer.model.network import Classifier
-from trainer.modes.call import Call
-from trainer.run.trained import load_trained
+from trainer.modes.interface import Call
+from trainer.run.trained_network import load_trained
 from trainer.run.workdir import scoring_config
 
 _TO_ONE_CELL = str.maketrans("\t\r\n", "   ")

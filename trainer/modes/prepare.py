@@ -31,7 +31,7 @@ from input_pipeline.sources.source import Source
 from input_pipeline.vocabulary import VOCABULARY_FILE, Vocabulary, read_vocabulary
 from storage.errors import UserError
 from storage.store import Store, probe
-from trainer.modes.call import Call
+from trainer.modes.interface import Call
 from trainer.run import workdir
 
 RECIPE_FILE = "prepare.json"

@@ -27,9 +27,9 @@ from trainer.machines import cluster
 from trainer.machines.distribution import distribute_batches
 from trainer.machines.preemption import GRACE_SECONDS, Stopped, StopRequests
 from trainer.machines.workers import LOST_WORKER_ERRORS
-from trainer.modes.call import Call
 from trainer.modes.evaluate import run_test
-from trainer.run.chief import restore_on_all
+from trainer.modes.interface import Call
+from trainer.run.chief_decisions import restore_on_all
 from trainer.run.clock import Clock, Rate
 from trainer.run.manifest import Manifest
 from trainer.run.progress import Progress

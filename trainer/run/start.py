@@ -36,7 +36,7 @@ from trainer.machines.preemption import StopRequests
 from trainer.machines.workers import Workers
 from trainer.run import progress as progresses
 from trainer.run.checkpoints import Checkpoints, ranked
-from trainer.run.chief import claim_workdir, restore_on_all
+from trainer.run.chief_decisions import claim_workdir, restore_on_all
 from trainer.run.clock import Clock
 from trainer.run.init_from import load_initial_weights
 from trainer.run.manifest import Manifest

@@ -7,7 +7,7 @@ import ml_collections
 
 from configs.schema import rules
 from storage.errors import UserError
-from trainer.machines.quiet import quiet_start
+from trainer.machines.startup_messages import quiet_start
 from trainer.tpu_check.compiler import CompileError, Compiler
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from trainer.modes.call import Call
+from trainer.modes.interface import Call
 
 
 def run(call: Call) -> None:

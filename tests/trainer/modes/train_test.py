@@ -16,7 +16,7 @@ from trainer.modes import train
 from trainer.run.checkpoints import ranked, restore
 from trainer.run.clock import Clock
 from trainer.run.saver import Saver
-from trainer.run.trained import load_trained
+from trainer.run.trained_network import load_trained
 
 STEPS = 82
 

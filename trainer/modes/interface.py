@@ -1,6 +1,6 @@
-"""What a mode is given: the flags of the command line, resolved.
+"""The interface of a mode: each module of this folder has `run(call)`.
 
-def run(call: Call) -> None: ...        # in each module of trainer/modes
+    def run(call: Call) -> None: ...
 """
 
 from collections.abc import Sequence
