@@ -12,7 +12,7 @@ def reference(logits, labels, weights, smoothing):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_is_the_cross_entropy_of_the_sigmoid(smoothing):
+def test_loss_is_the_cross_entropy_of_the_sigmoid(smoothing):
     logits, labels = np.array([2.0, -1.0, 0.5, 3.0]), np.array([1.0, 1.0, 0.0, 0.0])
     weights = np.array([1.0, 1.0, 1.0, 0.0])
     arguments = [tf.constant(a, tf.float32) for a in (logits, labels, weights)]
@@ -21,7 +21,7 @@ def test_is_the_cross_entropy_of_the_sigmoid(smoothing):
     np.testing.assert_allclose(total, reference(logits, labels, weights, smoothing), rtol=1e-6)
 
 
-def test_stays_finite_far_out():
+def test_loss_of_large_logits_is_finite():
     big = tf.constant([1000.0, -1000.0])
     total, _ = binary_cross_entropy(big, tf.constant([0.0, 1.0]), tf.ones(2), 0.0)
     assert total == 2000

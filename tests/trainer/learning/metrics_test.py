@@ -1,34 +1,31 @@
 import numpy as np
-import pytest
-from sklearn.metrics import log_loss, roc_auc_score
 
-from trainer.learning.metrics import Sums, evaluate
+from trainer.learning.metrics import MetricSums, by_length
 
 
-def test_evaluation_agrees_with_scikit_learn():
-    generator = np.random.default_rng(0)
-    labels = generator.integers(0, 2, 500)
-    logits = np.round(generator.normal(labels - 0.5, 1.5), 1).astype(np.float32)  # with ties
-    result = evaluate(logits, labels, np.full(500, 10))
-    assert result.auc == pytest.approx(roc_auc_score(labels, logits), abs=1e-12)
-    assert result.loss == pytest.approx(log_loss(labels, 1 / (1 + np.exp(-logits))), abs=1e-6)
-    assert result.accuracy == pytest.approx(((logits > 0) == labels).mean())
-
-
-def test_evaluation_by_length_counts_each_review_once():
+def test_groups_by_length_have_each_review_once():
     lengths = np.array([1, 64, 65, 512, 513, 2000])
-    logits = np.array([1, -1, 1, 1, 1, 1], np.float32)
-    result = evaluate(logits, np.array([1, 1, 1, 1, 1, 0]), lengths)
-    assert result.by_length == ((64, 2, 0.5), (128, 1, 1.0), (512, 1, 1.0), (None, 2, 0.5))
-
-
-def test_auc_of_one_class_is_no_number():
-    assert np.isnan(evaluate(np.ones(3, np.float32), np.ones(3, int), np.ones(3)).auc)
+    groups = [(bound, ids.tolist()) for bound, ids in by_length(lengths)]
+    assert groups == [(64, [0, 1]), (128, [2]), (512, [3]), (None, [4, 5])]
 
 
 def test_sums_are_divided_once():
-    sums = Sums()
-    sums.add(loss_sum=10.0, weight=4.0, correct=4.0)
-    sums.add(loss_sum=2.0, weight=1.0, correct=0.0)
-    assert sums.loss == 12 / 5
-    assert sums.accuracy == 4 / 5
+    sums = MetricSums()
+    assert not sums
+    sums.add({"loss": (10.0, 4.0), "accuracy": (4.0, 4.0)})
+    sums.add({"loss": (2.0, 1.0), "accuracy": (0.0, 1.0)})
+    assert sums
+    assert sums.means() == {"loss": 12 / 5, "accuracy": 4 / 5}
+
+
+def test_sums_continue_from_their_pairs():
+    sums = MetricSums()
+    sums.add({"loss": (10.0, 4.0)})
+    continued = MetricSums(sums.pairs())
+    continued.add({"loss": (2.0, 1.0)})
+    assert continued.pairs() == {"loss": (12.0, 5.0)}
+    assert sums.pairs() == {"loss": (10.0, 4.0)}
+
+
+def test_mean_without_weight_is_nan():
+    assert np.isnan(MetricSums({"loss": (0.0, 0.0)}).means()["loss"])

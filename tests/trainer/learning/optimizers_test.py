@@ -7,21 +7,23 @@ from trainer.learning.optimizers import Adam
 
 
 @pytest.mark.parametrize(("name", "decay"), [("adam", 0.0), ("adamw", 0.1)])
-def test_is_the_adam_of_keras(config, name, decay):
+def test_updates_are_those_of_keras(config, name, decay):
     config.optimizer.update(name=name, weight_decay=decay)
     generator = np.random.default_rng(0)
     start = generator.normal(size=(4, 3)).astype(np.float32)
     gradients = generator.normal(size=(20, 4, 3)).astype(np.float32)
 
     expected = keras.Variable(start)
-    theirs = {"adam": keras.optimizers.Adam(0.01)}
-    theirs["adamw"] = keras.optimizers.AdamW(0.01, weight_decay=decay)
-    ours = tf.Variable(start)
-    optimizer = Adam([ours], config.optimizer)
+    reference = {
+        "adam": keras.optimizers.Adam(0.01),
+        "adamw": keras.optimizers.AdamW(0.01, weight_decay=decay),
+    }[name]
+    variable = tf.Variable(start)
+    optimizer = Adam([variable], config.optimizer)
     for gradient in gradients:
-        theirs[name].apply([tf.constant(gradient)], [expected])
-        optimizer.update([ours], [tf.constant(gradient)], tf.constant(0.01))
-    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
+        reference.apply([tf.constant(gradient)], [expected])
+        optimizer.update([variable], [tf.constant(gradient)], tf.constant(0.01))
+    np.testing.assert_allclose(variable, expected, rtol=1e-4, atol=1e-6)
     assert optimizer.updates == 20
 
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from input_pipeline import batch_plan
-from tests.trainer.learning.steps_test import VOCABULARY, make_reviews, strategy_of
+from tests.trainer.learning.random_reviews import VOCABULARY, make_reviews, strategy_of
 from trainer.learning import steps, train_state
 from trainer.learning.losses import binary_cross_entropy
 from trainer.learning.objectives.classification import Classification

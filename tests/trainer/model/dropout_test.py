@@ -10,21 +10,21 @@ def masks(seed=0, step=3, rows=range(64), layer=1, units=128, rate=0.25):
     ).numpy()[list(rows)]
 
 
-def test_drops_its_share_and_scales_the_rest():
+def test_fraction_rate_is_dropped_and_the_rest_scaled():
     values = masks()
     assert set(np.unique(values)) == {np.float32(0), np.float32(1 / 0.75)}
     assert abs((values == 0).mean() - 0.25) < 0.02
 
 
-def test_is_the_same_for_the_same_place_and_another_elsewhere():
+def test_seed_step_and_layer_decide_the_mask():
     here = masks()
     assert (here == masks()).all()
     for other in (masks(seed=1), masks(step=4), masks(layer=2)):
-        # Independent masks agree in 0.25² + 0.75² of their places.
+        # The fraction in which independent masks agree is 0.25² + 0.75².
         assert abs((here == other).mean() - 0.625) < 0.02
 
 
-def test_rows_units_and_neighbours_are_independent():
+def test_neighbouring_rows_and_units_are_independent():
     kept = masks(units=256, rate=0.5) > 0
     for a, b in ((kept[:-1], kept[1:]), (kept[:, :-1], kept[:, 1:])):
         assert abs((a == b).mean() - 0.5) < 0.02
@@ -32,12 +32,12 @@ def test_rows_units_and_neighbours_are_independent():
     assert np.abs(kept.mean(axis=1) - 0.5).max() < 0.15
 
 
-def test_depends_on_the_row_of_the_global_batch_only():
+def test_mask_depends_on_the_row_of_the_global_batch():
     key = DropoutKey(0, tf.constant(3, tf.int64), tf.range(32, 64))
     assert (mask(key, 1, 128, 0.25).numpy() == masks(rows=range(32, 64))).all()
 
 
-def test_one_step_is_no_shifted_copy_of_the_next():
+def test_masks_of_different_steps_are_independent():
     bits = [masks(step=step, rate=0.5).ravel() > 0 for step in range(8)]
     for i in range(8):
         for j in range(i):

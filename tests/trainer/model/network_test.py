@@ -4,18 +4,27 @@ import pytest
 import tensorflow as tf
 
 from trainer.model.dropout import DropoutKey
-from trainer.model.network import StackedLSTM
+from trainer.model.kernels import KERNELS
+from trainer.model.network import Classifier
 
 VOCABULARY = 50
 
 
 @pytest.fixture
 def reviews():
-    """Ids <int32>[5, 12] with lengths <int32>[5], zeros behind them."""
+    """Ids <int32>[5, 12], padded with 0, and lengths <int32>[5]."""
     lengths = np.array([12, 1, 7, 3, 5], np.int32)
     tokens = np.random.default_rng(0).integers(1, VOCABULARY, (5, 12)).astype(np.int32)
     tokens[np.arange(12) >= lengths[:, None]] = 0
     return tokens, lengths
+
+
+def create(config, seed=0, vocabulary_size=VOCABULARY, kernel="keras"):
+    return Classifier(config.model, vocabulary_size, seed, KERNELS[kernel])
+
+
+def logits_of(network, tokens, lengths, dropout=None):
+    return network.logits(network.embed(tokens), lengths, dropout)
 
 
 def sigmoid(x):
@@ -23,8 +32,10 @@ def sigmoid(x):
 
 
 def lstm(weights, inputs):
-    """States <float64>[time, units] of one review [time, inputs], straight from the equations of
-    Gers, Schmidhuber and Cummins 2000 (an LSTM with a forget gate)."""
+    """States <float64>[time, units] of one review [time, inputs].
+
+    Written by the equations of Gers, Schmidhuber and Cummins 2000 (an LSTM with a forget gate).
+    """
     kernel, recurrent, bias = (np.float64(w) for w in weights)
     units = recurrent.shape[0]
     hidden, cell, states = np.zeros(units), np.zeros(units), []
@@ -37,64 +48,66 @@ def lstm(weights, inputs):
     return np.array(states)
 
 
-def reference_logit(model, tokens, pooling):
-    """The model of one review, written plainly."""
-    states = np.float64(model.embedding.get_weights()[0])[tokens]
-    for layer, forward in enumerate(model.forward):
+def reference_logit(network, tokens, pooling):
+    """The logit of one review, computed plainly in float64."""
+    states = np.float64(network.embedding.get_weights()[0])[tokens]
+    for layer, forward in enumerate(network.forward):
         outputs = lstm(forward.get_weights(), states)
         last = outputs[-1]
-        if model.backward:
-            reverse = lstm(model.backward[layer].get_weights(), states[::-1])
+        if network.backward:
+            reverse = lstm(network.backward[layer].get_weights(), states[::-1])
             last = np.concatenate([last, reverse[-1]])
             outputs = np.concatenate([outputs, reverse[::-1]], axis=-1)
         states = outputs
     parts = {"last": last, "max": states.max(axis=0), "mean": states.mean(axis=0)}
     names = ("last", "max", "mean") if pooling == "concat" else (pooling,)
-    kernel, bias = model.head.get_weights()
+    kernel, bias = network.head.get_weights()
     return (np.concatenate([parts[name] for name in names]) @ kernel + bias)[0]
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("pooling", ["last", "max", "mean", "concat"])
-def test_is_the_lstm_of_the_equations(config, reviews, pooling, bidirectional):
+def test_logits_are_those_of_the_equations(config, reviews, pooling, bidirectional):
     config.model.update(pooling=pooling, bidirectional=bidirectional, layer_sizes=(8, 4))
-    model = StackedLSTM(config.model, VOCABULARY, seed=1)
-    tokens, lengths = reviews
-    expected = [reference_logit(model, row[:n], pooling) for row, n in zip(*reviews, strict=True)]
-    np.testing.assert_allclose(model(tokens, lengths), expected, rtol=1e-5, atol=1e-6)
+    network = create(config, seed=1)
+    expected = [
+        reference_logit(network, row[:length], pooling)
+        for row, length in zip(*reviews, strict=True)
+    ]
+    np.testing.assert_allclose(logits_of(network, *reviews), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("pooling", ["last", "max", "mean", "concat"])
 def test_logit_does_not_depend_on_the_width(config, reviews, pooling, bidirectional):
     config.model.update(pooling=pooling, bidirectional=bidirectional)
-    model = StackedLSTM(config.model, VOCABULARY, seed=1)
+    network = create(config, seed=1)
     tokens, lengths = reviews
-    narrow = model(tokens, lengths).numpy()
+    narrow = logits_of(network, tokens, lengths).numpy()
     for width in (13, 20, 48):
         wide = np.zeros((5, width), np.int32)
         wide[:, :12] = tokens
-        np.testing.assert_allclose(model(wide, lengths), narrow, rtol=0, atol=1e-7)
+        np.testing.assert_allclose(logits_of(network, wide, lengths), narrow, rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("sizes", [(4,), (6, 5, 4)])
-def test_stack_has_a_layer_per_size(config, reviews, sizes):
+def test_network_has_a_layer_for_each_size(config, reviews, sizes):
     config.model.layer_sizes = sizes
-    model = StackedLSTM(config.model, VOCABULARY, seed=0)
+    network = create(config)
     inputs = (config.model.embedding_size, *sizes[:-1])
-    shapes = [tuple(w.shape) for w in model.weights[1:-2]]
+    shapes = [tuple(w.shape) for w in network.weights[1:-2]]
     expected = [
         shape
         for size, n in zip(sizes, inputs, strict=True)
         for shape in ((n, 4 * size), (size, 4 * size), (4 * size,))
     ]
     assert shapes == expected
-    assert model(*reviews).shape == (5,)
+    assert logits_of(network, *reviews).shape == (5,)
 
 
-def test_tutorial_network_has_its_number_of_weights(config):
+def test_number_of_weights_is_that_of_the_tutorial(config):
     config.model.update(embedding_size=128, layer_sizes=(128, 64))
-    model = StackedLSTM(config.model, 20_000, seed=0)
+    network = create(config, vocabulary_size=20_000)
     tutorial = keras.Sequential(
         [
             keras.layers.Embedding(20_000, 128),
@@ -104,38 +117,79 @@ def test_tutorial_network_has_its_number_of_weights(config):
         ]
     )
     tutorial.build((None, None))
-    assert sum(np.prod(w.shape) for w in model.weights) == tutorial.count_params()
+    assert sum(np.prod(w.shape) for w in network.weights) == tutorial.count_params()
 
 
 def test_seed_decides_the_weights(config):
-    def drawn(seed):
-        return [w.numpy() for w in StackedLSTM(config.model, VOCABULARY, seed).weights]
+    def weights(seed):
+        return [w.numpy() for w in create(config, seed).weights]
 
-    same = zip(drawn(1), drawn(1), strict=True)
-    assert all((a == b).all() for a, b in same)
-    assert not (drawn(1)[0] == drawn(2)[0]).any()
-    assert drawn(2**31 - 1)
+    assert all((a == b).all() for a, b in zip(weights(1), weights(1), strict=True))
+    assert not (weights(1)[0] == weights(2)[0]).any()
+    assert weights(2**31 - 1)
 
 
-def test_dropout_is_one_mask_for_all_words_of_a_review(config, reviews):
+def test_all_tokens_of_a_review_have_one_dropout_mask(config, reviews):
     config.model.update(dropout=0.5, pooling="mean", layer_sizes=(64,))
-    model = StackedLSTM(config.model, VOCABULARY, seed=0)
+    network = create(config)
     tokens, lengths = reviews
     key = DropoutKey(0, tf.constant(1, tf.int64), tf.range(5))
-    dropped = model(tokens, lengths, dropout=key)
-    assert not np.allclose(dropped, model(tokens, lengths))
-    np.testing.assert_array_equal(dropped, model(tokens, lengths, dropout=key))
+    dropped = logits_of(network, tokens, lengths, key)
+    assert not np.allclose(dropped, logits_of(network, tokens, lengths))
+    np.testing.assert_array_equal(dropped, logits_of(network, tokens, lengths, key))
     wide = np.pad(tokens, [(0, 0), (0, 9)])
-    np.testing.assert_allclose(model(wide, lengths, dropout=key), dropped, atol=1e-7)
+    np.testing.assert_allclose(logits_of(network, wide, lengths, key), dropped, atol=1e-7)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_mixed_precision_keeps_float32_weights_and_logits(config, reviews, precision):
-    model = StackedLSTM(config.model, VOCABULARY, seed=0)
+    expected = logits_of(create(config), *reviews)
     config.model.precision = precision
-    mixed = StackedLSTM(config.model, VOCABULARY, seed=0)
+    mixed = create(config)
     assert {w.dtype for w in mixed.weights} == {tf.float32}
-    logits = mixed(*reviews)
+    logits = logits_of(mixed, *reviews)
     assert logits.dtype == tf.float32
-    np.testing.assert_allclose(logits, model(*reviews), atol=2e-2)
-    assert not np.array_equal(logits, model(*reviews))
+    np.testing.assert_allclose(logits, expected, atol=2e-2)
+    assert not np.array_equal(logits, expected)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_precomputed_embedding_has_the_logits_of_its_ids(config, reviews, bidirectional, kernel):
+    config.model.update(pooling="concat", bidirectional=bidirectional)
+    network = create(config, kernel=kernel)
+    tokens, lengths = reviews
+    embedded = tf.constant(network.embedding.get_weights()[0][tokens])
+    logits = network.logits(embedded, lengths)
+    np.testing.assert_array_equal(logits, logits_of(network, tokens, lengths))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_gradients_reach_a_precomputed_embedding(config, reviews, bidirectional, kernel):
+    config.model.update(pooling="concat", bidirectional=bidirectional)
+    network = create(config, kernel=kernel)
+    tokens, lengths = reviews
+    embedded = network.embed(tokens)
+    with tf.GradientTape() as tape:
+        tape.watch(embedded)
+        total = tf.reduce_sum(network.logits(embedded, lengths))
+    norms = np.linalg.norm(tape.gradient(total, embedded), axis=-1)
+    is_token = np.arange(12) < lengths[:, None]
+    assert (norms[is_token] > 0).all()
+    assert (norms[~is_token] == 0).all()
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_perturbed_embedding_changes_the_logits_unless_it_is_padding(
+    config, reviews, bidirectional
+):
+    config.model.update(pooling="concat", bidirectional=bidirectional)
+    network = create(config)
+    tokens, lengths = reviews
+    embedded, logits = network.embed(tokens), logits_of(network, tokens, lengths)
+    is_token = np.float32(np.arange(12) < lengths[:, None])[:, :, None]
+    perturbed = network.logits(embedded + 0.1 * is_token, lengths)
+    assert (np.abs(perturbed - logits) > 1e-5).all()
+    padded = network.logits(embedded + 0.1 * (1 - is_token), lengths)
+    np.testing.assert_array_equal(padded, logits)

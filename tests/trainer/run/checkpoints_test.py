@@ -7,21 +7,18 @@ import tensorflow as tf
 
 from storage import claims
 from storage.errors import Superseded, UserError
-from trainer.run.checkpoints import Checkpoints, Manifest, ranked, restore
+from tests.trainer.run.manifests import manifest_of
+from trainer.run.checkpoints import Checkpoints, ranked, restore
 
 
-def manifest(step, accuracy=None):
-    return Manifest(step, "{}", "v", "d", accuracy, {"epoch_sums": {"weight": step}})
-
-
-def save(store, *steps, accuracies=None, keep_last=9):
+def save(store, *steps, scores=None, keep_last=9):
     """Saves a variable that holds the step, at each step."""
     checkpoints = Checkpoints(store, claims.take(store), keep_last)
     variable = tf.Variable(np.zeros(100))
     for step in steps:
         variable.assign(np.full(100, step))
         checkpoint = tf.train.Checkpoint(variable=variable)
-        checkpoints.save(checkpoint.write, manifest(step, (accuracies or {}).get(step)))
+        checkpoints.save(checkpoint.write, manifest_of(step, (scores or {}).get(step)))
         checkpoints.retire()
 
 
@@ -42,17 +39,17 @@ def test_what_was_saved_is_restored(store):
     save(store, 20, 40)
     assert restored(store) == (40, 40)
     assert restored(store, "20") == (20, 20)
-    assert ranked(store, "last")[0].sums == {"epoch_sums": {"weight": 40}}
+    assert ranked(store, "last")[0].sums == {"epoch_sums": {"loss": [20, 40]}}
 
 
 def test_last_ones_and_the_best_are_kept(store):
-    save(store, 1, 2, 3, 4, 5, accuracies={1: 0.7, 2: 0.9, 3: 0.8, 4: 0.8}, keep_last=2)
+    save(store, 1, 2, 3, 4, 5, scores={1: 0.7, 2: 0.9, 3: 0.8, 4: 0.8}, keep_last=2)
     assert [m.step for m in ranked(store, "last")] == [5, 4, 2]
     assert restored(store, "best") == (2, 2)
 
 
 def test_newer_of_two_equals_is_the_best(store):
-    save(store, 1, 2, 3, accuracies={1: 0.9, 2: 0.9})
+    save(store, 1, 2, 3, scores={1: 0.9, 2: 0.9})
     assert restored(store, "best") == (2, 2)
 
 
@@ -92,7 +89,7 @@ def test_walks_back_from_a_damaged_checkpoint_and_says_so(store, damage, caplog)
 def test_manifest_with_a_changed_number_is_damaged(store, caplog):
     save(store, 1, 2)
     name = "checkpoints/2/claim-1.manifest.json"
-    store.write(name, store.read(name).replace(b'"weight": 2', b'"weight": 3'))
+    store.write(name, store.read(name).replace(b'"step": 2', b'"step": 3'))
     assert restored(store) == (1, 1)
     assert "another checksum" in caplog.text
 
@@ -100,7 +97,7 @@ def test_manifest_with_a_changed_number_is_damaged(store, caplog):
 def test_stops_when_no_checkpoint_verifies(store):
     save(store, 1)
     store.delete(data_file(store, 1))
-    with pytest.raises(UserError, match=r"no checkpoint .* verifies"):
+    with pytest.raises(UserError, match=r"none of the checkpoints asked for verifies"):
         restored(store)
 
 
@@ -147,7 +144,7 @@ def test_superseded_process_writes_nothing(store):
     save(store, 1)
     names = store.list()
     with pytest.raises(Superseded, match="start 2"):
-        old.save(tf.train.Checkpoint(variable=tf.Variable(0.0)).write, manifest(2))
+        old.save(tf.train.Checkpoint(variable=tf.Variable(0.0)).write, manifest_of(2))
     assert store.list() == names
 
 

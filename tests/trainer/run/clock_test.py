@@ -24,7 +24,7 @@ def test_wall_time_is_shared_out_by_cause():
         time.seconds += 15
         raise KeyError
     time.seconds += 5
-    assert clock.shares() == pytest.approx(
+    assert clock.fractions() == pytest.approx(
         {"start": 0.1, "training": 0.6, "input wait": 0.1, "checkpoint": 0.15, "other": 0.05}
     )
 

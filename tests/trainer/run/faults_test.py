@@ -1,4 +1,4 @@
-"""Faults of Cloud Storage at each point of a save and of a restore; the README's table is of these.
+"""Faults of Cloud Storage at each point of a save and of a restore; docs/faults.md lists them.
 
 The real client talks to a server on this machine that fails as it is told.
 """
@@ -10,8 +10,9 @@ import pytest
 from storage import claims
 from storage.errors import UserError
 from storage.store import open_store
-from tests.fakes.gcs_server import Fault
-from trainer.run.checkpoints import Checkpoints, Manifest, ranked, restore
+from tests.fakes.gcs_faults import Fault
+from tests.trainer.run.manifests import manifest_of
+from trainer.run.checkpoints import Checkpoints, ranked, restore
 
 LARGE = 8 * 2**20 + 1  # bytes from which on the client uploads in a session
 
@@ -57,13 +58,13 @@ def save(store, step, size=1000, keep_last=2):
     return checkpoints
 
 
-def save_step(checkpoints, step, size=1000, accuracy=None):
+def save_step(checkpoints, step, size=1000, score=None):
     def write(prefix):
         for ending in (".index", ".data-00000-of-00001"):
             with open(prefix + ending, "wb") as file:  # noqa: PTH123
                 file.write(bytes([step]) * (size if "data" in ending else 100))
 
-    checkpoints.save(write, Manifest(step, "{}", "v", "d", accuracy, {}))
+    checkpoints.save(write, manifest_of(step, score))
 
 
 def restored(store, which="last"):
@@ -156,7 +157,7 @@ def test_lost_answer_to_the_manifest_is_no_obstacle_to_saving_the_step_again(clo
     with pytest.raises(UserError):
         save_step(checkpoints, 2)
     cloud.clear()
-    save_step(checkpoints, 2, accuracy=0.5)
+    save_step(checkpoints, 2, score=0.5)
     assert restored(impatient) == 2
     assert_all_verify(impatient)
 

@@ -7,8 +7,10 @@ import tensorflow as tf
 from storage import claims
 from storage.errors import Superseded, UserError
 from storage.store import open_store
+from tests.trainer.run.manifests import manifest_of
 from trainer.learning import train_state
-from trainer.run.checkpoints import Checkpoints, Manifest, ranked, restore
+from trainer.learning.objectives.registry import create_objective
+from trainer.run.checkpoints import Checkpoints, ranked, restore
 from trainer.run.saver import METRICS, Saver
 
 
@@ -30,10 +32,14 @@ class Held(Checkpoints):
             self.under_way.release()
 
 
+def state_of(config):
+    return train_state.create(create_objective(config), config, 50)
+
+
 @pytest.fixture
 def states(config):
     config.train.average_decay = 0.9
-    return train_state.create(config, 50), train_state.create(config, 50)
+    return state_of(config), state_of(config)
 
 
 @pytest.fixture
@@ -44,10 +50,6 @@ def store(tmp_path):
 @pytest.fixture
 def checkpoints(store):
     return Held(store, claims.take(store), 9)
-
-
-def manifest(step):
-    return Manifest(step, "{}", "v", "d", None, {})
 
 
 def fill(state, value):
@@ -75,7 +77,7 @@ def test_saves_the_state_of_the_moment_while_it_goes_on_changing(states, checkpo
     state, spare = states
     fill(state, 1)
     saver = Saver(checkpoints, state, spare)
-    saver.save(manifest(1), b"one\n")
+    saver.save(manifest_of(1), b"one\n")
     fill(state, 2)
     checkpoints.go.set()
     assert saver.finish()
@@ -102,9 +104,9 @@ def test_every_tensor_of_a_checkpoint_is_copied(config, states, tmp_path):
 def test_copies_of_a_mirrored_state_are_those_of_a_plain_one(config, tmp_path):
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
-        state = train_state.create(config, 50)
+        state = state_of(config)
     fill(state, 3)
-    spare = train_state.create(config, 50)
+    spare = state_of(config)
     state.copy_to(spare)
     assert all((value == 3).all() for value in values(spare))
     path = spare.checkpoint().write(str(tmp_path / "copy"))
@@ -115,11 +117,11 @@ def test_copies_of_a_mirrored_state_are_those_of_a_plain_one(config, tmp_path):
 
 def test_one_save_is_under_way_at_a_time(states, checkpoints):
     saver = Saver(checkpoints, *states)
-    saver.save(manifest(1), b"")
+    saver.save(manifest_of(1), b"")
     assert not saver.settle(seconds=0.01)
     timer = threading.Timer(0.05, checkpoints.go.set)
     timer.start()
-    saver.save(manifest(2), b"")
+    saver.save(manifest_of(2), b"")
     assert saver.finish()
     assert saver.saved_step == 2
 
@@ -128,11 +130,11 @@ def test_failed_save_is_told_of_at_the_next_which_succeeds(states, checkpoints, 
     checkpoints.go.set()
     saver = Saver(checkpoints, *states)
     scratch, store.scratch = store.scratch, full
-    saver.save(manifest(1), b"")
+    saver.save(manifest_of(1), b"")
     saver.settle()
     assert "step 1 was not saved, the last one is of step 0: the disk is full" in caplog.text
     store.scratch = scratch
-    saver.save(manifest(2), b"")
+    saver.save(manifest_of(2), b"")
     assert saver.finish()
     assert [m.step for m in ranked(store, "last")] == [2]
 
@@ -145,7 +147,7 @@ def test_failure_of_the_last_save_is_raised_once(states, checkpoints, store):
     checkpoints.go.set()
     saver = Saver(checkpoints, *states)
     store.scratch = full
-    saver.save(manifest(1), b"")
+    saver.save(manifest_of(1), b"")
     with pytest.raises(UserError, match="full"):
         saver.finish()
     assert saver.finish()
@@ -157,7 +159,7 @@ def test_superseded_process_hears_of_it_as_soon_as_a_save_has(states, checkpoint
     saver = Saver(checkpoints, *states)
     saver.check()
     claims.take(store)
-    saver.save(manifest(1), b"")
+    saver.save(manifest_of(1), b"")
     with pytest.raises(Superseded):
         saver.settle()
     assert ranked(store, "last") == []

@@ -1,0 +1,76 @@
+import dataclasses
+import json
+
+import pytest
+
+from storage import checksum
+from storage.errors import UserError
+from tests.trainer.run.manifests import manifest_of
+from trainer.run.manifest import NAME, Damaged, decode, encode
+
+FILES = ({"name": "checkpoints/4/claim-2.index", "size": 3, "crc32c": 7},)
+MANIFEST = dataclasses.replace(manifest_of(4, score=0.75), claim=2, files=FILES)
+OBJECT = NAME.fullmatch(MANIFEST.name)
+
+
+def changed(**fields):
+    """Returns the bytes of the manifest with other fields, checksum included; None leaves out."""
+    content = {**json.loads(encode(MANIFEST)), **fields}
+    content = {name: value for name, value in content.items() if value is not None}
+    del content["crc32c"]
+    crc32c = checksum.of(json.dumps(content, sort_keys=True).encode())
+    return json.dumps({**content, "crc32c": crc32c}).encode()
+
+
+def test_is_read_as_it_was_written():
+    read = decode(encode(MANIFEST), OBJECT)
+    assert (read.step, read.claim, read.files) == (4, 2, FILES)
+    assert (read.metrics, read.score) == ({"accuracy": 0.75}, 0.75)
+    assert read.digest == MANIFEST.digest
+
+
+def test_has_its_format_metrics_and_score():
+    content = json.loads(encode(MANIFEST))
+    assert content["format"] == 2
+    assert content["metrics"] == {"accuracy": 0.75}
+    assert content["score"] == 0.75
+
+
+def test_changed_byte_is_damage():
+    with pytest.raises(Damaged, match="step 4 can't be read"):
+        decode(encode(MANIFEST).replace(b"0.75", b"0.85"), OBJECT)
+
+
+def test_manifest_of_another_step_is_damage():
+    with pytest.raises(Damaged, match="of another checkpoint"):
+        decode(encode(MANIFEST), NAME.fullmatch("checkpoints/5/claim-2.manifest.json"))
+
+
+def test_manifest_with_a_field_too_few_or_too_many_is_damage():
+    with pytest.raises(Damaged):
+        decode(changed(vocabulary=None), OBJECT)
+    with pytest.raises(Damaged):
+        decode(changed(colour="blue"), OBJECT)
+
+
+def test_newer_format_is_refused_and_not_taken_for_damage():
+    with pytest.raises(UserError, match=r"claim-2\.manifest\.json has format 3, .* up to 2; run"):
+        decode(changed(format=3, colour="blue"), OBJECT)
+
+
+def test_first_format_is_read_into_metrics_and_score():
+    sums = {"loss_sum": 3.0, "weight": 6.0, "correct": 4.5, "words": 50.0, "places": 64.0}
+    none = dict.fromkeys(sums, 0.0)
+    old = changed(
+        format=None, metrics=None, score=None, validation_accuracy=0.5,
+        sums={"epoch_sums": none, "line_sums": sums},
+    )  # fmt: skip
+    read = decode(old, OBJECT)
+    assert (read.metrics, read.score) == ({"accuracy": 0.5}, 0.5)
+    line_sums = {"loss": (3.0, 6.0), "accuracy": (4.5, 6.0), "filled": (50.0, 64.0)}
+    assert read.sums == {"epoch_sums": {}, "line_sums": line_sums}
+
+
+def test_is_described_by_its_step_and_a_metric():
+    assert MANIFEST.describe("accuracy") == "step 4, validation accuracy 0.750"
+    assert MANIFEST.describe("loss") == "step 4"

@@ -1,0 +1,10 @@
+"""Manifests for tests of checkpoints."""
+
+from trainer.run.manifest import Manifest
+
+
+def manifest_of(step: int, score: float | None = None) -> Manifest:
+    """Returns a manifest with a sum that tells the step; `score` is its validation accuracy."""
+    metrics = {} if score is None else {"accuracy": score}
+    sums = {"epoch_sums": {"loss": (0.5 * step, 1.0 * step)}}
+    return Manifest(step, "{}", "v", "d", metrics, score, sums)
