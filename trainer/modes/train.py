@@ -3,7 +3,7 @@
     with StopRequests() as stop:
         train_and_evaluate(config, open_store("runs/imdb"), Clock(), stop)
 
-Raises UserError for everything a user can mend.
+Raises UserError for everything that a user can fix.
 """
 
 import contextlib

@@ -73,7 +73,7 @@ def start(
 ) -> tuple[Run, Progress]:
     """Reads and builds everything first, and only then writes into the workdir.
 
-    Of several workers the chief alone writes. Raises UserError for everything a user can mend.
+    Of several workers the chief alone writes. Raises UserError for everything that a user can fix.
     """
     if store.exists(CONFIG_FILE):
         resume.require_same_run(stored_config(store), config)

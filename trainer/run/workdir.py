@@ -37,7 +37,7 @@ def stored_config(store: Store) -> ml_collections.ConfigDict:
     except ValueError as error:
         raise UserError(
             f"--workdir: {store.url}/{CONFIG_FILE} can't be read ({error}); delete it and give the "
-            "training command, which writes it anew"
+            "training command, which writes it again"
         ) from error
     rules.check(config)
     return config
