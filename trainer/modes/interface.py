@@ -1,6 +1,6 @@
 """The interface of a mode: each module of this folder has `run(call)`.
 
-    def run(call: Call) -> None: ...
+def run(call: Call) -> None: ...
 """
 
 from collections.abc import Sequence
