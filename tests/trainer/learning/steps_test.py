@@ -29,7 +29,7 @@ def train(
     """Trains an epoch of `count` steps. Returns a StepResult of all steps, and the state."""
     strategy, objective = strategy_of(replicas), create_objective(config)
     # One batch is not full, so some replicas get only rows of weight 0 in that step.
-    reviews = make_reviews(count * config.train.batch_size - config.train.batch_size + 3)
+    reviews = make_reviews((count - 1) * config.train.batch_size + 3)
     plan = batch_plan.training_plan(reviews.lengths, config.train.batch_size, width_step, 0, 0)
     with strategy.scope():
         state = create_state(config)
@@ -134,7 +134,7 @@ def test_gradient_is_that_of_the_mean_loss(config):
         np.testing.assert_allclose(moment, gradient, rtol=1e-3, atol=1e-8)
 
 
-def with_a_token_of_its_own(reviews, row):
+def with_token_in_one_review(reviews, row):
     """The reviews with token VOCABULARY - 1 at the start of one of them and nowhere else."""
     tokens = [
         [min(token, VOCABULARY - 2) for token in review] for review in reviews.tokens.to_list()
@@ -152,7 +152,7 @@ def test_overflow_on_one_replica_skips_the_update_on_all(config, replicas):
     with strategy.scope():
         state = create_state(config)
     # Only the last row has this token, whose large embedding overflows float16.
-    reviews = with_a_token_of_its_own(reviews, row=int(plan.ids[0, -1]))
+    reviews = with_token_in_one_review(reviews, row=int(plan.ids[0, -1]))
     table = state.model.embedding.embeddings.value
     table.assign(tf.tensor_scatter_nd_update(table, [[VOCABULARY - 1]], [[1e5] * 8]))
     before = [w.numpy() for w in state.model.weights]
