@@ -28,8 +28,8 @@ def config():
 
 @pytest.fixture(scope="module")
 def vocabulary():
-    words = {word: 1 for review in TEXTS for word in review.split() if word.isalpha()}
-    return build(words, 300)
+    counts = {token: 1 for review in TEXTS for token in review.split() if token.isalpha()}
+    return build(counts, 300)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def evaluated(config, network, vocabulary):
 
 
 @pytest.mark.parametrize("size", [1, 7, len(TEXTS)])
-def test_gives_the_evaluations_probabilities_whatever_the_batch(predictor, evaluated, size):
+def test_probabilities_are_those_of_the_evaluation_for_any_batch_size(predictor, evaluated, size):
     batches = [TEXTS[start : start + size] for start in range(0, len(TEXTS), size)]
     predicted = np.concatenate([predictor(tf.constant(batch)).numpy() for batch in batches])
     assert np.ptp(predicted) > 0.3  # not all near one half
@@ -68,13 +68,13 @@ def test_order_of_a_batch_does_not_matter(predictor):
     np.testing.assert_allclose(backward[::-1], forward, rtol=0, atol=1e-6)
 
 
-def test_is_traced_once_for_all_batches(predictor):
+def test_predictor_is_traced_once_for_all_batches(predictor):
     predictor(tf.constant(["a film"]))
     predictor(tf.constant(["a film of many words"] * 9))
     assert predictor.__call__.experimental_get_tracing_count() == 1
 
 
-def test_saved_model_answers_alike(predictor, tmp_path):
+def test_saved_model_gives_the_same_probabilities(predictor, tmp_path):
     tf.saved_model.save(predictor, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
     expected = predictor(tf.constant(TEXTS)).numpy()
