@@ -1,4 +1,7 @@
-"""What the tests share: a small config, its reviews, a bucket, and several logical devices."""
+"""Shared fixtures: a small config, reviews to train on, stores and a bucket.
+
+It also splits the CPU into four logical devices.
+"""
 
 import json
 from pathlib import Path
@@ -12,7 +15,7 @@ from input_pipeline.sources import sample_corpus
 from storage.store import open_store
 from tests.fakes.gcs_server import GcsServer
 
-# Before anything runs on a device: the strategies' tests need up to four of them.
+# The tests of strategies need up to four devices. This has to come before any use of a device.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
@@ -20,13 +23,16 @@ tf.config.set_logical_device_configuration(
 
 @pytest.fixture(scope="session")
 def cloud():
-    """A Cloud Storage on this machine with the bucket `bucket`, for this process and its own."""
+    """Starts a Cloud Storage server on this machine with one bucket, `bucket`.
+
+    This process and its child processes use it.
+    """
     with GcsServer(buckets=("bucket",)) as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORAGE_EMULATOR_HOST", server.url)
         yield server
 
 
-# Name -> the URL of a store nobody has used yet, given a folder of the test's own.
+# Kind of store -> a function that returns the URL of an unused store, given the test's folder.
 STORES = {
     "local": lambda folder: str(folder / "run"),
     "gs": lambda folder: f"gs://bucket/{folder.name}/run",
@@ -35,16 +41,18 @@ STORES = {
 
 @pytest.fixture(params=STORES)
 def store(request, tmp_path, cloud):
+    """Opens an empty store, once in a local folder and once in a bucket."""
     return open_store(STORES[request.param](tmp_path))
 
 
 @pytest.fixture
 def config() -> ml_collections.ConfigDict:
-    """A whole config of a network that trains in a moment, and caches nothing."""
+    """Returns a config for short tests: see `small_config`."""
     return small_config()
 
 
 def small_config() -> ml_collections.ConfigDict:
+    """Returns a complete config of a network that trains within seconds, without a cache."""
     config = default.get_config()
     config.data.cache_dir = ""
     config.data.vocabulary_size = 200
@@ -60,7 +68,7 @@ def small_config() -> ml_collections.ConfigDict:
 
 @pytest.fixture(scope="session")
 def reviews(tmp_path_factory) -> Path:
-    """A folder of 700 training and 60 test reviews, for `files:`."""
+    """Returns a folder with 700 training and 60 test reviews, for the source `files:`."""
     folder = tmp_path_factory.mktemp("reviews")
     for split, count in (("train", 700), ("test", 60)):
         rows = sample_corpus.reviews(split)[:count]

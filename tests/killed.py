@@ -1,36 +1,36 @@
-"""Runs the trainer and sends it a signal when it reaches a place for the n-th time.
+"""Runs the trainer and sends it a signal at the n-th call of a certain function.
 
     python -m tests.killed SIGKILL save 3 --config=configs/sample.py --workdir=runs/sample
 
-The places are the keys of PLACES.
+`save` is one of PLACES. This command kills the trainer at the third call of its function.
 """
 
 import os
 import signal
 import sys
-from collections.abc import Callable
+from typing import Any
 
 from trainer import main
 from trainer.learning import scorer
 from trainer.modes import train
 from trainer.run import checkpoints, start
 
-# Where a run can be hit: the owner and the name of the function.
+# Place -> the owner and the name of the function whose call sends the signal.
 PLACES = {
     "start": (start, "load_training_data"),
     "step": (train, "_call"),
-    "save": (checkpoints.Checkpoints, "_upload"),  # between the files of a checkpoint
+    "save": (checkpoints.Checkpoints, "_upload"),  # before each file of a checkpoint
     "manifest": (checkpoints.Checkpoints, "retire"),  # right after a manifest
     "evaluation": (scorer.Scorer, "__call__"),
 }
 
 
 def kill_at(signal_name: str, place: str, number: int) -> None:
-    """Arms the place."""
+    """Replaces the function at `place` with one that sends the signal at its `number`-th call."""
     owner, name = PLACES[place]
     function, calls = getattr(owner, name), 0
 
-    def counted(*args, **kwargs) -> Callable:
+    def counted(*args, **kwargs) -> Any:
         nonlocal calls
         calls += 1
         if calls == number:

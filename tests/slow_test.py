@@ -9,7 +9,7 @@ import pytest
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kills", "store"), [(20, "local"), (10, "gs")])
-def test_kills_in_a_row_change_nothing(kills, store):
+def test_repeated_kills_leave_the_result_unchanged(kills, store):
     command = [sys.executable, "-m", "benchmarks.soak", f"--kills={kills}", f"--store={store}"]
     done = subprocess.run(
         command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False

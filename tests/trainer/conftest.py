@@ -1,4 +1,4 @@
-"""A run that the tests of training, evaluation and prediction look at, trained once."""
+"""Fixtures of one finished run, trained once, that all tests of the trainer share."""
 
 import shutil
 from pathlib import Path
@@ -17,7 +17,7 @@ from trainer.run.clock import Clock
 
 @pytest.fixture(scope="session")
 def run_config(reviews) -> ml_collections.ConfigDict:
-    """Two epochs of 41 steps, a checkpoint every 20, a train line every 10."""
+    """Returns a config for two epochs of 41 steps, a checkpoint every 20, a train line every 10."""
     config = small_config()
     config.data.source = f"files:{reviews}"
     config.train.update(log_every_steps=10, steps_per_call=4)
@@ -28,7 +28,7 @@ def run_config(reviews) -> ml_collections.ConfigDict:
 
 @pytest.fixture(scope="session")
 def finished(run_config, tmp_path_factory) -> Path:
-    """The workdir of such a run, uninterrupted; not to be changed."""
+    """Returns the workdir of an uninterrupted run of `run_config`. Tests must not change it."""
     folder = tmp_path_factory.mktemp("runs") / "finished"
     train.train_and_evaluate(run_config, open_store(str(folder)), Clock(), StopRequests())
     return folder
@@ -36,13 +36,17 @@ def finished(run_config, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def flags(run_config) -> list[str]:
-    """The command line of the run that `finished` is."""
-    usual = rules.flatten(default.get_config())
-    changed = {k: v for k, v in rules.flatten(run_config).items() if v != usual[k]}
-    return ["--config=configs/default.py", *(f"--config.{k}={v}" for k, v in changed.items())]
+    """Returns the flags that give a run the config `run_config`."""
+    defaults = rules.flatten(default.get_config())
+    changes = [
+        f"--config.{field}={value}"
+        for field, value in rules.flatten(run_config).items()
+        if value != defaults[field]
+    ]
+    return ["--config=configs/default.py", *changes]
 
 
 @pytest.fixture
 def workdir(finished, tmp_path) -> Path:
-    """A copy of that workdir, to be changed at will."""
+    """Returns a copy of the workdir `finished` that a test may change."""
     return Path(shutil.copytree(finished, tmp_path / "run"))

@@ -1,4 +1,4 @@
-"""The command as users run it: processes of their own, killed and started again."""
+"""The command as users run it, in separate processes that are stopped, killed and resumed."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import pytest
 from storage.store import open_store
 from tests.conftest import STORES
 from tests.fakes.gcs_faults import Fault
-from tests.trainer.modes.train_test import lines, numbers, tensors
+from tests.trainer.modes.runs import lines, numbers, tensors
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -30,13 +30,13 @@ def run(*arguments, module=("trainer",), env=None) -> subprocess.CompletedProces
 
 @pytest.fixture(params=STORES)
 def url(request, tmp_path, cloud):
-    """A workdir nobody has used yet, of either kind."""
+    """Returns the URL of an unused workdir, once in a local folder and once in a bucket."""
     return STORES[request.param](tmp_path)
 
 
-def test_killed_anywhere_the_run_ends_as_if_never_stopped(flags, finished, url):
-    # One start after the other: before anything is written; in a step, at 21 of 82; between the
-    # files of a checkpoint; right after a manifest; in the validation of an epoch.
+def test_run_killed_anywhere_resumes_to_the_same_result(flags, finished, url):
+    # Each start is killed at a different place: before it writes anything; at step 21 of 82;
+    # between the files of a checkpoint; right after a manifest; in the validation of an epoch.
     for place, number in (
         ("start", 1), ("step", 7), ("save", 2), ("manifest", 1), ("evaluation", 1)
     ):  # fmt: skip
@@ -50,20 +50,21 @@ def test_killed_anywhere_the_run_ends_as_if_never_stopped(flags, finished, url):
     assert tensors(url) == tensors(finished)
 
 
-def test_asked_to_leave_anywhere_it_saves_and_the_run_ends_as_if_never_stopped(
+def test_run_asked_to_leave_anywhere_saves_and_resumes_to_the_same_result(
     flags, finished, cloud, tmp_path
 ):
     url = STORES["gs"](tmp_path)
-    # Of the saves at 40, 41 and 60, three files each, the first file of the last: the one at 80
-    # waits for it, so the request is heard before the evaluation at 82.
-    for name, place, number, message in (
+    # The start that is stopped in a save writes three files each at steps 40, 41 and 60. The signal
+    # comes at the first file of step 60. The save of step 80 waits for that of step 60, so the
+    # request is noticed before the evaluation at step 82.
+    for signal_name, place, number, message in (
         ("SIGTERM", "start", 1, r"Stopped; run the same command again\."),
         ("SIGINT", "step", 7, r"Stopped at step 2\d; the same command resumes\."),
         ("SIGTERM", "save", 7, r"Stopped at step ([67]\d|80); the same command resumes\."),
         ("SIGTERM", "evaluation", 1, r"Stopped at step 82; the same command resumes\."),
         ("SIGINT", "evaluation", 2, r"Stopped at step 82; the same command resumes\."),
     ):
-        arguments = (name, place, number, *flags, f"--workdir={url}")
+        arguments = (signal_name, place, number, *flags, f"--workdir={url}")
         stopped = run(*arguments, module=("tests.killed",))
         assert stopped.returncode == 75, stopped.stderr
         assert re.fullmatch(message, stopped.stderr.splitlines()[-1])
@@ -74,7 +75,7 @@ def test_asked_to_leave_anywhere_it_saves_and_the_run_ends_as_if_never_stopped(
     assert tensors(url) == tensors(finished)
 
 
-def test_run_goes_on_with_other_replicas_and_the_same_losses(flags, finished, tmp_path):
+def test_run_resumes_on_another_number_of_replicas_with_the_same_losses(flags, finished, tmp_path):
     url = tmp_path / "run"
     replicas = "--config.strategy.virtual_devices=2"
     for layout, number in (((), 7), ((replicas,), 4)):
@@ -84,15 +85,15 @@ def test_run_goes_on_with_other_replicas_and_the_same_losses(flags, finished, tm
         assert f"{1 + len(layout)} replica(s)" in stopped.stdout
     done = run(*flags, f"--workdir={url}")
     assert done.returncode == 0, done.stderr
-    for one, other in zip(lines(url, "train"), lines(finished, "train"), strict=True):
-        assert one["step"] == other["step"]
-        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+    for line, expected in zip(lines(url, "train"), lines(finished, "train"), strict=True):
+        assert line["step"] == expected["step"]
+        assert line["loss"] == pytest.approx(expected["loss"], rel=1e-4)
 
 
-def test_process_that_lost_its_run_leaves_with_1_and_names_the_newer(
+def test_process_that_lost_its_run_exits_with_code_1_and_names_the_newer_start(
     flags, finished, cloud, tmp_path
 ):
-    """It is held just before it commits its first checkpoint, until the newer one has ended."""
+    """Pauses the older process before its first checkpoint is committed, until the newer ends."""
     url = STORES["gs"](tmp_path)
     pause = cloud.inject(Fault("pause", operation="insert", name=r"claim-1\.manifest"))
     older = subprocess.Popen(
@@ -110,7 +111,7 @@ def test_process_that_lost_its_run_leaves_with_1_and_names_the_newer(
     assert tensors(url) == tensors(finished)
 
 
-def test_run_in_a_bucket_leaves_nothing_on_the_machine(flags, finished, cloud, tmp_path):
+def test_run_in_a_bucket_leaves_no_files_on_the_machine(flags, finished, cloud, tmp_path):
     url, temporary = STORES["gs"](tmp_path), tmp_path / "tmp"
     temporary.mkdir()
     done = run(*flags, f"--workdir={url}", env={**os.environ, "TMPDIR": str(temporary)})
@@ -123,7 +124,7 @@ def test_run_in_a_bucket_leaves_nothing_on_the_machine(flags, finished, cloud, t
     }  # fmt: skip
 
 
-def test_predicts_from_standard_input(finished):
+def test_predict_reads_texts_from_standard_input(finished):
     done = subprocess.run(
         command("--mode=predict", f"--workdir={finished}"),
         cwd=REPOSITORY, input="a fine film\na dull film\n", capture_output=True, text=True,
@@ -136,18 +137,18 @@ def test_predicts_from_standard_input(finished):
     assert done.stderr.startswith("Checkpoint: step")
 
 
-def test_reader_that_has_enough_is_no_error(finished):
+def test_closed_output_pipe_is_no_error(finished):
     process = subprocess.Popen(
         command("--mode=predict", f"--workdir={finished}", "--text=a", "--text=b"),
         cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    process.stdout.close()  # as `head` does
+    process.stdout.close()  # as `head` does after its last line
     errors = process.stderr.read()
     assert process.wait() == 0
     assert errors == ""
 
 
-def test_mistake_gives_one_line_and_code_1(flags, workdir):
+def test_user_error_prints_one_line_and_exits_with_code_1(flags, workdir):
     done = run(*flags, f"--workdir={workdir}", "--config.seed=5")
     assert done.returncode == 1
     assert done.stderr.startswith("error: config.seed: the run has 0, got 5")
@@ -157,10 +158,10 @@ def test_mistake_gives_one_line_and_code_1(flags, workdir):
 @pytest.mark.skipif(
     os.geteuid() != 0
     and subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode,
-    reason="needs a mount of its own: `unshare -rm` is not allowed here",
+    reason="needs a mount namespace, and `unshare -rm` is not allowed on this machine",
 )
 def test_full_disk_leaves_the_last_checkpoint_intact(flags, tmp_path):
-    """On a file system that has room for one checkpoint and no second."""
+    """Runs on a file system with room for one checkpoint but not for two."""
     script = """
         mount -t tmpfs -o size=170k tmpfs "$1" && cd "$2" && shift 2 || exit 99
         "$@"; echo "code $?"

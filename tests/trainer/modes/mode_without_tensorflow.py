@@ -1,4 +1,4 @@
-"""A mode for the test of the table: says which modules it found imported."""
+"""A mode for the tests: it prints which of TensorFlow, Keras and `train` are imported."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The table of modes: each mode's own flags, its own imports, and what it needs."""
+"""The table of modes: the flags that each mode takes, and what it imports."""
 
 import subprocess
 import sys
@@ -8,8 +8,8 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[3]
 
-# A table with a mode of the tests in it, then the command as users give it.
-EXTENDED = """
+# A program that adds a mode to the table and then runs the command line.
+PROGRAM_WITH_EXTRA_MODE = """
 from trainer import main
 main.MODES["no_tensorflow"] = main.Mode(
     "tests.trainer.modes.mode_without_tensorflow", (), needs_config=False, tensorflow=False
@@ -46,27 +46,29 @@ def run(*flags, program=("-m", "trainer")):
         ),
     ],
 )
-def test_flag_of_another_mode_is_refused_with_those_that_take_it(flags, error, tmp_path):
+def test_flag_of_another_mode_is_refused_and_its_modes_are_named(flags, error, tmp_path):
     done = run(*flags, f"--workdir={tmp_path / 'run'}")
     assert (done.returncode, done.stderr) == (1, f"error: {error}\n")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("mode", ["train_and_evaluate", "prepare"])
-def test_mode_that_needs_a_config_says_so(mode, tmp_path):
+def test_mode_that_needs_a_config_reports_that_it_is_missing(mode, tmp_path):
     done = run(f"--mode={mode}", f"--workdir={tmp_path}")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: --config: missing; give a config such as configs/sample.py\n"
 
 
-def test_unknown_mode_is_refused_with_those_that_there_are():
+def test_unknown_mode_is_refused_and_the_modes_are_named():
     done = run("--mode=practise", "--workdir=runs/x")
     assert done.returncode == 1
     for mode in ("train_and_evaluate", "evaluate", "predict", "prepare"):
         assert mode in done.stderr
 
 
-def test_mode_without_tensorflow_does_not_wait_for_it(tmp_path):
-    """Neither for it nor for the modules of other modes."""
-    done = run("--mode=no_tensorflow", f"--workdir={tmp_path}", program=("-c", EXTENDED))
+def test_mode_without_tensorflow_does_not_import_it(tmp_path):
+    """It doesn't import the modules of other modes either."""
+    done = run(
+        "--mode=no_tensorflow", f"--workdir={tmp_path}", program=("-c", PROGRAM_WITH_EXTRA_MODE)
+    )
     assert (done.returncode, done.stdout) == (0, f"{tmp_path}: []\n"), done.stderr

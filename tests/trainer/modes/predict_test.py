@@ -1,3 +1,5 @@
+"""Modes `predict` and `evaluate` on a finished run."""
+
 import io
 import json
 
@@ -17,12 +19,13 @@ def store(workdir):
 
 
 def predicted(store, texts, capsys, checkpoint="best"):
+    """Returns the printed rows, split at their tabs, and the text on standard error."""
     predict.predict(stored_config(store), store, checkpoint, texts)
     captured = capsys.readouterr()
     return [line.split("\t") for line in captured.out.splitlines()], captured.err
 
 
-def test_a_line_for_each_text_in_its_order(store, capsys):
+def test_prints_a_line_for_each_text_in_order(store, capsys):
     texts = [f"A film of {'many ' * n}words" for n in range(70)] + [""]
     rows, errors = predicted(store, texts, capsys)
     assert [row[2] for row in rows] == texts
@@ -33,7 +36,7 @@ def test_a_line_for_each_text_in_its_order(store, capsys):
     assert f"Checkpoint: step {best.step}, validation accuracy" in errors.splitlines()[-1]
 
 
-def test_probability_does_not_depend_on_the_company(store, capsys):
+def test_probability_does_not_depend_on_the_other_texts(store, capsys):
     alone, _ = predicted(store, ["a dull film"], capsys)
     together, _ = predicted(store, ["a dull film", "a film " * 40], capsys)
     assert float(together[0][0]) == pytest.approx(float(alone[0][0]), abs=1e-4)
@@ -46,13 +49,13 @@ def test_checkpoint_can_be_chosen(store, capsys):
         predicted(store, ["x"], capsys, "7")
 
 
-def test_needs_no_data_but_the_workdir(store, capsys):
+def test_prediction_needs_only_the_workdir(store, capsys):
     text = store.read("config.json").decode().replace("files:", "files:/nowhere/")
     store.write("config.json", text.encode())
     assert len(predicted(store, ["a fine film"], capsys)[0]) == 1
 
 
-def test_damaged_best_checkpoint_gives_way_to_the_next(store, workdir, capsys):
+def test_damaged_best_checkpoint_is_replaced_by_the_second_best(store, workdir, capsys):
     best, second = ranked(store, "best")[:2]
     for path in (workdir / "checkpoints" / str(best.step)).glob("*.data*"):
         path.unlink()
@@ -60,7 +63,7 @@ def test_damaged_best_checkpoint_gives_way_to_the_next(store, workdir, capsys):
     assert f"Checkpoint: step {second.step}" in errors.splitlines()[-1]
 
 
-def test_vocabulary_that_does_not_fit_is_refused(store, capsys):
+def test_changed_vocabulary_is_refused(store, capsys):
     text = store.read("vocabulary.txt").decode().replace("film\n", "zzz\n")
     store.write("vocabulary.txt", text.encode())
     with pytest.raises(UserError, match="bring back that file"):
@@ -72,13 +75,13 @@ def test_workdir_without_a_run_is_refused(tmp_path):
         stored_config(open_store(str(tmp_path)))
 
 
-def test_lines_of_a_stream():
+def test_lines_of_a_binary_stream_are_decoded():
     assert list(predict.lines(io.BytesIO("één\r\ntwee\n".encode()))) == ["één", "twee"]
     with pytest.raises(UserError, match="line 2: not UTF-8"):
         list(predict.lines(io.BytesIO(b"fine\n\xff\n")))
 
 
-def test_evaluation_repeats_the_test_of_the_training(store, capsys):
+def test_evaluation_gives_the_test_metrics_of_the_training(store, capsys):
     metrics = evaluate.evaluate(stored_config(store), store, "best")
     output = capsys.readouterr().out.splitlines()
     assert output[-2] == f"Test Accuracy: {metrics['accuracy']:.3f}"
@@ -99,8 +102,8 @@ def test_text_that_is_not_utf8_is_refused(store):
         predict.predict(stored_config(store), store, "best", ["caf\udce9"])
 
 
-def test_machines_of_the_training_are_not_asked_for(workdir):
-    """A launcher has put their addresses into the config; they may be gone since."""
+def test_scoring_does_not_need_the_machines_of_the_training(workdir):
+    """The stored config has addresses of machines that may no longer exist."""
     config = json.loads((workdir / "config.json").read_text())
     config["strategy"].update(name="tpu", tpu="grpc://10.0.0.2:8470")
     (workdir / "config.json").write_text(json.dumps(config))

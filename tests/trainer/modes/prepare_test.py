@@ -1,4 +1,4 @@
-"""Run with `python -m pytest tests/trainer/modes/prepare_test.py`."""
+"""Mode `prepare`: the sets it makes, how it completes them after a kill, and what it refuses."""
 
 import json
 import shutil
@@ -39,11 +39,12 @@ def prepare_config(reviews, shard_reviews=100):
 
 
 def contents(store):
+    """Returns the bytes of each object by name, claims left out."""
     return {name: store.read(name) for name in store.list() if not name.startswith("claims/")}
 
 
 def in_memory(config, vocabulary):
-    """Returns the examples of each set in full length, loaded as a run without shards does."""
+    """Returns the examples of each set, not cut, loaded as a run without shards loads them."""
     reviews = load.load_split(config.data, "train", vocabulary)
     held_out = batch_plan.held_out(len(reviews), config.data.validation_share)
     parts = [reviews.take(np.flatnonzero(mask)) for mask in (~held_out, held_out)]
@@ -56,7 +57,7 @@ def opened(store, split):
 
 @pytest.fixture(scope="module")
 def prepared(reviews, tmp_path_factory):
-    """What an uninterrupted preparation leaves; tests must not change it."""
+    """Returns the store of an uninterrupted preparation. Tests must not change it."""
     store = open_store(str(tmp_path_factory.mktemp("prepared") / "set"))
     prepare.prepare(prepare_config(reviews), store)
     return store
@@ -64,34 +65,35 @@ def prepared(reviews, tmp_path_factory):
 
 @pytest.fixture
 def copy(prepared, tmp_path):
+    """Returns the store of a copy of `prepared` that a test may change."""
     return open_store(str(shutil.copytree(prepared.url, tmp_path / "copy")))
 
 
 class Killed(BaseException):
-    """Stands for a kill: no code catches it."""
+    """A simulated kill. It is no Exception, so the product does not catch it."""
 
 
-class DeadlyStore:
-    """A store whose n-th write raises Killed, before or after it is done."""
+class KillingStore:
+    """A store whose `number`-th write raises Killed, after the data is stored if `done`."""
 
     def __init__(self, store, number, done):
-        self._store, self._left, self._done = store, number, done
+        self._store, self._writes_left, self._done = store, number, done
 
     def __getattr__(self, name):
         return getattr(self._store, name)
 
     def write(self, name, data):
         if not name.startswith("."):
-            self._left -= 1
-        if self._left == 0 and not self._done:
+            self._writes_left -= 1
+        if self._writes_left == 0 and not self._done:
             raise Killed
         self._store.write(name, data)
-        if self._left == 0:
+        if self._writes_left == 0:
             raise Killed
 
 
 def test_sets_hold_the_reviews_of_a_run_without_shards(store, config, capsys):
-    config.data.shard_reviews = 1000  # all in one shard, which keeps the order
+    config.data.shard_reviews = 1000  # one shard for all, which keeps their order
     prepare.prepare(config, store)
     vocabulary = workdir.initial_vocabulary(config)
     assert read_vocabulary(store) == vocabulary
@@ -107,10 +109,10 @@ def test_sets_hold_the_reviews_of_a_run_without_shards(store, config, capsys):
 def test_several_shards_hold_the_same_reviews(prepared, config):
     vocabulary = workdir.initial_vocabulary(config)
     for split, expected in zip(SETS, in_memory(config, vocabulary), strict=True):
-        cut = opened(prepared, split)
-        assert cut.index.vocabulary_digest == vocabulary.digest
-        assert max(cut.index.reviews_per_shard) <= 100
-        got = cut.examples()
+        shards = opened(prepared, split)
+        assert shards.index.vocabulary_digest == vocabulary.digest
+        assert max(shards.index.reviews_per_shard) <= 100
+        got = shards.examples()
         assert sorted(got.tokens.to_list()) == sorted(expected.tokens.to_list())
         assert got.labels.sum() == expected.labels.sum()
 
@@ -119,9 +121,9 @@ def test_one_shard_trains_in_the_order_of_a_run_without_shards(store, config):
     config.data.shard_reviews = 1000
     prepare.prepare(config, store)
     vocabulary = workdir.initial_vocabulary(config)
-    one = Sharded(opened(store, "train"), max_tokens=20, keep="tail")
-    other = InMemory(in_memory(config, vocabulary)[0].shortened(20, "tail"))
-    batches = [data.epoch(16, 16, 0, 1).batches(1) for data in (one, other)]
+    sharded = Sharded(opened(store, "train"), max_tokens=20, keep="tail")
+    unsharded = InMemory(in_memory(config, vocabulary)[0].shortened(20, "tail"))
+    batches = [data.epoch(16, 16, 0, 1).batches(1) for data in (sharded, unsharded)]
     for got, expected in zip(*batches, strict=True):
         for left, right in zip(got, expected, strict=True):
             np.testing.assert_array_equal(left, right)
@@ -129,17 +131,19 @@ def test_one_shard_trains_in_the_order_of_a_run_without_shards(store, config):
 
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", [1, 2, 5, 9, 10, 11, 12, 13])
-def test_killed_at_any_write_it_is_completed(prepared, config, tmp_path, number, done):
+def test_next_start_completes_a_preparation_killed_at_any_write(
+    prepared, config, tmp_path, number, done
+):
     store = open_store(str(tmp_path / "set"))
     with pytest.raises(Killed):
-        prepare.prepare(config, DeadlyStore(store, number, done))
-    before = contents(store)
+        prepare.prepare(config, KillingStore(store, number, done))
+    left_by_kill = contents(store)
     prepare.prepare(config, store)
     assert contents(store) == contents(prepared)
-    assert before.items() <= contents(prepared).items()
+    assert left_by_kill.items() <= contents(prepared).items()
 
 
-def test_killed_process_is_completed_in_a_bucket(cloud, prepared, config, tmp_path):
+def test_next_start_completes_a_preparation_killed_in_a_bucket(cloud, prepared, config, tmp_path):
     url = f"gs://bucket/{tmp_path.name}/set"
     code = f"""
 import os, signal, sys
@@ -147,11 +151,11 @@ from storage.gcs import GcsStore
 from storage.store import open_store
 from tests.trainer.modes.prepare_test import prepare, prepare_config
 write = GcsStore.write
-def deadly(store, name, data):
+def write_and_kill(store, name, data):
     write(store, name, data)
     if name.startswith("train/000003"):
         os.kill(os.getpid(), signal.SIGKILL)
-GcsStore.write = deadly
+GcsStore.write = write_and_kill
 prepare.prepare(prepare_config({config.data.source.removeprefix("files:")!r}), open_store({url!r}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -162,7 +166,7 @@ prepare.prepare(prepare_config({config.data.source.removeprefix("files:")!r}), o
     assert contents(store) == contents(prepared)
 
 
-def test_finished_sets_are_not_read_again(copy, config, monkeypatch, capsys):
+def test_source_is_not_read_again_for_finished_sets(copy, config, monkeypatch, capsys):
     monkeypatch.setattr(prepare, "_tokenised", None)
     monkeypatch.setattr(prepare.streaming, "read_labels", None)
     prepare.prepare(config, copy)
@@ -180,6 +184,7 @@ def test_only_missing_shards_are_made(copy, config, monkeypatch):
     assert [name for name in written if name != ".probe"] == copy.list("test/")
 
 
+# Message of the refusal -> the change of the config that causes it.
 CHANGES = {
     "config.data.validation_share: 0.08 before, now 0.1": lambda c: c.data.update(
         validation_share=0.1
@@ -195,7 +200,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_sets_of_another_recipe_are_refused(copy, config, change):
+def test_sets_of_another_config_or_source_are_refused(copy, config, change):
     CHANGES[change](config)
     before = contents(copy)
     with pytest.raises(UserError, match=change):
@@ -209,30 +214,30 @@ def test_fields_without_effect_on_the_sets_may_change(copy, config):
     prepare.prepare(config, copy)
 
 
-def test_folder_of_a_run_is_refused(config, tmp_path):
+def test_workdir_of_a_run_is_refused(config, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match=r"^--workdir: .* holds a run"):
         prepare.prepare(config, open_store(str(tmp_path)))
 
 
-def test_vocabulary_of_another_run_is_taken(config, tmp_path):
-    theirs = vocabularies.build({"film": 2, "good": 1}, 4)
+def test_vocabulary_of_another_run_is_used(config, tmp_path):
+    vocabulary = vocabularies.build({"film": 2, "good": 1}, 4)
     config.checkpoint.init_from = str(tmp_path)
-    (tmp_path / "vocabulary.txt").write_bytes(theirs.to_bytes())
+    (tmp_path / "vocabulary.txt").write_bytes(vocabulary.to_bytes())
     store = open_store(str(tmp_path / "set"))
     prepare.prepare(config, store)
-    assert read_vocabulary(store) == theirs
-    assert opened(store, "train").index.vocabulary_digest == theirs.digest
+    assert read_vocabulary(store) == vocabulary
+    assert opened(store, "train").index.vocabulary_digest == vocabulary.digest
 
 
-def test_other_vocabulary_is_refused(copy, config):
+def test_changed_vocabulary_is_refused(copy, config):
     copy.write("vocabulary.txt", b"<pad>\n<unk>\nfilm\n")
     with pytest.raises(UserError, match=r"vocabulary\.txt is not the vocabulary that train/index"):
         prepare.prepare(config, copy)
 
 
 @pytest.mark.parametrize("share", [0.0001, 0.9999])
-def test_validation_share_that_leaves_none_is_refused(config, tmp_path, share):
+def test_validation_share_that_leaves_a_set_empty_is_refused(config, tmp_path, share):
     config.data.validation_share = share
     with pytest.raises(UserError, match=r"^config\.data\.validation_share: got "):
         prepare.prepare(config, open_store(str(tmp_path)))
@@ -247,7 +252,7 @@ def test_shards_are_refused_as_a_source(copy, config, tmp_path):
     assert "\n" not in str(raised.value)
 
 
-def test_one_label_is_refused(config, tmp_path):
+def test_reviews_with_a_single_label_are_refused(config, tmp_path):
     lines = [json.dumps({"text": f"film {i}", "label": 1}) + "\n" for i in range(50)]
     for split in ("train", "test"):
         (tmp_path / f"{split}.jsonl").write_text("".join(lines))
@@ -256,7 +261,7 @@ def test_one_label_is_refused(config, tmp_path):
         prepare.prepare(config, open_store(str(tmp_path / "set")))
 
 
-def test_source_that_grows_meanwhile_is_noticed(config, reviews, tmp_path, monkeypatch):
+def test_source_that_grows_during_preparation_is_refused(config, reviews, tmp_path, monkeypatch):
     folder = shutil.copytree(reviews, tmp_path / "reviews")
     config.data.source = f"files:{folder}"
     read = prepare.streaming.count_tokens

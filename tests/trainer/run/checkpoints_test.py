@@ -1,3 +1,5 @@
+"""Checkpoints: saved, restored, ranked and deleted, damaged or not."""
+
 import json
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +14,7 @@ from trainer.run.checkpoints import Checkpoints, ranked, restore
 
 
 def save(store, *steps, scores=None, keep_last=9):
-    """Saves a variable that holds the step, at each step."""
+    """Saves a checkpoint at each of `steps`, in one start; its only variable holds the step."""
     checkpoints = Checkpoints(store, claims.take(store), keep_last)
     variable = tf.Variable(np.zeros(100))
     for step in steps:
@@ -23,7 +25,7 @@ def save(store, *steps, scores=None, keep_last=9):
 
 
 def restored(store, which="last"):
-    """(step of the manifest, value of the variable), None when there is no checkpoint."""
+    """Returns the manifest's step and the variable's value, or None without a checkpoint."""
     variable = tf.Variable(np.zeros(100))
     found = restore(store, which, lambda path, _: tf.train.Checkpoint(variable=variable).read(path))
     return found and (found.step, variable.numpy()[0])
@@ -34,7 +36,7 @@ def data_file(store, step):
     return name
 
 
-def test_what_was_saved_is_restored(store):
+def test_saved_checkpoint_is_restored(store):
     assert restored(store) is None
     save(store, 20, 40)
     assert restored(store) == (40, 40)
@@ -42,18 +44,18 @@ def test_what_was_saved_is_restored(store):
     assert ranked(store, "last")[0].sums == {"epoch_sums": {"loss": [20, 40]}}
 
 
-def test_last_ones_and_the_best_are_kept(store):
+def test_last_checkpoints_and_the_best_are_kept(store):
     save(store, 1, 2, 3, 4, 5, scores={1: 0.7, 2: 0.9, 3: 0.8, 4: 0.8}, keep_last=2)
     assert [m.step for m in ranked(store, "last")] == [5, 4, 2]
     assert restored(store, "best") == (2, 2)
 
 
-def test_newer_of_two_equals_is_the_best(store):
+def test_newer_of_two_equal_scores_is_the_best(store):
     save(store, 1, 2, 3, scores={1: 0.9, 2: 0.9})
     assert restored(store, "best") == (2, 2)
 
 
-def test_best_without_any_validation_is_the_last(store):
+def test_without_scores_the_last_checkpoint_is_the_best(store):
     save(store, 1, 2)
     assert restored(store, "best") == (2, 2)
 
@@ -66,8 +68,8 @@ def test_files_without_manifest_are_no_checkpoint(store):
     assert restored(store, "2") == (2, 2)
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "gone", "manifest"])
-def test_walks_back_from_a_damaged_checkpoint_and_says_so(store, damage, caplog):
+@pytest.mark.parametrize("damage", ["flip", "cut", "missing", "manifest"])
+def test_restore_skips_a_damaged_checkpoint_with_a_warning(store, damage, caplog):
     save(store, 1, 2)
     name = data_file(store, 2)
     data = bytearray(store.read(name))
@@ -76,7 +78,7 @@ def test_walks_back_from_a_damaged_checkpoint_and_says_so(store, damage, caplog)
         store.write(name, bytes(data))
     elif damage == "cut":
         store.write(name, bytes(data[:-1]))
-    elif damage == "gone":
+    elif damage == "missing":
         store.delete(name)
     else:
         store.write("checkpoints/2/claim-1.manifest.json", b"{")
@@ -94,7 +96,7 @@ def test_manifest_with_a_changed_number_is_damaged(store, caplog):
     assert "another checksum" in caplog.text
 
 
-def test_stops_when_no_checkpoint_verifies(store):
+def test_restore_raises_when_no_checkpoint_verifies(store):
     save(store, 1)
     store.delete(data_file(store, 1))
     with pytest.raises(UserError, match=r"none of the checkpoints asked for verifies"):
@@ -109,14 +111,14 @@ def test_unknown_checkpoint_is_refused(store):
         restored(store, "newest")
 
 
-def test_what_a_newer_process_saved_comes_before_later_steps_of_an_older_one(store):
+def test_checkpoint_of_a_newer_start_ranks_before_later_steps_of_an_older_one(store):
     save(store, 1, 3)
     save(store, 2)
     assert restored(store) == (2, 2)
     assert [(m.claim, m.step) for m in ranked(store, "last")] == [(2, 2), (1, 3), (1, 1)]
 
 
-def test_step_saved_twice_is_that_of_the_newer_process(store):
+def test_step_saved_by_two_starts_ranks_the_newer_first(store):
     save(store, 1, 2)
     save(store, 2)
     assert [m.claim for m in ranked(store, "2")] == [2, 1]
@@ -124,27 +126,27 @@ def test_step_saved_twice_is_that_of_the_newer_process(store):
     assert [(m.claim, m.step) for m in ranked(store, "last")] == [(3, 3), (2, 2)]
 
 
-def test_only_what_is_no_newer_is_deleted(store):
-    old = Checkpoints(store, claims.take(store), 1)
+def test_clean_up_deletes_no_checkpoint_of_a_newer_start(store):
+    older = Checkpoints(store, claims.take(store), 1)
     save(store, 1, 2)
     names = store.list()
-    old.retire()
+    older.retire()
     assert store.list() == names
 
 
-def test_leftovers_of_a_killed_save_are_deleted(store):
+def test_files_of_a_killed_save_are_deleted(store):
     save(store, 1)
     store.delete("checkpoints/1/claim-1.manifest.json")
     save(store, 2)
     assert store.list("checkpoints/1/") == []
 
 
-def test_superseded_process_writes_nothing(store):
-    old = Checkpoints(store, claims.take(store), 9)
+def test_superseded_start_writes_nothing(store):
+    older = Checkpoints(store, claims.take(store), 9)
     save(store, 1)
     names = store.list()
     with pytest.raises(Superseded, match="start 2"):
-        old.save(tf.train.Checkpoint(variable=tf.Variable(0.0)).write, manifest_of(2))
+        older.save(tf.train.Checkpoint(variable=tf.Variable(0.0)).write, manifest_of(2))
     assert store.list() == names
 
 
@@ -167,8 +169,8 @@ def test_manifest_that_names_no_files_is_damaged(store):
     assert restored(store) == (1, 1)
 
 
-def test_listing_survives_deletions_beside_it(store):
-    """As when `predict` reads a run while its training deletes old checkpoints."""
+def test_listing_tolerates_concurrent_deletions(store):
+    """`predict` may read a run while its training deletes old checkpoints."""
     with ThreadPoolExecutor() as threads:
         saving = threads.submit(save, store, *range(1, 60), keep_last=1)
         while not saving.done():

@@ -1,10 +1,12 @@
+"""The division of wall time by cause, and rates."""
+
 import pytest
 
 from trainer.run.clock import Clock, Rate
 
 
 class Time:
-    """A clock that stands still until it is told to go on."""
+    """A clock that moves only when a test changes `seconds`."""
 
     def __init__(self):
         self.seconds = 100.0
@@ -13,7 +15,7 @@ class Time:
         return self.seconds
 
 
-def test_wall_time_is_shared_out_by_cause():
+def test_wall_time_is_divided_by_cause():
     time = Time()
     clock = Clock(now=time, started=90.0)
     clock.end_start()
@@ -29,7 +31,7 @@ def test_wall_time_is_shared_out_by_cause():
     )
 
 
-def test_rates_are_counted_from_the_last_start():
+def test_rates_count_from_the_last_restart():
     time = Time()
     rate = Rate(now=time)
     rate.add(reviews=64, tokens=10_000)

@@ -1,4 +1,4 @@
-"""Whole runs in a bucket while the store fails."""
+"""Complete runs in a bucket, while requests to it fail."""
 
 import math
 import os
@@ -9,7 +9,7 @@ import pytest
 from storage.errors import UserError
 from storage.store import open_store
 from tests.fakes.gcs_faults import Fault
-from tests.trainer.modes.train_test import numbers, tensors
+from tests.trainer.modes.runs import numbers, tensors
 from trainer.machines.preemption import Stopped, StopRequests
 from trainer.modes import train
 from trainer.run.checkpoints import ranked
@@ -23,22 +23,24 @@ def url(cloud, tmp_path):
 
 
 def start(config, url, stop=None):
+    """Trains, or resumes the run, to the end; failed requests are retried for one second."""
     store = open_store(url, retry_seconds=1.0)
     train.train_and_evaluate(config, store, Clock(), stop or StopRequests())
 
 
 def steps(url):
+    """Returns the steps of the checkpoints, newest first."""
     return [manifest.step for manifest in ranked(open_store(url), "last")]
 
 
-def test_run_in_a_bucket_is_the_local_one_to_the_bit(run_config, finished, url):
+def test_run_in_a_bucket_has_the_same_bits_as_a_local_one(run_config, finished, url):
     start(run_config, url)
     assert numbers(url) == numbers(finished)
     assert tensors(url) == tensors(finished)
 
 
 @pytest.mark.parametrize("operation", ["insert", "delete", "list"])
-def test_missing_permission_shows_before_the_first_step(cloud, run_config, url, operation):
+def test_missing_permission_is_reported_before_the_first_step(cloud, run_config, url, operation):
     cloud.inject(Fault("403", operation=operation, times=math.inf))
     with pytest.raises(UserError, match="objectUser"):
         start(run_config, url)
@@ -47,7 +49,7 @@ def test_missing_permission_shows_before_the_first_step(cloud, run_config, url, 
 
 
 @pytest.mark.parametrize("kind", ["503", "403", "corrupt"])
-def test_run_outlives_saves_that_fail(cloud, run_config, finished, url, kind, caplog):
+def test_run_continues_after_failed_saves(cloud, run_config, finished, url, kind, caplog):
     cloud.inject(Fault(kind, operation="insert", name="checkpoints/[2-6]0/", times=math.inf))
     start(run_config, url)
     assert "of step 20 was not saved, the last one is of step 0" in caplog.text
@@ -56,7 +58,7 @@ def test_run_outlives_saves_that_fail(cloud, run_config, finished, url, kind, ca
     assert tensors(url) == tensors(finished)
 
 
-def test_run_whose_last_save_fails_is_not_done(cloud, run_config, finished, url):
+def test_run_whose_last_save_fails_is_completed_by_the_next_start(cloud, run_config, finished, url):
     cloud.inject(Fault("503", operation="insert", name="checkpoints/82/", times=math.inf))
     with pytest.raises(UserError, match="no good answer for 1 s"):
         start(run_config, url)
@@ -67,8 +69,10 @@ def test_run_whose_last_save_fails_is_not_done(cloud, run_config, finished, url)
     assert tensors(url) == tensors(finished)
 
 
-def test_asked_to_leave_in_an_outage_it_says_where_it_will_go_on(cloud, run_config, finished, url):
-    """The request comes with the save of step 40, which no more fails than all after it."""
+def test_run_asked_to_leave_in_an_outage_names_the_step_it_will_resume_at(
+    cloud, run_config, finished, url
+):
+    """SIGTERM arrives during the save of step 40, which fails, as do all saves after it."""
 
     def choose(operation, name):
         if operation == "insert" and "checkpoints/4" in (name or ""):
@@ -86,7 +90,7 @@ def test_asked_to_leave_in_an_outage_it_says_where_it_will_go_on(cloud, run_conf
     assert tensors(url) == tensors(finished)
 
 
-def test_fresh_run_starts_from_weights_in_a_bucket(run_config, url, tmp_path, capsys):
+def test_new_run_starts_from_weights_in_a_bucket(run_config, url, tmp_path, capsys):
     run_config = run_config.copy_and_resolve_references()
     run_config.train.epochs = 1
     start(run_config, url)

@@ -1,6 +1,6 @@
 """Faults of Cloud Storage at each point of a save and of a restore; docs/faults.md lists them.
 
-The real client talks to a server on this machine that fails as it is told.
+The real client talks to a server on this machine, into which the tests inject faults.
 """
 
 import math
@@ -14,12 +14,13 @@ from tests.fakes.gcs_faults import Fault
 from tests.trainer.run.manifests import manifest_of
 from trainer.run.checkpoints import Checkpoints, ranked, restore
 
-LARGE = 8 * 2**20 + 1  # bytes from which on the client uploads in a session
+LARGE = 8 * 2**20 + 1  # bytes: enough for the client to use a resumable upload
 
-# Faults after which the same request, asked again, is answered.
+# Faults that hit one request: its retry succeeds.
 PASSING = ["429", "500", "503", "reset", "truncate", "drop", "slow", "corrupt"]
-# Those that stay until a person mends them.
+# Faults that last until a person removes their cause.
 LASTING = ["401", "403", "404", "503", "reset", "drop"]
+# Where a save or restore can fail -> the operation and a pattern for the object's name.
 SAVE = {
     "claims, before the upload": ("list", "claims/"),
     "index file": ("insert", r"\.index"),
@@ -28,7 +29,7 @@ SAVE = {
 }
 LARGE_SAVE = {"data file, session": ("start", r"\.data"), "data file, bytes": ("chunk", r"\.data")}
 RETIRE = {
-    "list of what is there": ("list", "checkpoints/"),
+    "list of objects": ("list", "checkpoints/"),
     "manifests read": ("download", "manifest"),
     "deletion": ("delete", ""),
 }
@@ -47,18 +48,21 @@ def store(cloud, tmp_path):
 
 
 @pytest.fixture
-def impatient(store):
-    """The same store, for faults that stay."""
+def short_retry_store(store):
+    """Opens the store so that it retries for 0.3 seconds only, for faults that last."""
     return open_store(store.url, retry_seconds=0.3)
 
 
 def save(store, step, size=1000, keep_last=2):
+    """Takes a claim and saves a checkpoint with it; returns the `Checkpoints`."""
     checkpoints = Checkpoints(store, claims.take(store), keep_last)
     save_step(checkpoints, step, size)
     return checkpoints
 
 
 def save_step(checkpoints, step, size=1000, score=None):
+    """Saves a checkpoint whose files consist of the byte `step`; `size` is that of its data."""
+
     def write(prefix):
         for ending in (".index", ".data-00000-of-00001"):
             with open(prefix + ending, "wb") as file:  # noqa: PTH123
@@ -68,7 +72,7 @@ def save_step(checkpoints, step, size=1000, score=None):
 
 
 def restored(store, which="last"):
-    """The step whose bytes are restored, 0 for none."""
+    """Returns the step whose bytes are restored, or 0 without a checkpoint."""
     found = []
 
     def read(prefix, manifest):
@@ -82,12 +86,13 @@ def restored(store, which="last"):
 
 
 def assert_all_verify(store):
-    """No checkpoint is to be seen that doesn't verify."""
+    """Asserts that each visible checkpoint verifies."""
     for manifest in ranked(store, "last"):
         assert restored(store, str(manifest.step)) == manifest.step
 
 
-def struck(cloud, kind, point, **options):
+def inject_at(cloud, kind, point, **options):
+    """Injects a fault at a point of a save or restore."""
     operation, name = point
     return cloud.inject(Fault(kind, operation=operation, name=name, seconds=0.05, **options))
 
@@ -96,7 +101,7 @@ def struck(cloud, kind, point, **options):
 @pytest.mark.parametrize("point", SAVE)
 def test_passing_fault_in_a_save_changes_nothing(cloud, store, point, kind):
     checkpoints = save(store, 1)
-    fault = struck(cloud, kind, SAVE[point])
+    fault = inject_at(cloud, kind, SAVE[point])
     save_step(checkpoints, 2)
     assert fault.hits or kind == "corrupt"
     assert restored(store) == 2
@@ -106,7 +111,7 @@ def test_passing_fault_in_a_save_changes_nothing(cloud, store, point, kind):
 @pytest.mark.parametrize("kind", PASSING)
 @pytest.mark.parametrize("point", LARGE_SAVE)
 def test_passing_fault_in_a_large_upload_changes_nothing(cloud, store, point, kind):
-    fault = struck(cloud, kind, LARGE_SAVE[point])
+    fault = inject_at(cloud, kind, LARGE_SAVE[point])
     save(store, 2, LARGE)
     assert fault.hits or kind == "corrupt"
     assert restored(store) == 2
@@ -117,7 +122,7 @@ def test_passing_fault_in_a_large_upload_changes_nothing(cloud, store, point, ki
 def test_passing_fault_in_a_clean_up_changes_nothing(cloud, store, point, kind):
     checkpoints = save(store, 1, keep_last=1)
     save_step(checkpoints, 2)
-    fault = struck(cloud, kind, RETIRE[point])
+    fault = inject_at(cloud, kind, RETIRE[point])
     checkpoints.retire()
     assert fault.hits or kind == "corrupt"
     assert [manifest.step for manifest in ranked(store, "last")] == [2]
@@ -129,51 +134,53 @@ def test_passing_fault_in_a_clean_up_changes_nothing(cloud, store, point, kind):
 def test_passing_fault_in_a_restore_changes_nothing(cloud, store, point, kind):
     checkpoints = save(store, 1)
     save_step(checkpoints, 2)
-    fault = struck(cloud, kind, RESTORE[point])
+    fault = inject_at(cloud, kind, RESTORE[point])
     assert restored(store) == 2
     assert fault.hits or kind == "corrupt"
 
 
 @pytest.mark.parametrize("kind", LASTING)
 @pytest.mark.parametrize("point", SAVE)
-def test_lasting_fault_fails_the_save_alone(cloud, impatient, point, kind):
-    checkpoints = save(impatient, 1)
-    struck(cloud, kind, SAVE[point], times=math.inf)
+def test_lasting_fault_fails_only_that_save(cloud, short_retry_store, point, kind):
+    checkpoints = save(short_retry_store, 1)
+    inject_at(cloud, kind, SAVE[point], times=math.inf)
     with pytest.raises(UserError, match=r"^--workdir: gs://bucket/.*/run/"):
         save_step(checkpoints, 2)
     cloud.clear()
-    assert restored(impatient) in ((1, 2) if (kind, point) == ("drop", "manifest") else (1,))
-    assert_all_verify(impatient)
+    assert restored(short_retry_store) in (
+        (1, 2) if (kind, point) == ("drop", "manifest") else (1,)
+    )
+    assert_all_verify(short_retry_store)
     save_step(checkpoints, 2)
     save_step(checkpoints, 3)
-    assert restored(impatient) == 3
-    assert_all_verify(impatient)
+    assert restored(short_retry_store) == 3
+    assert_all_verify(short_retry_store)
 
 
-def test_lost_answer_to_the_manifest_is_no_obstacle_to_saving_the_step_again(cloud, impatient):
-    """The first try fails for good, though the store has it; the second brings other words."""
-    checkpoints = save(impatient, 1)
-    struck(cloud, "drop", SAVE["manifest"], times=math.inf)
+def test_step_is_saved_again_after_the_answer_to_its_manifest_was_lost(cloud, short_retry_store):
+    """The first save fails although the store has its manifest; the second writes another one."""
+    checkpoints = save(short_retry_store, 1)
+    inject_at(cloud, "drop", SAVE["manifest"], times=math.inf)
     with pytest.raises(UserError):
         save_step(checkpoints, 2)
     cloud.clear()
     save_step(checkpoints, 2, score=0.5)
-    assert restored(impatient) == 2
-    assert_all_verify(impatient)
+    assert restored(short_retry_store) == 2
+    assert_all_verify(short_retry_store)
 
 
-def test_outage_right_after_the_commit_is_no_failure(cloud, impatient):
-    checkpoints = save(impatient, 1)
-    struck(cloud, "503", SAVE["claims, before the upload"], skip=2, times=math.inf)
+def test_outage_right_after_the_commit_does_not_fail_the_save(cloud, short_retry_store):
+    checkpoints = save(short_retry_store, 1)
+    inject_at(cloud, "503", SAVE["claims, before the upload"], skip=2, times=math.inf)
     save_step(checkpoints, 2)
     cloud.clear()
-    assert restored(impatient) == 2
+    assert restored(short_retry_store) == 2
 
 
 @pytest.mark.parametrize("point", ["index file", "data file", "manifest"])
-def test_bytes_that_always_arrive_changed_are_no_checkpoint(cloud, store, point):
+def test_upload_always_changed_in_transit_makes_no_checkpoint(cloud, store, point):
     checkpoints = save(store, 1)
-    struck(cloud, "corrupt", SAVE[point], times=math.inf)
+    inject_at(cloud, "corrupt", SAVE[point], times=math.inf)
     with pytest.raises(UserError, match="not transferred intact in 3 tries"):
         save_step(checkpoints, 2)
     assert restored(store) == 1
@@ -182,47 +189,51 @@ def test_bytes_that_always_arrive_changed_are_no_checkpoint(cloud, store, point)
 
 @pytest.mark.parametrize("kind", LASTING)
 @pytest.mark.parametrize("point", RETIRE)
-def test_lasting_fault_in_a_clean_up_leaves_what_verifies(cloud, impatient, point, kind):
-    checkpoints = save(impatient, 1, keep_last=1)
+def test_lasting_fault_in_a_clean_up_leaves_checkpoints_that_verify(
+    cloud, short_retry_store, point, kind
+):
+    checkpoints = save(short_retry_store, 1, keep_last=1)
     save_step(checkpoints, 2)
-    struck(cloud, kind, RETIRE[point], times=math.inf)
+    inject_at(cloud, kind, RETIRE[point], times=math.inf)
     if (kind, point) != ("404", "deletion") and (kind, point) != ("404", "manifests read"):
         with pytest.raises(UserError):
             checkpoints.retire()
     cloud.clear()
-    assert restored(impatient) == 2
-    assert_all_verify(impatient)
+    assert restored(short_retry_store) == 2
+    assert_all_verify(short_retry_store)
     checkpoints.retire()
-    assert [manifest.step for manifest in ranked(impatient, "last")] == [2]
+    assert [manifest.step for manifest in ranked(short_retry_store, "last")] == [2]
 
 
 @pytest.mark.parametrize("kind", ["401", "403", "503", "reset", "drop"])
 @pytest.mark.parametrize("point", RESTORE)
-def test_lasting_fault_stops_a_restore_and_harms_nothing(cloud, impatient, point, kind):
-    checkpoints = save(impatient, 1)
+def test_lasting_fault_fails_a_restore_and_changes_nothing(cloud, short_retry_store, point, kind):
+    checkpoints = save(short_retry_store, 1)
     save_step(checkpoints, 2)
-    struck(cloud, kind, RESTORE[point], times=math.inf)
+    inject_at(cloud, kind, RESTORE[point], times=math.inf)
     with pytest.raises(UserError, match=r"^--workdir: gs://bucket/"):
-        restored(impatient)
+        restored(short_retry_store)
     cloud.clear()
-    assert restored(impatient) == 2
+    assert restored(short_retry_store) == 2
 
 
 @pytest.mark.parametrize("point", ["manifest", "index file", "data file"])
-def test_bytes_that_always_arrive_changed_are_walked_back_from(cloud, store, point, caplog):
+def test_download_always_changed_in_transit_falls_back_to_the_previous_checkpoint(
+    cloud, store, point, caplog
+):
     checkpoints = save(store, 1)
     save_step(checkpoints, 2)
-    struck(cloud, "corrupt", RESTORE[point], times=math.inf)
+    inject_at(cloud, "corrupt", RESTORE[point], times=math.inf)
     assert restored(store) == 1
     assert "2" in caplog.text
     cloud.clear()
     assert restored(store) == 2
 
 
-def test_clean_up_deletes_nothing_when_a_manifest_does_not_arrive_intact(cloud, store):
+def test_clean_up_deletes_nothing_when_a_manifest_is_changed_in_transit(cloud, store):
     checkpoints = save(store, 1, keep_last=1)
     save_step(checkpoints, 2)
-    struck(cloud, "corrupt", RESTORE["manifest"], times=math.inf)
+    inject_at(cloud, "corrupt", RESTORE["manifest"], times=math.inf)
     with pytest.raises(UserError, match="not transferred intact"):
         checkpoints.retire()
     cloud.clear()

@@ -1,4 +1,4 @@
-"""A process that lost its run to a newer one, held up at the worst moments."""
+"""An older start, superseded by a newer one of the same run while one of its requests hangs."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -21,16 +21,17 @@ def store(cloud, tmp_path):
 
 @pytest.fixture
 def older(store):
-    """A process that has saved step 1 and is about to save step 3."""
+    """Returns the `Checkpoints` of a start that has saved step 1."""
     return save(store, 1)
 
 
 def paused(cloud, operation, name):
+    """Makes the next such request hang until the returned fault is released."""
     return cloud.inject(Fault("pause", operation=operation, name=name))
 
 
-def late(cloud, store, older, pause, meanwhile):
-    """Has the older process save step 3, held at `pause` while a newer one does `meanwhile`."""
+def save_late(cloud, store, older, pause, meanwhile):
+    """Saves step 3 in `older`, which hangs at `pause` while a newer start does `meanwhile`."""
     with ThreadPoolExecutor(1) as thread:
         saving = thread.submit(save_step, older, 3)
         assert pause.reached.wait(10)
@@ -42,40 +43,40 @@ def late(cloud, store, older, pause, meanwhile):
             saving.result()
 
 
-def test_process_held_before_its_upload_commits_nothing(cloud, store, older):
+def test_start_paused_before_its_upload_commits_nothing(cloud, store, older):
     pause = paused(cloud, "insert", r"\.data")
-    late(cloud, store, older, pause, lambda newer: None)
+    save_late(cloud, store, older, pause, lambda newer: None)
     assert [manifest.step for manifest in ranked(store, "last")] == [1]
     assert_all_verify(store)
 
 
-def test_commit_that_comes_late_is_behind_what_the_newer_process_saved(cloud, store, older):
+def test_late_commit_ranks_behind_a_checkpoint_of_the_newer_start(cloud, store, older):
     pause = paused(cloud, "insert", "manifest")
-    late(cloud, store, older, pause, lambda newer: save_step(newer, 2))
+    save_late(cloud, store, older, pause, lambda newer: save_step(newer, 2))
     assert restored(store) == 2
     assert_all_verify(store)
 
 
-def test_commit_of_the_same_step_harms_no_other(cloud, store, older):
+def test_late_commit_of_the_same_step_leaves_that_of_the_newer_start_intact(cloud, store, older):
     pause = paused(cloud, "insert", "claim-1.manifest")
-    late(cloud, store, older, pause, lambda newer: save_step(newer, 3))
+    save_late(cloud, store, older, pause, lambda newer: save_step(newer, 3))
     assert ranked(store, "last")[0].claim == 2
     assert restored(store) == 3
     assert_all_verify(store)
 
 
-def test_commit_is_taken_back_when_its_files_are_cleared(cloud, store, older):
+def test_late_commit_is_deleted_when_the_newer_start_has_deleted_its_files(cloud, store, older):
     def meanwhile(newer):
         save_step(newer, 2)
         newer.retire()
 
     pause = paused(cloud, "insert", "claim-1.manifest")
-    late(cloud, store, older, pause, meanwhile)
+    save_late(cloud, store, older, pause, meanwhile)
     assert [(m.claim, m.step) for m in ranked(store, "last")] == [(2, 2), (1, 1)]
     assert_all_verify(store)
 
 
-def test_superseded_clean_up_deletes_nothing_newer(cloud, store, older):
+def test_clean_up_of_a_superseded_start_deletes_nothing_newer(cloud, store, older):
     pause = paused(cloud, "list", "checkpoints/")
     with ThreadPoolExecutor(1) as thread:
         retiring = thread.submit(older.retire)
@@ -87,8 +88,8 @@ def test_superseded_clean_up_deletes_nothing_newer(cloud, store, older):
     assert_all_verify(store)
 
 
-def test_of_two_starts_at_the_same_moment_one_wins(cloud, store):
-    """Both look which claims there are before either has made its own."""
+def test_one_of_two_starts_at_the_same_moment_gets_the_run(cloud, store):
+    """Both starts list the claims before either has created its own."""
     pauses = [paused(cloud, "insert", "claims/1"), paused(cloud, "insert", "claims/1")]
     barrier = threading.Barrier(2)
 
@@ -110,7 +111,7 @@ def test_of_two_starts_at_the_same_moment_one_wins(cloud, store):
         loser.check()
 
 
-def test_config_of_a_process_held_up_does_not_overwrite_a_newer_ones(cloud, store):
+def test_config_of_a_paused_start_does_not_overwrite_a_newer_one(cloud, store):
     older = claims.take(store)
     pause = paused(cloud, "insert", "config.json")
     with ThreadPoolExecutor(1) as thread:
@@ -123,8 +124,8 @@ def test_config_of_a_process_held_up_does_not_overwrite_a_newer_ones(cloud, stor
     assert store.read("config.json") == b"newer"
 
 
-def test_answer_lost_on_the_way_does_not_keep_a_process_from_its_own(cloud, store):
-    """Of the claim, the config and the metrics alike: the second try meets the first one's work."""
+def test_answer_lost_after_a_write_is_retried_and_finds_its_own_object(cloud, store):
+    """A retry finds the claim, config or metrics that its first attempt has written."""
     for name in ("claims/", "config.json", "metrics.jsonl"):
         cloud.inject(Fault("drop", operation="insert", name=name))
     claim = claims.take(store)

@@ -1,3 +1,5 @@
+"""Metrics as lines of metrics.jsonl and as scalars of TensorBoard."""
+
 import json
 
 import pytest
@@ -13,46 +15,46 @@ def store(tmp_path):
     return open_store(str(tmp_path))
 
 
-def writer_of(store, saved=b"", board="tensorboard"):
-    return MetricWriter(store, claims.take(store), saved, board)
+def create_writer(store, saved_lines=b"", board="tensorboard"):
+    return MetricWriter(store, claims.take(store), saved_lines, board)
 
 
 def lines(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_each_line_is_there_as_soon_as_it_is_written(store, tmp_path):
-    writer_of(store).write("train", 10, {"loss": 0.5})
+def test_each_line_is_flushed_when_it_is_written(store, tmp_path):
+    create_writer(store).write("train", 10, {"loss": 0.5})
     assert lines(tmp_path) == [{"kind": "train", "step": 10, "loss": 0.5}]
 
 
-def test_what_json_has_no_number_for_is_null(store, tmp_path):
-    writer = writer_of(store)
+def test_infinite_value_is_written_as_null(store, tmp_path):
+    writer = create_writer(store)
     writer.write("train", 10, {"gradient_norm": float("inf"), "loss": 0.5})
     assert lines(tmp_path) == [{"kind": "train", "step": 10, "gradient_norm": None, "loss": 0.5}]
 
 
-def test_resumed_run_goes_on_from_the_lines_of_its_checkpoint(store, tmp_path):
-    first = writer_of(store)
+def test_resumed_run_continues_after_the_lines_of_its_checkpoint(store, tmp_path):
+    first = create_writer(store)
     first.write("train", 10, {"loss": 0.5})
-    saved = bytes(first.lines)
+    saved_lines = bytes(first.lines)
     first.write("train", 20, {"loss": 9.0})
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"kind": "tra')
-    again = writer_of(store, saved)
+    resumed = create_writer(store, saved_lines)
     assert [line["step"] for line in lines(tmp_path)] == [10]
-    again.write("train", 20, {"loss": 0.25})
-    again.close()
+    resumed.write("train", 20, {"loss": 0.25})
+    resumed.close()
     assert [line["loss"] for line in lines(tmp_path)] == [0.5, 0.25]
-    board = EventAccumulator(str(tmp_path / "tensorboard"))
-    board.Reload()
-    scalars = [(event.step, event.value) for event in board.Scalars("train/loss")]
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    scalars = [(event.step, event.value) for event in events.Scalars("train/loss")]
     assert scalars == [(10, 0.5), (20, 0.25)]
 
 
-def test_what_a_superseded_process_writes_goes_nowhere(store, tmp_path):
-    older = writer_of(store)
-    newer = writer_of(store)
+def test_lines_of_a_superseded_start_are_dropped(store, tmp_path):
+    older = create_writer(store)
+    newer = create_writer(store)
     older.write("train", 10, {"loss": 0.5})
     newer.write("train", 5, {"loss": 0.25})
     older.close()
@@ -61,11 +63,11 @@ def test_what_a_superseded_process_writes_goes_nowhere(store, tmp_path):
     assert len(store.list("tensorboard/")) == 1
 
 
-def test_tensorboard_may_look_elsewhere(store, tmp_path):
-    writer = writer_of(store, board="logs")
+def test_folder_for_tensorboard_can_be_chosen(store, tmp_path):
+    writer = create_writer(store, board="logs")
     writer.write("train", 10, {"loss": 0.5})
     writer.close()
-    board = EventAccumulator(str(tmp_path / "logs"))
-    board.Reload()
-    assert [event.value for event in board.Scalars("train/loss")] == [0.5]
+    events = EventAccumulator(str(tmp_path / "logs"))
+    events.Reload()
+    assert [event.value for event in events.Scalars("train/loss")] == [0.5]
     assert store.list("tensorboard/") == []

@@ -1,3 +1,5 @@
+"""The progress bar on a terminal and elsewhere."""
+
 import io
 import sys
 
@@ -7,18 +9,18 @@ from trainer.run.progress_bar import ProgressBar
 
 
 class Terminal(io.StringIO):
-    """A standard error that says that it is a terminal."""
+    """A stream that reports that it is a terminal."""
 
     def isatty(self):
         return True
 
 
 @pytest.mark.parametrize(("stream", "shows"), [(Terminal, True), (io.StringIO, False)])
-def test_shows_steps_time_left_and_loss_on_a_terminal_only(monkeypatch, stream, shows):
+def test_bar_shows_steps_time_left_and_loss_on_a_terminal_only(monkeypatch, stream, shows):
     monkeypatch.setattr(sys, "stderr", stream())
     bar = ProgressBar(epoch=2, epochs=3, steps=4, first_step=1)
     bar.advance(reviews=64, tokens=14_000, loss=0.4321)
-    bar._bar.refresh()  # which tqdm does by itself every tenth of a second
+    bar._bar.refresh()  # tqdm does this itself every tenth of a second
     shown = sys.stderr.getvalue()
     bar.close()
     if shows:

@@ -1,3 +1,5 @@
+"""Asynchronous saves: what they store, one at a time, and how their failures are reported."""
+
 import threading
 
 import numpy as np
@@ -14,32 +16,32 @@ from trainer.run.checkpoints import Checkpoints, ranked, restore
 from trainer.run.saver import METRICS, Saver
 
 
-class Held(Checkpoints):
-    """Saves when it is told to."""
+class PausedCheckpoints(Checkpoints):
+    """Checkpoints whose saves wait until `go` is set; raises when two saves overlap."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
         self.go = threading.Event()
-        self.under_way = threading.Semaphore(1)
+        self.in_progress = threading.Semaphore(1)
 
     def save(self, write, manifest):
-        if not self.under_way.acquire(blocking=False):
+        if not self.in_progress.acquire(blocking=False):
             raise RuntimeError("two saves at a time")
         try:
             self.go.wait()
             super().save(write, manifest)
         finally:
-            self.under_way.release()
+            self.in_progress.release()
 
 
-def state_of(config):
+def create_state(config):
     return train_state.create(create_objective(config), config, 50)
 
 
 @pytest.fixture
 def states(config):
     config.train.average_decay = 0.9
-    return state_of(config), state_of(config)
+    return create_state(config), create_state(config)
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def checkpoints(store):
-    return Held(store, claims.take(store), 9)
+    return PausedCheckpoints(store, claims.take(store), 9)
 
 
 def fill(state, value):
@@ -62,18 +64,18 @@ def values(state):
 
 
 def restored(store, state, which):
-    """Reads a checkpoint into a state; returns the metrics in it."""
+    """Reads a checkpoint into `state`; returns the lines of metrics stored with it."""
 
     def read(path, _):
         state.checkpoint().read(path).assert_consumed()
-        lines.append(tf.io.read_file(path + METRICS).numpy())
+        metrics.append(tf.io.read_file(path + METRICS).numpy())
 
-    lines = []
+    metrics = []
     restore(store, which, read)
-    return lines[0]
+    return metrics[0]
 
 
-def test_saves_the_state_of_the_moment_while_it_goes_on_changing(states, checkpoints, store):
+def test_save_stores_the_state_at_the_call_while_training_continues(states, checkpoints, store):
     state, spare = states
     fill(state, 1)
     saver = Saver(checkpoints, state, spare)
@@ -93,20 +95,20 @@ def test_every_tensor_of_a_checkpoint_is_copied(config, states, tmp_path):
         variable.assign(fill_value)
     state.copy_to(spare)
     contents = []
-    for name, one in (("direct", state), ("copy", spare)):
-        reader = tf.train.load_checkpoint(one.checkpoint().write(str(tmp_path / name)))
-        # The graph of objects holds names that Keras makes unique in a process.
+    for name, saved in (("direct", state), ("copy", spare)):
+        reader = tf.train.load_checkpoint(saved.checkpoint().write(str(tmp_path / name)))
+        # The object graph has names that Keras makes unique within a process, so it differs.
         names = sorted(n for n in reader.get_variable_to_shape_map() if "OBJECT_GRAPH" not in n)
         contents.append([(n, np.asarray(reader.get_tensor(n)).tobytes()) for n in names])
     assert contents[0] == contents[1]
 
 
-def test_copies_of_a_mirrored_state_are_those_of_a_plain_one(config, tmp_path):
+def test_mirrored_state_is_saved_and_restored_through_a_plain_copy(config, tmp_path):
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
-        state = state_of(config)
+        state = create_state(config)
     fill(state, 3)
-    spare = state_of(config)
+    spare = create_state(config)
     state.copy_to(spare)
     assert all((value == 3).all() for value in values(spare))
     path = spare.checkpoint().write(str(tmp_path / "copy"))
@@ -115,7 +117,7 @@ def test_copies_of_a_mirrored_state_are_those_of_a_plain_one(config, tmp_path):
     assert all((value == 3).all() for value in values(state))
 
 
-def test_one_save_is_under_way_at_a_time(states, checkpoints):
+def test_one_save_is_in_progress_at_a_time(states, checkpoints):
     saver = Saver(checkpoints, *states)
     saver.save(manifest_of(1), b"")
     assert not saver.settle(seconds=0.01)
@@ -126,10 +128,10 @@ def test_one_save_is_under_way_at_a_time(states, checkpoints):
     assert saver.saved_step == 2
 
 
-def test_failed_save_is_told_of_at_the_next_which_succeeds(states, checkpoints, store, caplog):
+def test_failed_save_is_reported_and_the_next_one_succeeds(states, checkpoints, store, caplog):
     checkpoints.go.set()
     saver = Saver(checkpoints, *states)
-    scratch, store.scratch = store.scratch, full
+    scratch, store.scratch = store.scratch, raise_disk_full
     saver.save(manifest_of(1), b"")
     saver.settle()
     assert "step 1 was not saved, the last one is of step 0: the disk is full" in caplog.text
@@ -139,14 +141,14 @@ def test_failed_save_is_told_of_at_the_next_which_succeeds(states, checkpoints, 
     assert [m.step for m in ranked(store, "last")] == [2]
 
 
-def full():
+def raise_disk_full():
     raise UserError("the disk is full")
 
 
 def test_failure_of_the_last_save_is_raised_once(states, checkpoints, store):
     checkpoints.go.set()
     saver = Saver(checkpoints, *states)
-    store.scratch = full
+    store.scratch = raise_disk_full
     saver.save(manifest_of(1), b"")
     with pytest.raises(UserError, match="full"):
         saver.finish()
@@ -154,7 +156,7 @@ def test_failure_of_the_last_save_is_raised_once(states, checkpoints, store):
     assert saver.saved_step == 0
 
 
-def test_superseded_process_hears_of_it_as_soon_as_a_save_has(states, checkpoints, store):
+def test_superseded_start_is_reported_once_a_save_has_found_it(states, checkpoints, store):
     checkpoints.go.set()
     saver = Saver(checkpoints, *states)
     saver.check()

@@ -1,0 +1,44 @@
+"""Starts runs, and reads the metrics and checkpoints that they leave, for the tests."""
+
+import json
+
+import tensorflow as tf
+
+from storage.store import open_store
+from trainer.machines.preemption import StopRequests
+from trainer.modes import train
+from trainer.run.checkpoints import restore
+from trainer.run.clock import Clock
+
+STEPS = 82  # of a run of `run_config`
+
+
+def start(config, workdir):
+    """Trains in `workdir`, or resumes the run in it, to the end."""
+    train.train_and_evaluate(config, open_store(str(workdir)), Clock(), StopRequests())
+
+
+def lines(workdir, *kinds):
+    """Returns the parsed lines of metrics.jsonl, of all kinds or of `kinds`."""
+    text = open_store(str(workdir)).read("metrics.jsonl")
+    parsed = [json.loads(line) for line in text.splitlines()]
+    return [line for line in parsed if not kinds or line["kind"] in kinds]
+
+
+def numbers(workdir):
+    """Returns the lines of metrics without the fields that depend on time."""
+    timed = ("reviews_per_second", "tokens_per_second", "goodput", "time")
+    return [{name: line[name] for name in line if name not in timed} for line in lines(workdir)]
+
+
+def tensors(workdir, step=STEPS):
+    """Returns the bytes of each tensor of a checkpoint by name, the object graph left out."""
+    found = {}
+
+    def read(path, _):
+        reader = tf.train.load_checkpoint(path)
+        names = reader.get_variable_to_dtype_map().keys()
+        found.update({n: reader.get_tensor(n).tobytes() for n in names if "OBJECT_GRAPH" not in n})
+
+    restore(open_store(str(workdir)), str(step), read)
+    return found
