@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from storage import claims
+from storage import checksum, claims
 from storage.errors import Superseded, UserError
 from tests.trainer.run.manifests import manifest_of
 from trainer.run.checkpoints import Checkpoints, ranked, restore
@@ -177,3 +177,14 @@ def test_listing_tolerates_concurrent_deletions(store):
             ranked(store, "last")
         saving.result()
     assert restored(store) == (59, 59)
+
+
+def test_checkpoint_of_a_newer_format_is_refused(store):
+    save(store, 1, 2)
+    name = "checkpoints/2/claim-1.manifest.json"
+    content = {**json.loads(store.read(name)), "format": 3}
+    del content["crc32c"]
+    crc32c = checksum.of(json.dumps(content, sort_keys=True).encode())
+    store.write(name, json.dumps({**content, "crc32c": crc32c}).encode())
+    with pytest.raises(UserError, match="has format 3"):
+        restored(store)

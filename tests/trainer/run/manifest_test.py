@@ -76,3 +76,8 @@ def test_first_format_is_read_into_metrics_and_score():
 def test_description_has_the_step_and_a_metric():
     assert MANIFEST.describe("accuracy") == "step 4, validation accuracy 0.750"
     assert MANIFEST.describe("loss") == "step 4"
+
+
+def test_manifest_that_names_no_files_is_damaged():
+    with pytest.raises(Damaged, match="names no files"):
+        decode(changed(files=[]), OBJECT)
