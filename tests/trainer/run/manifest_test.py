@@ -80,4 +80,4 @@ def test_description_has_the_step_and_a_metric():
 
 def test_manifest_that_names_no_files_is_damaged():
     with pytest.raises(Damaged, match="names no files"):
-        decode(changed(files=[]), OBJECT)
+        decode(changed(files=[]), OBJECT_NAME)
