@@ -13,7 +13,7 @@ import pytest
 
 from storage.store import open_store
 from tests.conftest import STORES
-from tests.trainer.modes.train_test import lines, numbers, tensors
+from tests.trainer.modes.runs import lines, numbers, tensors
 from trainer.machines.preemption import StopRequests
 from trainer.modes import prepare, train
 from trainer.run.clock import Clock
@@ -55,7 +55,7 @@ def read_until(process, pattern):
 
 @pytest.fixture(scope="session")
 def pair_finished(flags, tmp_path_factory):
-    """The workdir of a run by two workers, uninterrupted; not to be changed."""
+    """Returns the workdir of an uninterrupted run by two workers; a test must not change it."""
     workdir = tmp_path_factory.mktemp("pairs") / "finished"
     code, output, errors = finish(launcher(flags, workdir))
     assert code == 0, output + errors
@@ -63,10 +63,11 @@ def pair_finished(flags, tmp_path_factory):
 
 
 def test_two_workers_have_the_same_losses_as_one_process(pair_finished, finished):
-    one, two = lines(finished, "train", "validation"), lines(pair_finished, "train", "validation")
-    assert [line["step"] for line in two] == [line["step"] for line in one]
-    for ours, theirs in zip(two, one, strict=True):
-        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+    kinds = ("train", "validation")
+    single, pair = lines(finished, *kinds), lines(pair_finished, *kinds)
+    assert [line["step"] for line in pair] == [line["step"] for line in single]
+    for line, expected in zip(pair, single, strict=True):
+        assert line["loss"] == pytest.approx(expected["loss"], rel=1e-4)
 
 
 def test_job_whose_workers_are_killed_ends_with_the_same_numbers(
@@ -136,7 +137,7 @@ def test_two_workers_train_from_shards_in_a_bucket_like_one_process(
     assert code == 0, output + errors
     assert list((tmp_path / "cache" / "shards").iterdir())
     for ours, theirs in zip(lines(two, "train"), lines(one, "train"), strict=True):
-        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+        assert line["loss"] == pytest.approx(expected["loss"], rel=1e-4)
 
 
 @pytest.mark.slow

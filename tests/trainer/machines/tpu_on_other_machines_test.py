@@ -9,7 +9,7 @@ from storage.store import open_store
 from tests.fakes import tpu_on_other_machines
 from tests.trainer.machines.multi_worker_test import finish, read_until
 from tests.trainer.main_test import REPOSITORY, command
-from tests.trainer.modes.train_test import numbers, tensors
+from tests.trainer.modes.runs import numbers, tensors
 from trainer.modes import prepare
 
 

@@ -44,7 +44,7 @@ def test_stopped_run_resumes_with_the_metrics_of_version_0_1(open_copy, capsys):
     config.data.dir = str(DATA)
     train.train_and_evaluate(config, store, Clock(), StopRequests())
     assert "at step 14" in capsys.readouterr().out
-    expected_lines = metric_lines((DATA / "stopped_carried_on.jsonl").read_text())
+    expected_lines = metric_lines((DATA / "stopped_then_resumed.jsonl").read_text())
     lines = metric_lines(store.read("metrics.jsonl"))
     for line, expected in zip(lines, expected_lines, strict=True):
         assert line["kind"] == expected.pop("kind")
