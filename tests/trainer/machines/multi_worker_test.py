@@ -136,7 +136,7 @@ def test_two_workers_train_from_shards_in_a_bucket_like_one_process(
     code, output, errors = finish(launcher([*flags, *overrides], two))
     assert code == 0, output + errors
     assert list((tmp_path / "cache" / "shards").iterdir())
-    for ours, theirs in zip(lines(two, "train"), lines(one, "train"), strict=True):
+    for line, expected in zip(lines(two, "train"), lines(one, "train"), strict=True):
         assert line["loss"] == pytest.approx(expected["loss"], rel=1e-4)
 
 
