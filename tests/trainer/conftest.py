@@ -20,6 +20,7 @@ def run_config(reviews) -> ml_collections.ConfigDict:
     """Returns a config for two epochs of 41 steps, a checkpoint every 20, a train line every 10."""
     config = small_config()
     config.data.source = f"files:{reviews}"
+    config.model.layer_sizes = (8,)  # each of many processes traces it
     config.train.update(log_every_steps=10, steps_per_call=4)
     config.checkpoint.update(every_steps=20, keep_last=3)
     config.evaluation.batch_size = 64

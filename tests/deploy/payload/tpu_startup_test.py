@@ -21,7 +21,7 @@ SMALL = {
     "data.vocabulary_size": 200,
     "data.max_tokens": 48,
     "model.embedding_size": 8,
-    "model.layer_sizes": "8,4",
+    "model.layer_sizes": "8,",
     "train.batch_size": 16,
     "train.epochs": 1,
     "train.steps_per_call": 4,

@@ -57,9 +57,9 @@ def plain_loss(network, reviews):
     return means[0] + FACTOR * means[1], means
 
 
-@pytest.mark.parametrize(("replicas", "micro_batches"), [(1, 1), (1, 4), (2, 1), (2, 2), (4, 1)])
+@pytest.mark.parametrize(("replicas", "micro_batches"), [(1, 1), (2, 2), (4, 1)])
 def test_gradient_is_that_of_the_plain_loss(config, replicas, micro_batches):
-    config.model.dropout = 0.0
+    config.model.update(dropout=0.0, layer_sizes=(4,))  # quick to trace
     config.optimizer.update(clip_norm=0.0, beta1=0.0)  # the first moment is the gradient then
     config.train.update(batch_size=ROWS, micro_batches=micro_batches)
     reviews = make_reviews(ROWS - 3)

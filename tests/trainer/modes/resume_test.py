@@ -94,7 +94,7 @@ def test_changed_config_is_refused_field_by_field(run_config, workdir):
     config.seed = 3
     config.checkpoint.every_steps = 1
     before = (workdir / "config.json").read_bytes()
-    with pytest.raises(UserError, match=r"layer_sizes: .*\[8, 4\], got \[16\].*seed: .*0, got 3"):
+    with pytest.raises(UserError, match=r"layer_sizes: .*\[8\], got \[16\].*seed: .*0, got 3"):
         start(config, workdir)
     assert (workdir / "config.json").read_bytes() == before
     assert len(list((workdir / "claims").iterdir())) == 1

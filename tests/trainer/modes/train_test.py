@@ -77,8 +77,8 @@ def test_new_run_starts_from_the_weights_of_another(run_config, finished, tmp_pa
 def test_weights_of_another_network_are_refused(run_config, finished, tmp_path):
     config = run_config.copy_and_resolve_references()
     config.checkpoint.init_from = str(finished)
-    config.model.layer_sizes = (8,)
-    with pytest.raises(UserError, match=r"layer_sizes: got \(8,\)"):
+    config.model.layer_sizes = (16,)
+    with pytest.raises(UserError, match=r"layer_sizes: got \(16,\)"):
         start(config, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
