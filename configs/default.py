@@ -33,7 +33,8 @@ def _data() -> ml_collections.ConfigDict:
     # URL that --mode=prepare has filled from one of these.
     data.source = "sample"
     # For 'tfds:': the folder with TFDS's data sets; '' is TFDS's default ($TFDS_DATA_DIR).
-    # For 'files:': the folder that a relative PATH starts from; '' is the working folder.
+    # For 'files:' and 'shards:': the folder that a relative path starts from; '' is the working
+    # folder.
     data.dir = ""
     # For 'tfds:': the splits to read, in TFDS's notation ('train[:10%]' works).
     data.train_split = "train"

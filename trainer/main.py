@@ -54,7 +54,7 @@ _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "best", "Which checkpoint to evaluate or predict with: best, last or a step."
 )
 _TEXT = flags.DEFINE_multi_string(
-    "text", [], "A review to predict; without it, the lines of standard input."
+    "text", [], "A review to predict; without it, the lines of standard input"
 )
 _OF_SOME_MODES = {"config": _CONFIG, "checkpoint": _CHECKPOINT, "text": _TEXT}
 
