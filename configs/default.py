@@ -51,6 +51,12 @@ def _data() -> ml_collections.ConfigDict:
     # Batches are padded to a multiple of this many token slots. A small one pads less; a large one
     # compiles fewer shapes on devices with static shapes.
     data.width_step = 16
+    # For 'files:': the columns (of JSON: the keys) that hold a review's text and its label.
+    data.text_column = "text"
+    data.label_column = "label"
+    # With two labels: the one whose probability is predicted. '' takes 'positive' ('pos', '1') of
+    # 'positive' and 'negative' ('neg', '0'); other names need an answer here.
+    data.positive_label = ""
     # What to do with text that is not UTF-8: 'fail', or 'skip' to leave out and count such reviews.
     data.on_bad_text = "fail"
     # Folder of the cache of tokenised reviews, which all runs share and you may delete; '' is off.
@@ -87,7 +93,7 @@ def _model() -> ml_collections.ConfigDict:
 
 def _objective() -> ml_collections.ConfigDict:
     objective = ml_collections.ConfigDict()
-    # What the network learns: 'classification' of reviews as negative or positive.
+    # What the network learns: 'classification' of reviews by their labels.
     objective.name = "classification"
     return objective
 
@@ -96,6 +102,8 @@ def _train() -> ml_collections.ConfigDict:
     train = ml_collections.ConfigDict()
     # Number of times that every training review is seen.
     train.epochs = 10
+    # Epochs without a better validation score after which training ends early; 0 is off.
+    train.patience = 0
     # Reviews per step, over all replicas.
     train.batch_size = 64
     # Number of parts into which each replica splits its reviews of a batch. It adds up the parts'
@@ -147,6 +155,8 @@ def _strategy() -> ml_collections.ConfigDict:
     # For 'tpu': 'local' on a TPU VM; elsewhere the TPU's name, or grpc://HOST:PORT of each of its
     # machines, separated by commas.
     strategy.tpu = "local"
+    # For several workers: how long a worker waits at the start for the others, in seconds.
+    strategy.connect_seconds = 600.0
     return strategy
 
 

@@ -26,12 +26,15 @@ FREE = frozenset(
         "evaluation",
         "data.dir",
         "data.test_split",
+        "data.text_column",
+        "data.label_column",
         "data.cache_dir",
         "data.cache_bytes",
         "data.shard_reviews",
         "model.kernel",
         "train.log_every_steps",
         "train.steps_per_call",
+        "train.patience",
         "train.tensorboard_dir",
     }
 )
@@ -40,7 +43,12 @@ FREE = frozenset(
 # runs did before the field existed. It differs from the field's default where that has changed
 # what runs do.
 SINCE: dict[str, Any] = {
+    "data.label_column": "label",
+    "data.positive_label": "",
+    "data.text_column": "text",
     "objective.name": "classification",
+    "strategy.connect_seconds": 600.0,
+    "train.patience": 0,
     "train.tensorboard_dir": "tensorboard",
 }
 

@@ -62,6 +62,7 @@ _POSITIVE = _number("a number from 1e-30 to 1e+30", lambda v: 1e-30 <= v <= 1e30
 _NOT_NEGATIVE = _number("a number from 0.0 to 1e+30", lambda v: 0 <= v <= 1e30)
 _FRACTION = _number("a number from 0.0 up to, not including, 1.0", lambda v: 0 <= v < 1)
 _TEXT = Rule("a text", lambda value: isinstance(value, str))
+_NAME = Rule("a name", lambda value: isinstance(value, str) and value != "")
 _SPLIT = Rule("the name of a split", lambda value: isinstance(value, str) and value != "")
 FLAG = Rule("True or False", lambda value: isinstance(value, bool))
 
@@ -77,6 +78,9 @@ RULES: dict[str, Rule] = {
     "data.max_tokens": _integer(1, _MILLION),
     "data.keep": _one_of("head", "tail", "head_tail"),
     "data.width_step": _integer(1, _MILLION),
+    "data.text_column": _NAME,
+    "data.label_column": _NAME,
+    "data.positive_label": _TEXT,
     "data.on_bad_text": _one_of("fail", "skip"),
     "data.cache_dir": _TEXT,
     "data.cache_bytes": _integer(0, 10**18),
@@ -90,6 +94,7 @@ RULES: dict[str, Rule] = {
     "model.kernel": _one_of("auto", "keras", "xla"),
     "objective.name": _one_of("classification"),
     "train.epochs": _integer(1, _BILLION),
+    "train.patience": _integer(0, _BILLION),
     "train.batch_size": _integer(1, _MILLION),
     "train.micro_batches": _integer(1, _MILLION),
     "train.steps_per_call": _integer(1, _MILLION),
@@ -112,6 +117,7 @@ RULES: dict[str, Rule] = {
     "strategy.name": _one_of("auto", "default", "one_device", "mirrored", "multi_worker", "tpu"),
     "strategy.tpu": Rule("a name or address", lambda v: isinstance(v, str) and v != ""),
     "strategy.virtual_devices": _integer(0, 64),
+    "strategy.connect_seconds": _number("a number from 1.0 to 86400.0", lambda v: 1 <= v <= 86400),
     "checkpoint.every_steps": _integer(0, _BILLION),
     "checkpoint.keep_last": _integer(1, _MILLION),
     "checkpoint.retry_seconds": _number("a number from 1.0 to 3600.0", lambda v: 1 <= v <= 3600),

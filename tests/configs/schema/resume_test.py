@@ -14,6 +14,7 @@ FREE = {
     "model.kernel",
     *("checkpoint.every_steps", "checkpoint.keep_last", "checkpoint.init_from"),
     "checkpoint.retry_seconds",
+    *("data.text_column", "data.label_column", "strategy.connect_seconds", "train.patience"),
     *("data.dir", "data.cache_dir", "data.cache_bytes", "data.shard_reviews", "data.test_split"),
     *("train.log_every_steps", "train.steps_per_call", "train.tensorboard_dir"),
 }
