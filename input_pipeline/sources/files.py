@@ -8,7 +8,9 @@ such a folder or file, a fixed tenth of its reviews is the split `test` and the 
 A relative PATH is below `data.dir`, or below the working folder when that is ''.
 """
 
+import contextlib
 import csv
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +19,10 @@ from typing import Any, NamedTuple
 import ml_collections
 from absl import logging
 
-from input_pipeline import labels
 from input_pipeline.batch_plan import held_out
+from input_pipeline.sources.content import digest_of
 from input_pipeline.sources.reviews import TextReviews
-from input_pipeline.sources.source import Source, source_of_lists
+from input_pipeline.sources.source import Source, source_of_pairs
 from storage.errors import UserError
 
 _TEST_SHARE = 0.1
@@ -51,34 +53,34 @@ def _open_source(path: Path, on_bad_text: str) -> Source:
     def place_of(split: str) -> Path:
         return path if has_no_splits else _place(path, split)
 
-    def read(split: str) -> list[tuple[str, int]]:
+    def read(split: str) -> Iterator[tuple[str, str]]:
         place = place_of(split)
-        try:
+        with _readable():
             reviews = _read_rows(_rows(place), place, on_bad_text)
-        except OSError as error:
-            raise UserError(
-                f"config.data.source: {error.filename}: {error.strerror}; repair or remove the file"
-            ) from error
-        if has_no_splits:
-            wanted = held_out(len(reviews), _TEST_SHARE) == _is_test(split)
-            reviews = [review for review, keep in zip(reviews, wanted, strict=True) if keep]
-        return reviews
+            if has_no_splits:
+                is_test, count = _is_test(split), sum(1 for _ in reviews)
+                reviews = _read_rows(_rows(place), place, on_bad_text)
+                reviews = itertools.compress(reviews, held_out(count, _TEST_SHARE) == is_test)
+            yield from reviews
 
     def fingerprint(split: str) -> str:
         place = place_of(split)
         files = sorted(place.glob("*/*.txt")) if place.is_dir() else [place]
-        stats = [(str(file), *_size_and_time(file)) for file in files]
-        return json.dumps([str(place.absolute()), split, on_bad_text, stats])
+        named = ((str(file.relative_to(place.parent)), file) for file in files)
+        with _readable():
+            return digest_of([split, on_bad_text], named)
 
-    return source_of_lists(fingerprint, read)
+    return source_of_pairs(fingerprint, read)
 
 
-def _size_and_time(file: Path) -> tuple[int, int]:
-    """Returns a file's size in bytes and the time of its last change in nanoseconds."""
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
     try:
-        return file.stat().st_size, file.stat().st_mtime_ns
-    except OSError:
-        return -1, -1  # the error shows when the file is read
+        yield
+    except OSError as error:
+        raise UserError(
+            f"config.data.source: {error.filename}: {error.strerror}; repair or remove the file"
+        ) from error
 
 
 def _is_set(path: Path) -> bool:
@@ -110,7 +112,7 @@ def _rows(place: Path) -> Iterator[_Row]:
 
 
 def _folder_rows(folder: Path) -> Iterator[_Row]:
-    for label in ("neg", "pos"):  # two of labels.SPELLINGS
+    for label in ("neg", "pos"):
         for file in sorted((folder / label).glob("*.txt")):
             text = file.read_text(encoding="utf-8", errors="surrogateescape")
             yield _Row(file, 1, text, label)
@@ -151,12 +153,12 @@ def _jsonl_rows(file: Path) -> Iterator[_Row]:
                 ) from error
 
 
-def _read_rows(rows: Iterator[_Row], place: Path, on_bad_text: str) -> list[tuple[str, int]]:
-    """Returns the rows as (text, label); UserError with file and line for one that can't be used.
+def _read_rows(rows: Iterator[_Row], place: Path, on_bad_text: str) -> Iterator[tuple[str, str]]:
+    """Yields the rows as (text, label); UserError with file and line for one that can't be used.
 
     With `on_bad_text` "skip", rows that are not UTF-8 are left out and counted in a warning.
     """
-    reviews, skipped = [], 0
+    skipped = 0
     for file, line, text, label in rows:
         if not isinstance(text, str):
             raise UserError(f"config.data.source: {file}, line {line}: no text; repair the line")
@@ -172,13 +174,24 @@ def _read_rows(rows: Iterator[_Row], place: Path, on_bad_text: str) -> list[tupl
                 ) from error
             skipped += 1
             continue
-        number = labels.number_of(label)
-        if number is None:
+        name = _label_name(label)
+        if name is None:
             raise UserError(
-                f"config.data.source: {file}, line {line}: got the label {label!r}, accepted are "
-                + ", ".join(labels.SPELLINGS)
+                f"config.data.source: {file}, line {line}: got the label {label!r}; accepted is a "
+                "name or number"
             )
-        reviews.append((text, number))
+        yield text, name
     if skipped:
         logging.warning("%s: skipped %d reviews that are not UTF-8", place, skipped)
-    return reviews
+
+
+def _label_name(label: Any) -> str | None:
+    """Returns the name of a label as a file gives it, or None for one that names nothing."""
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
+    if isinstance(label, bool | int | float):
+        label = json.dumps(label)
+    if not isinstance(label, str):
+        return None
+    name = label.strip()
+    return name if name and not any(mark in name for mark in "\n\r\t") else None

@@ -11,11 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import ml_collections
-import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from input_pipeline import labels
+from input_pipeline.sources.content import digest_of
 from input_pipeline.sources.reviews import TextReviews
 from input_pipeline.sources.source import READ_BATCH, Source
 from storage.errors import UserError
@@ -32,6 +31,18 @@ def _open_source(name: str, folder: str) -> Source:
     if not builder.info.splits:
         _download(builder, folder)
 
+    names = getattr(builder.info.features[label_feature], "names", None)
+
+    def name_of(number: int) -> str:
+        if names is None:
+            return str(number)
+        if not 0 <= number < len(names):  # TFDS writes -1 for a review without a label
+            raise UserError(
+                f"config.data.source: {name} has the {label_feature} {number}, accepted are 0 to "
+                f"{len(names) - 1} ({', '.join(names)}); take a split whose reviews have labels"
+            )
+        return names[number]
+
     def checked(split: str) -> str:
         try:
             count = builder.info.splits[split].num_examples
@@ -45,14 +56,16 @@ def _open_source(name: str, folder: str) -> Source:
         return split
 
     def fingerprint(split: str) -> str:
-        whole = checked(split).partition("[")[0]
-        return f"{builder.info.full_name} {split} {builder.info.splits[whole].shard_lengths}"
+        files = builder.info.splits[checked(split)].filepaths
+        named = [(file.name, Path(file)) for file in files]
+        return digest_of([split, text_feature, label_feature, names], named)
 
-    def batches(split: str) -> Iterable[tuple[tf.Tensor, np.ndarray]]:
+    def batches(split: str) -> Iterable[tuple[tf.Tensor, list[str]]]:
         # With `shuffle_files=False` TFDS reads one file after another in a fixed order.
         reviews = builder.as_dataset(split=checked(split), shuffle_files=False)
         for batch in reviews.batch(READ_BATCH):
-            yield batch[text_feature], labels.check_numbers(batch[label_feature].numpy(), name)
+            numbers = batch[label_feature].numpy()
+            yield batch[text_feature], [name_of(number) for number in numbers.tolist()]
 
     return Source(fingerprint, batches)
 
@@ -88,12 +101,6 @@ def _text_and_label(builder: tfds.core.DatasetBuilder, name: str) -> tuple[str, 
         raise UserError(
             f"config.data.source: {name} has the features {', '.join(features)}, but a text and "
             "its label are needed; take another data set, or convert it for files:PATH"
-        )
-    count = getattr(features[label], "num_classes", len(labels.NAMES))
-    if count != len(labels.NAMES):
-        raise UserError(
-            f"config.data.source: {name} has {count} classes of label, accepted are "
-            f"{len(labels.NAMES)}"
         )
     return text, label
 

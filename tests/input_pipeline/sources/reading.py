@@ -1,22 +1,23 @@
 """How the tests of sources read one: open_source, read, and the complaint of a call that fails."""
 
-import ml_collections
 import pytest
 
+from configs import default
 from input_pipeline import load
 from storage.errors import UserError
 
 
-def open_source(name, folder="", on_bad_text="fail"):
+def open_source(name, folder="", **options):
     """Opens the source of texts that config.data.source calls `name`."""
-    data = ml_collections.ConfigDict({"source": name, "dir": folder, "on_bad_text": on_bad_text})
+    data = default.get_config().data
+    data.update(source=name, dir=folder, **options)
     return load.open_reviews(data).texts()
 
 
 def read(name, split="train", **options):
-    """Returns all (text, label) of a split."""
+    """Returns all (text, name of the label) of a split."""
     return [
-        (text.decode(), int(label))
+        (text.decode(), label)
         for texts, labels in open_source(name, **options).batches(split)
         for text, label in zip(texts.numpy(), labels, strict=True)
     ]

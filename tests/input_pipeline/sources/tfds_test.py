@@ -29,9 +29,10 @@ def tfds_dir(tmp_path_factory):
     label = tfds.features.ClassLabel
     sizes = {"train": 5, "test": 2}
     contents = {
-        "reviews": ({"text": text, "label": label(num_classes=2)}, [0, 1, 1, 0, 1]),
-        "ratings": ({"text": text, "label": label(num_classes=3)}, [0, 1, 2, 0, 1]),
-        "counts": ({"text": text, "label": number}, [0, 1, 7, 0, 1]),
+        "reviews": ({"text": text, "label": label(names=["pos", "neg"])}, [0, 1, 1, 0, 1]),
+        "classes": ({"text": text, "label": label(num_classes=3)}, [0, 1, 2, 0, 1]),
+        "counts": ({"text": text, "label": number}, [0, 1, 7, 0, -1]),
+        "partly": ({"text": text, "label": label(names=["pos", "neg"])}, [0, 1, -1, 0, 1]),
         "numbers": ({"text": number, "label": number}, [0, 1, 1, 0, 1]),
         "unlabelled": ({"text": text, "stars": number}, [0, 1, 1, 0, 1]),
     }
@@ -50,10 +51,18 @@ def tfds_dir(tmp_path_factory):
 
 
 def test_tfds_set_is_read_in_its_order(tfds_dir):
-    reviews = [(f"Review {i}.", label) for i, label in enumerate([0, 1, 1, 0, 1])]
+    reviews = [(f"Review {i}.", ("pos", "neg")[label]) for i, label in enumerate([0, 1, 1, 0, 1])]
     assert read("tfds:reviews", folder=tfds_dir) == reviews
     assert read("tfds:reviews", "test", folder=tfds_dir) == reviews[:2]
     assert read("tfds:reviews", "train[40%:80%]", folder=tfds_dir) == reviews[2:4]
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [("classes", ["0", "1", "2", "0", "1"]), ("counts", ["0", "1", "7", "0", "-1"])],
+)
+def test_number_without_a_name_is_its_own_name(tfds_dir, name, names):
+    assert [label for _, label in read(f"tfds:{name}", folder=tfds_dir)] == names
 
 
 def test_tfds_fingerprint_tells_splits_and_slices_apart(tfds_dir):
@@ -79,8 +88,7 @@ def test_empty_tfds_split_is_refused(tfds_dir, split):
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        ("ratings", "3 classes of label, accepted are 2"),
-        ("counts", "the label 7, accepted: 0 and 1"),
+        ("partly", "the label -1, accepted are 0 to 1 (pos, neg)"),
         ("numbers", "a text and its label are needed"),
         ("unlabelled", "a text and its label are needed"),
     ],
@@ -121,7 +129,7 @@ def imdb_train():
 @needs_imdb
 def test_imdb_has_as_many_reviews_of_each_label(imdb_train):
     assert len(imdb_train) == 25_000
-    assert sum(label for _, label in imdb_train) == 12_500
+    assert sum(label == "pos" for _, label in imdb_train) == 12_500
 
 
 # Digests are compared, so that no failure prints a review.
