@@ -29,7 +29,7 @@ from benchmarks.common import (
     training,
     wait_until,
 )
-from input_pipeline.vocabulary import read_vocabulary
+from input_pipeline.encoding import read_encoding
 from storage import checksum
 from storage.exit_codes import RUN_AGAIN
 from storage.store import Store, open_store
@@ -129,10 +129,11 @@ def resume(store: Store, state: train_state.TrainState, folder: Path) -> dict[st
 
 def fresh_state(store: Store) -> train_state.TrainState:
     """Returns the state of a run as it was before the first step."""
-    config, vocabulary = workdir.stored_config(store), read_vocabulary(store)
-    if vocabulary is None:
+    config, encoding = workdir.stored_config(store), read_encoding(store)
+    if encoding is None:
         sys.exit(f"error: {store.url} holds no vocabulary")
-    return train_state.create(create_objective(config), config, len(vocabulary))
+    objective = create_objective(config, encoding.labels)
+    return train_state.create(objective, config, len(encoding.vocabulary))
 
 
 def main() -> None:

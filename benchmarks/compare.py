@@ -85,7 +85,7 @@ def leftovers(store: Store, scratch: list[Path]) -> list[str]:
     names = store.list()
     claims = sorted(int(name.removeprefix("claims/")) for name in names if name[:7] == "claims/")
     manifests = ranked(store, "last")
-    wanted = {"config.json", "vocabulary.txt", "metrics.jsonl"}
+    wanted = {"config.json", "vocabulary.txt", "labels.txt", "metrics.jsonl"}
     wanted |= {f"tensorboard/events.out.tfevents.{claims[-1]:06}"}
     wanted |= {f"claims/{number}" for number in claims}
     for manifest in manifests:

@@ -24,6 +24,7 @@ import tensorflow as tf
 
 from benchmarks.common import machine, print_table
 from configs import imdb
+from input_pipeline.labels import SENTIMENTS
 from input_pipeline.pipeline import Batch
 from trainer.learning import steps, train_state
 from trainer.learning.objectives.registry import create_objective
@@ -46,11 +47,11 @@ def median_ms(work: Callable[[], object]) -> float:
 def step(vocabulary: int) -> dict[str, float]:
     """Measures a training step of one replica on random tokens: milliseconds, and MiB at most."""
     config = imdb.get_config()
-    objective = create_objective(config)
+    objective = create_objective(config, SENTIMENTS)
     state = train_state.create(objective, config, vocabulary)
     tokens = tf.random.uniform([_REVIEWS, _TOKENS], 2, vocabulary, tf.int32)
-    ones = tf.ones(_REVIEWS)
-    batch = Batch(tokens, tf.fill([_REVIEWS], _TOKENS), ones, ones)
+    lengths, labels = tf.fill([_REVIEWS], _TOKENS), tf.ones(_REVIEWS, tf.int32)
+    batch = Batch(tokens, lengths, labels, tf.ones(_REVIEWS))
     iterator = iter(tf.data.Dataset.from_tensors(batch).repeat())
     strategy = tf.distribute.get_strategy()
     train = steps.make_train_steps(strategy, objective, state, config, total_steps=10**6)

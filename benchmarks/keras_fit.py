@@ -32,6 +32,7 @@ from configs.schema import rules
 from input_pipeline import batch_plan, load
 from input_pipeline.batch_plan import BatchPlan
 from input_pipeline.examples import Examples
+from input_pipeline.labels import SENTIMENTS
 from input_pipeline.training_set import InMemory
 from trainer.learning import steps, train_state
 from trainer.learning.objectives.registry import create_objective
@@ -73,12 +74,12 @@ def load_task(source: str) -> Task:
     model = config.model
     if (model.pooling, model.bidirectional, model.precision) != ("concat", False, "float32"):
         sys.exit("error: the contestants are written for concat, one direction, float32")
-    vocabulary = load.make_vocabulary(config.data)
-    training_set = load.load_training_data(config.data, vocabulary).train
+    encoding = load.make_encoding(config.data)
+    training_set = load.load_training_data(config.data, encoding).train
     if not isinstance(training_set, InMemory):
         sys.exit(f"error: {source} is in shards; give reviews that are read into memory")
     reviews = training_set.examples
-    return Task(config, len(vocabulary), reviews, reviews.lengths)
+    return Task(config, len(encoding.vocabulary), reviews, reviews.lengths)
 
 
 def bucketed(task: Task, count: int, turn: int) -> BatchPlan:
@@ -109,7 +110,7 @@ def shuffled(task: Task, count: int, turn: int) -> BatchPlan:
 def longhaul_loop(task: Task) -> Callable[[BatchPlan], None]:
     """Returns a function that trains on a plan with this project's loop."""
     config = task.config
-    strategy, objective = make_strategy(config), create_objective(config)
+    strategy, objective = make_strategy(config), create_objective(config, SENTIMENTS)
     per_epoch = batch_plan.steps_per_epoch(len(task.reviews), config.train.batch_size)
     with strategy.scope():
         state = train_state.create(objective, config, task.vocabulary_size)

@@ -25,6 +25,7 @@ import numpy as np
 
 from benchmarks.checkpointing import bucket
 from benchmarks.common import machine, metrics, print_table, training, wait_until
+from input_pipeline.labels import SENTIMENTS
 from input_pipeline.shards import format as shard_format
 from input_pipeline.shards import reader
 from input_pipeline.shards.cache import ShardCache
@@ -55,7 +56,7 @@ def make(store: Store, split: str, reviews: int, shard_reviews: int) -> int:
         shard, data = shard_format.encode(packed, number, dtype)
         store.write(f"{split}/{shard.name}", data)
         shards.append(shard)
-    index = Index(dtype, vocabulary.digest, "random", tuple(shards))
+    index = Index(dtype, vocabulary.digest, SENTIMENTS.names, "random", tuple(shards))
     store.write(f"{split}/{shard_format.INDEX}", index.to_bytes())
     return sum(shard.size(dtype) for shard in shards)
 

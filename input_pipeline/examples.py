@@ -1,26 +1,30 @@
 """Tokenised reviews in memory.
 
-    vocabulary = build_vocabulary(source, "train", 0.08, 20_000, cache_dir="~/.cache/longhaul")
-    examples = load(source, "train", vocabulary, cache_dir="~/.cache/longhaul")
+    encoding = build_encoding(source, config.data)
+    examples = load(source, "train", encoding, cache_dir="~/.cache/longhaul")
     examples = examples.shortened(max_tokens=512, keep="head_tail").take(ids)
 
-Vocabulary and token ids are cached on disk, so that a restart doesn't tokenise again.
+Vocabulary, labels and token ids are cached on disk, so that a restart doesn't tokenise again.
 """
 
+import collections
 import dataclasses
 import functools
 import hashlib
+import itertools
+import json
 
+import ml_collections
 import numpy as np
 import tensorflow as tf
 
-from input_pipeline import text
+from input_pipeline import labels, text
 from input_pipeline import vocabulary as vocabularies
 from input_pipeline.batch_plan import held_out
 from input_pipeline.cache import cached
+from input_pipeline.encoding import Encoding
 from input_pipeline.sources.source import Source
 from input_pipeline.streaming import count_tokens, in_threads
-from input_pipeline.vocabulary import Vocabulary
 
 _TOKENISE_BATCH = 1024  # reviews
 
@@ -30,7 +34,7 @@ class Examples:
     """Reviews as token ids, and their labels."""
 
     tokens: tf.RaggedTensor  # ids <int32>[reviews, (tokens)]
-    labels: np.ndarray  # <int32>[reviews], 0 or 1
+    labels: np.ndarray  # <int32>[reviews], their numbers
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,40 +61,45 @@ class Examples:
         return digest.hexdigest()
 
 
-def build_vocabulary(
-    source: Source, split: str, validation_share: float, size: int, cache_dir: str
-) -> Vocabulary:
-    """Returns the most frequent tokens of a split, not counting reviews held out for validation.
+def build_encoding(source: Source, data: ml_collections.ConfigDict) -> Encoding:
+    """Returns the most frequent tokens and the labels of the training split of a `data` config.
 
-    The vocabulary has `size` entries at most. It is cached in `cache_dir`; '' caches nothing.
+    Tokens of reviews held out for validation don't count. Both are cached in `data.cache_dir`.
     """
+    split, share = data.train_split, data.validation_share
 
     def make() -> list[np.ndarray]:
-        texts = tf.concat([texts for texts, _ in source.batches(split)], axis=0)
-        texts = tf.boolean_mask(texts, ~held_out(len(texts), validation_share))
+        texts, names = zip(*source.batches(split), strict=True)
+        texts, labels = tf.concat(texts, axis=0), collections.Counter(itertools.chain(*names))
+        texts = tf.boolean_mask(texts, ~held_out(len(texts), share))
         starts = range(0, len(texts), _TOKENISE_BATCH)
         counts = count_tokens(texts[start : start + _TOKENISE_BATCH] for start in starts)
-        file = vocabularies.build(counts, size).to_bytes()
-        return [np.frombuffer(file, np.uint8)]
+        vocabulary = vocabularies.build(counts, data.vocabulary_size).to_bytes()
+        contents = vocabulary, json.dumps(labels).encode()
+        return [np.frombuffer(content, np.uint8) for content in contents]
 
-    key = [source.fingerprint(split), text.RULES, validation_share, size]
-    (file,) = cached(cache_dir, "vocabulary", key, ["words"], make)
-    return vocabularies.from_bytes(file.tobytes(), "the cached vocabulary")
+    key = [source.fingerprint(split), text.RULES, share, data.vocabulary_size]
+    vocabulary, counts = cached(data.cache_dir, "vocabulary", key, ["vocabulary", "labels"], make)
+    return Encoding(
+        vocabularies.from_bytes(vocabulary.tobytes(), "the cached vocabulary"),
+        labels.choose(json.loads(counts.tobytes()), data.positive_label),
+    )
 
 
-def load(source: Source, split: str, vocabulary: Vocabulary, cache_dir: str) -> Examples:
+def load(source: Source, split: str, encoding: Encoding, cache_dir: str) -> Examples:
     """Tokenises all reviews of a split, or takes them from `cache_dir`; '' caches nothing."""
+    vocabulary, labels = encoding
 
-    def encode(batch: tuple[tf.Tensor, np.ndarray]) -> tuple[tf.RaggedTensor, np.ndarray]:
-        texts, labels = batch
-        return vocabulary.lookup(text.tokenize(texts)), labels
+    def encode(batch: tuple[tf.Tensor, list[str]]) -> tuple[tf.RaggedTensor, np.ndarray]:
+        texts, names = batch
+        return vocabulary.lookup(text.tokenize(texts)), labels.numbers(names)
 
     def make() -> list[np.ndarray]:
-        ids, labels = zip(*in_threads(encode, source.batches(split)), strict=True)
+        ids, numbers = zip(*in_threads(encode, source.batches(split)), strict=True)
         ids = tf.concat(ids, axis=0)
-        return [ids.flat_values.numpy(), ids.row_lengths().numpy(), np.concatenate(labels)]
+        return [ids.flat_values.numpy(), ids.row_lengths().numpy(), np.concatenate(numbers)]
 
-    key = [source.fingerprint(split), text.RULES, vocabulary.digest]
+    key = [source.fingerprint(split), text.RULES, encoding.digest]
     name, fields = split.partition("[")[0], ["tokens", "lengths", "labels"]
-    tokens, lengths, labels = cached(cache_dir, name, key, fields, make)
-    return Examples(tf.RaggedTensor.from_row_lengths(tokens, lengths), labels)
+    tokens, lengths, numbers = cached(cache_dir, name, key, fields, make)
+    return Examples(tf.RaggedTensor.from_row_lengths(tokens, lengths), numbers)

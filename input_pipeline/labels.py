@@ -1,41 +1,182 @@
-"""The labels of reviews: their names, their numbers, and what files may call them.
+"""The labels of reviews: their names, and the number that stands for each.
 
-NAMES[1]                              # "positive"
-number_of("pos")                      # 1
-check_numbers(np.array([0, 1]), "imdb_reviews")
+    labels = choose({"neg": 1500, "pos": 1500}, positive="")
+    labels.names                            # ("negative", "positive")
+    labels.numbers(["pos", "neg"])          # <int32>[1, 0]
+    store.write(LABELS_FILE, labels.to_bytes())
+
+A label's number depends on the names alone, never on the order in which a data set has them. The
+file has one name a line; a line's number, from 0, is the label's.
 """
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from storage.errors import UserError
 
-NAMES = ("negative", "positive")  # the number of a label is its place here
-SPELLINGS = {"1": 1, "pos": 1, "positive": 1, "0": 0, "neg": 0, "negative": 0}
+LABELS_FILE = "labels.txt"
+_NEGATIVE, _POSITIVE = "negative", "positive"
+_SPELLINGS = dict.fromkeys(("positive", "pos", "1"), _POSITIVE) | dict.fromkeys(
+    ("negative", "neg", "0"), _NEGATIVE
+)
+_MOST = 256  # labels; shards keep a number in a byte
 
 
-def number_of(label: object) -> int | None:
-    """Returns the number of a label as files give it, or None for an unknown one."""
-    return SPELLINGS.get(str(label).strip().lower())
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """Two or more names, in the order of their numbers; of two the second is the positive one."""
+
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __str__(self) -> str:
+        listed = ", ".join(f"{number} {name}" for number, name in enumerate(self.names))
+        return f"{listed} (the positive one)" if len(self) == 2 else listed
+
+    def numbers(self, names: Iterable[str]) -> np.ndarray:
+        """Returns the numbers <int32>[n] of labels as a data set spells them.
+
+        Raises UserError for one that is not among them.
+        """
+        try:
+            return np.array([self._numbers[name] for name in names], np.int32)
+        except KeyError as error:
+            raise UserError(
+                f"config.data.source: a review has the label {error.args[0]!r}, accepted are those "
+                f"of the run's training reviews: {_listed(self._numbers)}"
+            ) from error
+
+    def require_positive(self, positive: str) -> None:
+        """Raises UserError when `data.positive_label` asks for another positive label."""
+        if positive and (len(self) > 2 or self._numbers.get(positive) != 1):
+            raise UserError(
+                f"config.data.positive_label: got {positive!r}, but the shards were prepared with "
+                f"the labels {self}; give '', or prepare the reviews with that value"
+            )
+
+    def to_bytes(self) -> bytes:
+        """Returns the content of the file of labels."""
+        return "".join(name + "\n" for name in self.names).encode()
+
+    @functools.cached_property
+    def _numbers(self) -> Mapping[str, int]:
+        return _Spelled(self.names)
 
 
-def check_numbers(labels: np.ndarray, data_set: str) -> np.ndarray:
-    """Returns labels <int>[n] as <int32>[n].
+class _Spelled(dict[str, int]):
+    """The number of each name; those of SENTIMENTS also by other spellings, in any case."""
 
-    Raises UserError, which names the data set, when one is not the number of a label.
+    def __init__(self, names: tuple[str, ...]):
+        super().__init__({name: number for number, name in enumerate(names)})
+
+    def __missing__(self, name: str) -> int:
+        if set(self) == {_NEGATIVE, _POSITIVE} and name.lower() in _SPELLINGS:
+            return self[_SPELLINGS[name.lower()]]
+        raise KeyError(name)
+
+
+SENTIMENTS = Labels((_NEGATIVE, _POSITIVE))
+
+
+def choose(counts: Mapping[str, int], positive: str) -> Labels:
+    """Returns the labels of training reviews, given how many reviews have each name.
+
+    Args:
+        counts: reviews by the name of their label, as the data set spells it.
+        positive: `data.positive_label`, see configs/default.py.
+
+    Names that all spell 'negative' or 'positive' become these two. Others are ordered as numbers if
+    all are numbers, otherwise alphabetically. Raises UserError when there are fewer than two labels
+    or too many, when one looks like a typing error, or when `positive` doesn't fit.
     """
-    unknown = labels[~np.isin(labels, (0, 1))]
-    if unknown.size:
+    if len(counts) > _MOST:
         raise UserError(
-            f"config.data.source: {data_set} has the label {unknown[0]}, accepted: 0 and 1"
+            f"config.data.label_column: the reviews have more than {_MOST} different labels, such "
+            f"as {_listed(list(counts)[:3])}; name the column of the labels"
         )
-    return labels.astype(np.int32)
+    if all(name.lower() in _SPELLINGS for name in counts):
+        names = sorted({_SPELLINGS[name.lower()] for name in counts})
+    else:
+        _check_typing_errors(counts)
+        names = sorted(counts, key=float if all(map(_is_number, counts)) else None)
+    if len(names) < 2:
+        raise UserError(
+            f"config.data.source: all training reviews have the label {_listed(names)}; at least "
+            "two labels are needed"
+        )
+    return Labels(tuple(_positive_last(names, positive)))
 
 
-def check_both_used(labels: np.ndarray, split: str) -> None:
-    """Raises UserError when all reviews of a training split have one of the labels <int>[n]."""
-    used = np.unique(labels)
-    if len(used) == 1:
+def from_bytes(data: bytes, name: str) -> Labels:
+    """Parses a file of labels; UserError, which calls it `name`, when it isn't one."""
+    try:
+        names = tuple(data.decode().split("\n"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name}: not UTF-8 at byte {error.start}; bring back the file") from error
+    if len(names) < 3 or names[-1] != "" or len(set(names)) != len(names):
         raise UserError(
-            f"config.data.source: all reviews of the split {split!r} have the label {used[0]}; "
-            "both 0 and 1 are needed"
+            f"{name}: not a list of labels, which has two lines or more, a name on each, none "
+            "twice; bring back the file"
         )
+    return Labels(names[:-1])
+
+
+def require_all(numbers: np.ndarray, labels: Labels, split: str) -> None:
+    """Raises UserError when a label has no review among the labels <int>[n] to train on."""
+    missing = np.setdiff1d(np.arange(len(labels)), numbers)
+    if missing.size:
+        raise UserError(
+            f"config.data.source: none of the reviews of {split!r} to train on has the label "
+            f"{labels.names[missing[0]]!r}; every label needs some beside those for validation"
+        )
+
+
+def _positive_last(names: list[str], positive: str) -> list[str]:
+    """Returns two names with the positive one last; other numbers of names stay as they are."""
+    if len(names) > 2:
+        if positive:
+            raise UserError(
+                f"config.data.positive_label: got {positive!r}, but there are {len(names)} labels; "
+                "accepted is '', since only of two labels one is the positive one"
+            )
+        return names
+    if not positive:
+        if tuple(names) == SENTIMENTS.names:
+            return names
+        raise UserError(
+            f"config.data.positive_label: got '', accepted is one of {_listed(names)}; give the "
+            "one whose probability is to be predicted"
+        )
+    try:
+        place = _Spelled(tuple(names))[positive]
+    except KeyError as error:
+        raise UserError(
+            f"config.data.positive_label: got {positive!r}, accepted is one of {_listed(names)}"
+        ) from error
+    return names if place == 1 else names[::-1]
+
+
+def _check_typing_errors(counts: Mapping[str, int]) -> None:
+    alone = [name for name, count in counts.items() if count == 1]
+    if alone:
+        raise UserError(
+            f"config.data.source: the label {alone[0]!r} has one training review of "
+            f"{sum(counts.values()):,}; correct it, or give the label at least two"
+        )
+
+
+def _is_number(name: str) -> bool:
+    try:
+        return math.isfinite(float(name))
+    except ValueError:
+        return False
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))

@@ -1,7 +1,7 @@
-"""Loads what a run's `data` config names: reviews, their vocabulary, the three parts of a run.
+"""Loads what a run's `data` config names: reviews, their encoding, the three parts of a run.
 
-    vocabulary = make_vocabulary(config.data)
-    data = load_training_data(config.data, vocabulary)
+    encoding = make_encoding(config.data)
+    data = load_training_data(config.data, encoding)
     data.train, data.validation, data.test
 
 `data` is the `data` part of a config everywhere in this module. What depends on the kind of source
@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import ml_collections
 
+from input_pipeline.encoding import Encoding
 from input_pipeline.examples import Examples
 from input_pipeline.sources import registry
 from input_pipeline.sources.reviews import Reviews
 from input_pipeline.training_set import TrainingSet
-from input_pipeline.vocabulary import Vocabulary
 
 
 class TrainingData(NamedTuple):
@@ -33,26 +33,26 @@ def open_reviews(data: ml_collections.ConfigDict) -> Reviews:
     return kind.open(argument, data)
 
 
-def make_vocabulary(data: ml_collections.ConfigDict) -> Vocabulary:
-    """Returns the vocabulary of the training reviews; for prepared shards, the one beside them."""
-    return open_reviews(data).make_vocabulary()
+def make_encoding(data: ml_collections.ConfigDict) -> Encoding:
+    """Returns the encoding of the training reviews; for prepared shards, the one beside them."""
+    return open_reviews(data).make_encoding()
 
 
-def load_split(data: ml_collections.ConfigDict, split: str, vocabulary: Vocabulary) -> Examples:
+def load_split(data: ml_collections.ConfigDict, split: str, encoding: Encoding) -> Examples:
     """Loads all reviews of a split in full length."""
-    return open_reviews(data).load_split(split, vocabulary)
+    return open_reviews(data).load_split(split, encoding)
 
 
 def load_training_data(
-    data: ml_collections.ConfigDict, vocabulary: Vocabulary, in_memory: bool = False
+    data: ml_collections.ConfigDict, encoding: Encoding, in_memory: bool = False
 ) -> TrainingData:
     """Loads the three parts of a run's data.
 
     With `in_memory` prepared shards are read into memory all together, instead of one at a time.
 
-    Raises UserError when one part is empty, or all training reviews have the same label.
+    Raises UserError when one part is empty, or a label has no review to train on.
     """
     reviews = open_reviews(data)
-    train, validation = reviews.load_training(vocabulary, in_memory)
+    train, validation = reviews.load_training(encoding, in_memory)
     # The test split is read now so that a mistake in it shows before the training, not after it.
-    return TrainingData(train, validation, reviews.load_split(data.test_split, vocabulary))
+    return TrainingData(train, validation, reviews.load_split(data.test_split, encoding))

@@ -21,7 +21,7 @@ class Batch(NamedTuple):
 
     tokens: tf.Tensor  # ids <int32>[batch, time], padded at the right
     lengths: tf.Tensor  # <int32>[batch], tokens of each row
-    labels: tf.Tensor  # <float32>[batch], 0.0 or 1.0
+    labels: tf.Tensor  # their numbers <int32>[batch]
     weights: tf.Tensor  # <float32>[batch], 1.0 or 0.0
 
 
@@ -38,7 +38,7 @@ def batches(
     """
     here = here or range(replicas)
     # Captured as tensors, of which the graph holds no copy.
-    reviews, labels = examples.tokens, tf.constant(examples.labels, tf.float32)
+    reviews, labels = examples.tokens, tf.constant(examples.labels)
     dataset = tf.data.Dataset.from_tensor_slices(slices(plan, replicas, first_step, here))
     dataset = dataset.map(lambda ids, width: lookup(reviews, labels, ids, width))
     dataset = dataset.prefetch(STEPS_AHEAD * len(here))
@@ -66,7 +66,7 @@ def lookup(reviews: tf.RaggedTensor, labels: tf.Tensor, ids: tf.Tensor, width: t
 
     Args:
         reviews: token ids <integer>[reviews, (tokens)].
-        labels: <float32>[reviews].
+        labels: <int32>[reviews].
         ids: which reviews, <int32>[batch]; NO_REVIEW for an empty row.
         width: <int32>[], the tokens to pad to.
     """

@@ -1,9 +1,9 @@
 """Reads a source from beginning to end without holding all of it in memory.
 
-labels = read_labels(source, "train", advance=bar.update)
-for start, texts, labels in numbered_batches(source, "train", reviews=25_000): ...
+names, places = read_labels(source, "train", advance=bar.update)
+for start, texts, names in numbered_batches(source, "train", reviews=25_000): ...
 for ids in in_threads(encode, source.batches("train")): ...
-counts = count_tokens(texts for texts, labels in source.batches("train"))
+counts = count_tokens(texts for texts, names in source.batches("train"))
 """
 
 import collections
@@ -39,30 +39,33 @@ def in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> 
             yield waiting.popleft().result()
 
 
-def read_labels(source: Source, split: str, advance: Callable[[int], object]) -> np.ndarray:
-    """Returns the labels <uint8>[reviews] of a split.
+def read_labels(
+    source: Source, split: str, advance: Callable[[int], object]
+) -> tuple[list[str], np.ndarray]:
+    """Returns the different labels of a split, and of each review which, <uint32>[reviews].
 
     Calls `advance` with the number of reviews of each batch that was read.
     """
+    seen: dict[str, int] = {}
     parts = []
-    for _, labels in source.batches(split):
-        parts.append(labels.astype(np.uint8))
-        advance(len(labels))
-    return np.concatenate(parts)
+    for _, names in source.batches(split):
+        parts.append(np.array([seen.setdefault(name, len(seen)) for name in names], np.uint32))
+        advance(len(names))
+    return list(seen), np.concatenate(parts)
 
 
 def numbered_batches(
     source: Source, split: str, reviews: int
-) -> Iterator[tuple[int, tf.Tensor, np.ndarray]]:
-    """Yields (index of the first review, texts <string>[n], labels <int32>[n]) of each batch.
+) -> Iterator[tuple[int, tf.Tensor, list[str]]]:
+    """Yields (index of the first review, texts <string>[n], names of n labels) of each batch.
 
     Raises UserError at the end when the split did not have exactly `reviews` reviews.
     """
     start = 0
-    for texts, labels in source.batches(split):
-        if start + len(labels) <= reviews:
-            yield start, texts, labels
-        start += len(labels)
+    for texts, names in source.batches(split):
+        if start + len(names) <= reviews:
+            yield start, texts, names
+        start += len(names)
     if start != reviews:
         raise UserError(
             f"config.data.source: its split {split!r} had {reviews:,} reviews and has {start:,} "

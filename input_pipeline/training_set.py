@@ -223,7 +223,7 @@ class _ShardedEpoch:
             return self._read(int(place), first, replicas, here)
 
         def block(place: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            dtypes = (id_dtype, tf.int64, tf.float32, tf.int32, tf.int32)
+            dtypes = (id_dtype, tf.int64, tf.int32, tf.int32, tf.int32)
             shapes = ([None], [None], [None], [None, size], [None])
             parts = tf.numpy_function(read, [place], dtypes)
             return tuple(map(tf.ensure_shape, parts, shapes))
@@ -267,7 +267,7 @@ class _ShardedEpoch:
             self._fault = error
             raise
         ids, widths = pipeline.slices(plan, replicas, first_row, here)
-        labels = reviews.labels.astype(np.float32)
+        labels = reviews.labels.astype(np.int32)
         return reviews.tokens, reviews.lengths.astype(np.int64), labels, ids, widths
 
 

@@ -9,8 +9,9 @@ A set is a folder of a store:
     train/000000-65536-32801-15204113-2470-9a8b7c6d     a shard
     train/index.json                                    written last: without it there is no set
 
-A shard's name holds its number and what the index needs to know of it: reviews, positive reviews,
-tokens, tokens of the longest review, and the CRC-32C of its bytes. So an index is written from the
+A shard's name holds its number and what the index needs to know of it: reviews, the sum of their
+labels' numbers (of two labels: how many are positive), tokens, tokens of the longest review, and
+the CRC-32C of its bytes. So an index is written from the
 names alone, whichever process wrote the shards. The bytes are three little-endian arrays with
 nothing between them: lengths <uint32>[reviews], token ids <uint16 or int32>[tokens] and labels
 <uint8>[reviews]. An id takes two bytes while the vocabulary has at most 65,536 tokens, which
@@ -27,12 +28,14 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from input_pipeline.encoding import Encoding
 from input_pipeline.examples import Examples
+from input_pipeline.labels import SENTIMENTS
 from storage import checksum
 from storage.errors import UserError
 
 INDEX = "index.json"
-_FORMAT = 1
+_FORMATS = (1, 2)  # the first, which had no labels, is still read
 _CUT_TOGETHER = 4096  # reviews
 _LENGTHS, _LABELS = np.dtype("<u4"), np.dtype("u1")
 _ID_DTYPES: dict[str, np.dtype] = {"<u2": np.dtype("<u2"), "<i4": np.dtype("<i4")}
@@ -50,7 +53,7 @@ class PackedReviews:
 
     tokens: np.ndarray  # ids <uint16 or int32>[tokens], one review after the other
     lengths: np.ndarray  # <uint32>[reviews], tokens of each review, at least 1
-    labels: np.ndarray  # <uint8>[reviews], 0 or 1
+    labels: np.ndarray  # their numbers <uint8>[reviews]
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -100,7 +103,7 @@ class Shard:
 
     number: int
     reviews: int
-    positive: int  # reviews with label 1
+    label_sum: int  # of the reviews' label numbers
     tokens: int
     longest: int  # tokens of the longest review
     crc32c: int
@@ -108,7 +111,7 @@ class Shard:
     @property
     def name(self) -> str:
         """Returns the name of the shard's object within the folder of its set."""
-        numbers = f"{self.reviews}-{self.positive}-{self.tokens}-{self.longest}"
+        numbers = f"{self.reviews}-{self.label_sum}-{self.tokens}-{self.longest}"
         return f"{self.number:06}-{numbers}-{self.crc32c:08x}"
 
     def size(self, dtype: np.dtype) -> int:
@@ -120,8 +123,8 @@ def parse_name(name: str) -> Shard | None:
     """Returns the shard of this name, or None when another object has it."""
     if not (match := _NAME.fullmatch(name)):
         return None
-    number, reviews, positive, tokens, longest = map(int, match.groups()[:-1])
-    return Shard(number, reviews, positive, tokens, longest, crc32c=int(match[6], 16))
+    number, reviews, label_sum, tokens, longest = map(int, match.groups()[:-1])
+    return Shard(number, reviews, label_sum, tokens, longest, crc32c=int(match[6], 16))
 
 
 def encode(reviews: PackedReviews, number: int, dtype: np.dtype) -> tuple[Shard, bytes]:
@@ -149,6 +152,7 @@ class Index:
 
     dtype: np.dtype  # of the token ids
     vocabulary_digest: str  # `Vocabulary.digest` of the vocabulary that the ids belong to
+    labels: tuple[str, ...]  # names in the order of their numbers
     source_digest: str  # digest of the fingerprint of the prepared split
     shards: tuple[Shard, ...]
 
@@ -156,6 +160,11 @@ class Index:
     def reviews_per_shard(self) -> tuple[int, ...]:
         """Returns the number of reviews of each shard."""
         return tuple(shard.reviews for shard in self.shards)
+
+    def fits(self, encoding: Encoding) -> bool:
+        """Returns True when the shards were made with this encoding."""
+        wanted = (encoding.vocabulary.digest, encoding.labels.names)
+        return (self.vocabulary_digest, self.labels) == wanted
 
     @functools.cached_property
     def digest(self) -> str:
@@ -167,12 +176,13 @@ class Index:
         """Returns the content of `index.json`. The sums in it are for people who read it."""
         shards = self.shards
         content = {
-            "format": _FORMAT,
+            "format": _FORMATS[-1],
             "token": self.dtype.str,
             "vocabulary": self.vocabulary_digest,
+            "labels": self.labels,
             "source": self.source_digest,
             "reviews": sum(self.reviews_per_shard),
-            "positive": sum(shard.positive for shard in shards),
+            "label_sum": sum(shard.label_sum for shard in shards),
             "words": sum(shard.tokens for shard in shards),
             "longest": max(shard.longest for shard in shards),
             "bytes": sum(shard.size(self.dtype) for shard in shards),
@@ -188,14 +198,17 @@ def index_from_bytes(data: bytes, name: str) -> Index:
     """Parses an index; UserError, which calls it `name`, when the bytes are not an index."""
     try:
         content = json.loads(data)
-        if content["format"] != _FORMAT:
-            raise ValueError(f"its format is {content['format']!r}, known is {_FORMAT}")
+        if content["format"] not in _FORMATS:
+            known = " and ".join(map(str, _FORMATS))
+            raise ValueError(f"its format is {content['format']!r}, known are {known}")
         names = [shard["name"] for shard in content["shards"]]
         shards = tuple(shard for shard in map(parse_name, names) if shard)
         if not names or [shard.number for shard in shards] != [*range(len(names))]:
             raise ValueError("its shards are not numbered from 0 on")
         dtype = _ID_DTYPES[content["token"]]
-        return Index(dtype, str(content["vocabulary"]), str(content["source"]), shards)
+        labels = tuple(map(str, content.get("labels", SENTIMENTS.names)))
+        vocabulary, source = str(content["vocabulary"]), str(content["source"])
+        return Index(dtype, vocabulary, labels, source, shards)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"config.data.source: {name} is not an index of shards ({error}); delete it and run "

@@ -3,7 +3,7 @@
     writer = ShardWriter(store, "train", reviews=1_000_000, shard_reviews=65_536, dtype=dtype)
     if writer.lacks(first=0, count=1024):
         writer.add(first=0, reviews=reviews)   # in the order of their ranks, from 0 to 999,999
-    writer.finish(vocabulary_digest, source_digest)
+    writer.finish(encoding, source_digest)
 
 Reviews are dealt to shards like cards, one each in turn, within groups of 16 shards. So each shard
 has a fair sample of the group's reviews, a million with shards of 65,536.
@@ -14,12 +14,14 @@ import math
 import numpy as np
 from absl import logging
 
+from input_pipeline.encoding import Encoding
 from input_pipeline.shards import format as shard_format
 from input_pipeline.shards.format import Index, PackedReviews, Shard
 from storage.store import Store
 
 _GROUP = 16  # shards; the reviews of a group are in memory together
-_TOLERATED = 0.1  # difference between a shard's and the set's fraction of positive reviews
+# Difference between the mean labels of a shard and of the set, as a fraction of the largest label.
+_TOLERATED = 0.1
 
 
 class ShardWriter:
@@ -61,14 +63,15 @@ class ShardWriter:
                     self._write(group)
             first, reviews = end, reviews.select(~in_group)
 
-    def finish(self, vocabulary_digest: str, source_digest: str) -> Index:
-        """Writes the index, after all reviews were added; the digests are recorded in it."""
+    def finish(self, encoding: Encoding, source_digest: str) -> Index:
+        """Writes the index, after all reviews were added; it records both arguments."""
         numbers = range(self._groups[-1].stop)
         missing = [number for number in numbers if number not in self._shards]
         if missing or self._waiting:
             raise ValueError(f"shards: got no reviews for {missing}, expected all to be added")
         shards = tuple(self._shards[number] for number in numbers)
-        index = Index(self._dtype, vocabulary_digest, source_digest, shards)
+        vocabulary, labels = encoding.vocabulary.digest, encoding.labels.names
+        index = Index(self._dtype, vocabulary, labels, source_digest, shards)
         _warn_if_sorted(index, f"{self._store.url}/{self._split}")
         self._store.write(f"{self._split}/{shard_format.INDEX}", index.to_bytes())
         return index
@@ -108,20 +111,22 @@ def _groups(reviews: int, shard_reviews: int) -> list[range]:
 
 
 def _warn_if_sorted(index: Index, place: str) -> None:
-    """Logs a warning when a shard has far more, or fewer, positive reviews than the set.
+    """Logs a warning when the mean of a shard's labels is far from that of the set.
 
     All reviews of a batch are of one shard, so training would swing between the labels.
     """
-    fraction = sum(shard.positive for shard in index.shards) / sum(index.reviews_per_shard)
+    largest = len(index.labels) - 1
+    mean = sum(shard.label_sum for shard in index.shards) / sum(index.reviews_per_shard)
     for shard in index.shards:
         chance = 2 / math.sqrt(shard.reviews)  # four standard deviations, at most
-        if abs(shard.positive / shard.reviews - fraction) > _TOLERATED + chance:
+        if abs(shard.label_sum / shard.reviews - mean) > (_TOLERATED + chance) * largest:
             logging.warning(
-                "%s: of shard %d %.0f%% are positive, of all %.0f%%: the source is sorted; bring "
-                "its reviews into random order and prepare them again, or training will suffer",
+                "%s: the labels of shard %d are %.2f on average, those of all %.2f: the source is "
+                "sorted; bring its reviews into random order and prepare them again, or training "
+                "will suffer",
                 place,
                 shard.number,
-                100 * shard.positive / shard.reviews,
-                100 * fraction,
+                shard.label_sum / shard.reviews,
+                mean,
             )
             return

@@ -2,8 +2,8 @@
 
     kind, argument = registry.kind_of(config.data.source)
     reviews = kind.open(argument, config.data)
-    vocabulary = reviews.make_vocabulary()
-    train, validation = reviews.load_training(vocabulary, in_memory=False)
+    encoding = reviews.make_encoding()
+    train, validation = reviews.load_training(encoding, in_memory=False)
 
 The kinds sample, tfds and files use `TextReviews`; `sources.shards` has its own class.
 """
@@ -13,11 +13,12 @@ from typing import Protocol
 import ml_collections
 import numpy as np
 
-from input_pipeline import batch_plan, examples, labels
+from input_pipeline import batch_plan, examples
+from input_pipeline.encoding import Encoding
 from input_pipeline.examples import Examples
+from input_pipeline.labels import Labels, require_all
 from input_pipeline.sources.source import Source
 from input_pipeline.training_set import InMemory, TrainingSet
-from input_pipeline.vocabulary import Vocabulary
 from storage.errors import UserError
 
 
@@ -27,15 +28,13 @@ class Reviews(Protocol):
     def texts(self) -> Source:
         """Returns the source of the texts; UserError when the source holds token ids."""
 
-    def make_vocabulary(self) -> Vocabulary:
-        """Returns the vocabulary of the training reviews."""
+    def make_encoding(self) -> Encoding:
+        """Returns the vocabulary and the labels of the training reviews."""
 
-    def load_split(self, split: str, vocabulary: Vocabulary) -> Examples:
+    def load_split(self, split: str, encoding: Encoding) -> Examples:
         """Loads all reviews of a split in full length."""
 
-    def load_training(
-        self, vocabulary: Vocabulary, in_memory: bool
-    ) -> tuple[TrainingSet, Examples]:
+    def load_training(self, encoding: Encoding, in_memory: bool) -> tuple[TrainingSet, Examples]:
         """Loads the reviews to train on and those to validate with, both cut to `max_tokens`.
 
         With `in_memory` the training reviews are read into memory all together, even where they
@@ -53,43 +52,36 @@ class TextReviews:
         """Returns the source that this was made with."""
         return self._source
 
-    def make_vocabulary(self) -> Vocabulary:
-        """Counts the tokens of the training reviews, or takes the vocabulary from the cache."""
-        data = self._data
-        return examples.build_vocabulary(
-            self._source,
-            data.train_split,
-            data.validation_share,
-            data.vocabulary_size,
-            data.cache_dir,
-        )
+    def make_encoding(self) -> Encoding:
+        """Counts tokens and labels of the training reviews, or takes them from the cache."""
+        return examples.build_encoding(self._source, self._data)
 
-    def load_split(self, split: str, vocabulary: Vocabulary) -> Examples:
+    def load_split(self, split: str, encoding: Encoding) -> Examples:
         """Tokenises the reviews of a split, or takes their token ids from the cache."""
-        return examples.load(self._source, split, vocabulary, self._data.cache_dir)
+        return examples.load(self._source, split, encoding, self._data.cache_dir)
 
-    def load_training(self, vocabulary: Vocabulary, in_memory: bool) -> tuple[InMemory, Examples]:
+    def load_training(self, encoding: Encoding, in_memory: bool) -> tuple[InMemory, Examples]:
         """Loads both parts; they are in memory in any case."""
         del in_memory
         data = self._data
-        reviews = self.load_split(data.train_split, vocabulary)
+        reviews = self.load_split(data.train_split, encoding)
         reviews = reviews.shortened(data.max_tokens, data.keep)
-        held_out = hold_out(data, reviews.labels)
+        held_out = hold_out(data, reviews.labels, encoding.labels)
         train, validation = (reviews.take(np.flatnonzero(mask)) for mask in (~held_out, held_out))
         return InMemory(train), validation
 
 
-def hold_out(data: ml_collections.ConfigDict, review_labels: np.ndarray) -> np.ndarray:
+def hold_out(data: ml_collections.ConfigDict, numbers: np.ndarray, labels: Labels) -> np.ndarray:
     """Returns which reviews of the training split are for validation, <bool>[reviews].
 
-    Raises UserError when that leaves none to train on or none to validate with, or when all
-    training reviews have the same one of the labels <int>[reviews].
+    `numbers` <int>[reviews] are those of the reviews' labels. Raises UserError when that leaves
+    none to train on or none to validate with, or a label without a review to train on.
     """
-    held_out = batch_plan.held_out(len(review_labels), data.validation_share)
+    held_out = batch_plan.held_out(len(numbers), data.validation_share)
     if held_out.all() or not held_out.any():
         raise UserError(
-            f"config.data.validation_share: got {data.validation_share} of {len(review_labels)} "
+            f"config.data.validation_share: got {data.validation_share} of {len(numbers)} "
             "reviews, which leaves none on one side; accepted is a share that leaves some on both"
         )
-    labels.check_both_used(review_labels[~held_out], data.train_split)
+    require_all(numbers[~held_out], labels, data.train_split)
     return held_out

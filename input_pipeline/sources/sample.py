@@ -9,25 +9,26 @@ import json
 
 import ml_collections
 
+from input_pipeline import labels
 from input_pipeline.sources import sample_corpus
 from input_pipeline.sources.reviews import TextReviews
-from input_pipeline.sources.source import source_of_lists
+from input_pipeline.sources.source import source_of_pairs
 from storage.errors import UserError
 
 
 def open_reviews(argument: str, data: ml_collections.ConfigDict) -> TextReviews:
     """Opens the corpus; the argument is empty."""
     del argument
-    return TextReviews(source_of_lists(_fingerprint, _read), data)
+    return TextReviews(source_of_pairs(_fingerprint, _read), data)
 
 
 @functools.cache  # read for each fingerprint and for each pass over the reviews
-def _read(split: str) -> list[tuple[str, int]]:
+def _read(split: str) -> list[tuple[str, str]]:
     if split not in sample_corpus.SPLITS:
         raise UserError(
             f"config.data: sample has no split {split!r}, only {', '.join(sample_corpus.SPLITS)}"
         )
-    return sample_corpus.reviews(split)
+    return [(text, labels.SENTIMENTS.names[label]) for text, label in sample_corpus.reviews(split)]
 
 
 def _fingerprint(split: str) -> str:

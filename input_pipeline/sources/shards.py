@@ -10,13 +10,14 @@ from pathlib import Path
 
 import ml_collections
 
+from input_pipeline.encoding import Encoding, read_encoding
 from input_pipeline.examples import Examples
 from input_pipeline.shards import reader
 from input_pipeline.shards.cache import ShardCache
 from input_pipeline.shards.reader import ShardSet
 from input_pipeline.sources.source import Source
 from input_pipeline.training_set import Sharded
-from input_pipeline.vocabulary import VOCABULARY_FILE, Vocabulary, read_vocabulary
+from input_pipeline.vocabulary import VOCABULARY_FILE
 from storage.errors import UserError
 from storage.store import Store, open_store
 
@@ -40,45 +41,46 @@ class PreparedReviews:
             "by --mode=prepare is a source of texts, such as 'tfds:NAME' or 'files:PATH'"
         )
 
-    def make_vocabulary(self) -> Vocabulary:
-        """Returns the vocabulary that the shards were made with."""
-        vocabulary = read_vocabulary(self._store)
-        if vocabulary is None:
+    def make_encoding(self) -> Encoding:
+        """Returns the encoding that the shards were made with."""
+        encoding = read_encoding(self._store)
+        if encoding is None:
             raise UserError(
                 f"config.data.source: {self._store.url}/{VOCABULARY_FILE} is missing; make the "
                 f"set with --mode=prepare --workdir={self._store.url}"
             )
-        return vocabulary
+        encoding.labels.require_positive(self._data.positive_label)
+        return encoding
 
-    def load_split(self, split: str, vocabulary: Vocabulary) -> Examples:
+    def load_split(self, split: str, encoding: Encoding) -> Examples:
         """Reads all shards of a set into memory."""
-        return self._open(split, vocabulary).examples()
+        return self._open(split, encoding).examples()
 
-    def load_training(self, vocabulary: Vocabulary, in_memory: bool) -> tuple[Sharded, Examples]:
+    def load_training(self, encoding: Encoding, in_memory: bool) -> tuple[Sharded, Examples]:
         """Opens the set train, whose shards are read in their turn, and loads the set validation.
 
         With `in_memory` the shards of train are read all together instead.
         """
         data = self._data
         # --mode=prepare has held out the validation reviews and checked both parts.
-        train, validation = (self._open(split, vocabulary) for split in ("train", "validation"))
+        train, validation = (self._open(split, encoding) for split in ("train", "validation"))
         return (
             Sharded(train, data.max_tokens, data.keep, in_memory),
             validation.examples().shortened(data.max_tokens, data.keep),
         )
 
-    def _open(self, split: str, vocabulary: Vocabulary) -> ShardSet:
-        """Opens a set; UserError when it was made with another vocabulary."""
+    def _open(self, split: str, encoding: Encoding) -> ShardSet:
+        """Opens a set; UserError when it was made with another encoding."""
         data, url = self._data, self._store.url
         cache = None
         # Shards in a local folder need no second local copy.
         if data.cache_dir and url.startswith("gs://"):
             cache = ShardCache(Path(data.cache_dir, "shards").expanduser(), data.cache_bytes)
         opened = reader.open_set(self._store, split, cache)
-        if opened.index.vocabulary_digest != vocabulary.digest:
+        if not opened.index.fits(encoding):
             raise UserError(
-                f"config.data.source: {url}/{split} was prepared with another vocabulary than the "
-                "run's; start in another --workdir, or prepare it with config.checkpoint.init_from "
-                "of this run"
+                f"config.data.source: {url}/{split} was prepared with another vocabulary, or other "
+                "labels, than the run's; start in another --workdir, or prepare it with "
+                "config.checkpoint.init_from of this run"
             )
         return opened

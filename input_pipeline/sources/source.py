@@ -6,10 +6,10 @@
 Source is what the kinds sample, tfds and files have in common.
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from storage.errors import UserError
@@ -20,27 +20,28 @@ READ_BATCH = 1024  # reviews
 class Source(NamedTuple):
     """A data set. Both functions raise UserError for a split that is missing or empty."""
 
-    # Takes a split and returns a text that changes when its reviews do. Reads the reviews only
-    # where nothing cheaper tells of a change.
+    # Takes a split and returns a digest of the content that its reviews are read from.
     fingerprint: Callable[[str], str]
-    # Takes a split and returns pairs of texts <string>[n] and labels <int32>[n], in an order that
-    # never changes.
-    batches: Callable[[str], Iterable[tuple[tf.Tensor, np.ndarray]]]
+    # Takes a split and returns pairs of texts <string>[n] and the names of their labels, as the
+    # source spells them, in an order that never changes.
+    batches: Callable[[str], Iterable[tuple[tf.Tensor, list[str]]]]
 
 
-def source_of_lists(
-    fingerprint: Callable[[str], str], read: Callable[[str], list[tuple[str, int]]]
+def source_of_pairs(
+    fingerprint: Callable[[str], str], read: Callable[[str], Iterable[tuple[str, str]]]
 ) -> Source:
-    """Returns the source whose splits `read` returns as lists of (text, label)."""
+    """Returns the source whose splits `read` returns as pairs (text, label)."""
 
-    def batches(split: str) -> Iterable[tuple[tf.Tensor, np.ndarray]]:
-        reviews = read(split)
-        if not reviews:
+    def batches(split: str) -> Iterable[tuple[tf.Tensor, list[str]]]:
+        pairs = iter(read(split))
+        batch = list(itertools.islice(pairs, READ_BATCH))
+        if not batch:
             raise UserError(
                 f"config.data: the split {split!r} has no reviews; at least 1 is needed"
             )
-        for start in range(0, len(reviews), READ_BATCH):
-            texts, labels = zip(*reviews[start : start + READ_BATCH], strict=True)
-            yield tf.constant(texts), np.array(labels, np.int32)
+        while batch:
+            texts, labels = zip(*batch, strict=True)
+            yield tf.constant(texts), list(labels)
+            batch = list(itertools.islice(pairs, READ_BATCH))
 
     return Source(fingerprint, batches)

@@ -1,7 +1,7 @@
 """Chooses the kernel of a network's LSTM layers by what the strategy runs on.
 
 with strategy.scope():
-    network = Classifier(config.model, vocabulary_size, seed, choose_kernel("auto"))
+    network = Classifier(config.model, vocabulary_size, labels, seed, choose_kernel("auto"))
 """
 
 import tensorflow as tf

@@ -1,7 +1,7 @@
-"""Text in, probability out: the one way from a review's text to what the network says of it.
+"""Text in, probabilities out: the one way from a review's text to what the network says of it.
 
     predictor = Predictor(network, vocabulary, max_tokens=512, keep="head_tail")
-    predictor(tf.constant(["A film to remember."]))      # <float32>[1]
+    predictor(tf.constant(["A film to remember."]))      # <float32>[1, labels]
 
 All of it is in the graph, so a saved model computes the same.
 """
@@ -26,9 +26,9 @@ class Predictor(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
-        """Returns the probability <float32>[n] that each text <string>[n] is a positive review."""
+        """Returns each label's probability <float32>[n, labels] for texts <string>[n]."""
         ids = self._vocabulary.lookup(text.tokenize(texts))
         ids = text.keep_tokens(ids, self._max_tokens, self._keep)
         padded = ids.to_tensor(PADDING)
         lengths = tf.cast(ids.row_lengths(), tf.int32)
-        return tf.sigmoid(self.network.logits(self.network.embed(padded), lengths))
+        return self.network.probabilities(self.network.embed(padded), lengths)

@@ -1,6 +1,6 @@
 """The networks: an encoder of embedding and LSTM layers, and a classifier on top of it.
 
-    network = Classifier(config.model, vocabulary_size=20_000, seed=0, kernel=keras_kernel)
+    network = Classifier(config.model, 20_000, labels=2, seed=0, kernel=keras_kernel)
     embedded = network.embed(tokens)                        # or any tensor in its place
     logits = network.logits(embedded, lengths)                              # evaluation
     logits = network.logits(embedded, lengths, dropout=DropoutKey(...))     # training
@@ -110,35 +110,56 @@ class Encoder(tf.Module):
 
 
 class Classifier(Encoder):
-    """An encoder with pooling and a dense layer: one logit a review.
+    """An encoder with pooling and a dense layer: with two labels one logit a review, else one each.
 
-    The logit's sigmoid is the probability of a positive review.
+    With two labels the logit's sigmoid is the probability of label 1, which is the positive one.
     """
 
     def __init__(
-        self, config: ml_collections.ConfigDict, vocabulary_size: int, seed: int, kernel: Kernel
+        self,
+        config: ml_collections.ConfigDict,
+        vocabulary_size: int,
+        labels: int,
+        seed: int,
+        kernel: Kernel,
     ):
-        """Creates the variables; `config` is the `model` part of a config.
+        """Creates the variables.
 
-        `seed` decides the initial weights.
+        Args:
+            config: the `model` part of a config.
+            vocabulary_size: number of token ids.
+            labels: number of labels, at least 2.
+            seed: decides the initial weights.
+            kernel: computes the recurrence of a layer.
         """
         layers = len(config.layer_sizes) * (2 if config.bidirectional else 1)
         seeds = initial_seeds(seed, matrices=2 + 2 * layers)
         super().__init__(config, vocabulary_size, seeds, kernel)
         self._pooling = config.pooling
+        self._labels = labels
         self.head = keras.layers.Dense(
-            1, kernel_initializer=keras.initializers.GlorotUniform(next(seeds))
+            1 if labels == 2 else labels,
+            kernel_initializer=keras.initializers.GlorotUniform(next(seeds)),
         )
         self.head.build((None, self.size * (3 if config.pooling == "concat" else 1)))
 
     def logits(
         self, embedded: tf.Tensor, lengths: tf.Tensor, dropout: DropoutKey | None = None
     ) -> tf.Tensor:
-        """Returns logits <float32>[batch] of reviews embedded as <dtype>[batch, time, width].
+        """Returns the logits of reviews embedded as <dtype>[batch, time, width].
 
-        `lengths` <int32>[batch] are in tokens.
+        `lengths` <int32>[batch] are in tokens. Logits are <float32>[batch] of two labels, of more
+        <float32>[batch, labels].
         """
-        return self.head(self._pool(self(embedded, lengths, dropout), lengths))[:, 0]
+        logits = self.head(self._pool(self(embedded, lengths, dropout), lengths))
+        return logits[:, 0] if self._labels == 2 else logits
+
+    def probabilities(self, embedded: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        """Returns the probability of each label <float32>[batch, labels]; see `logits`."""
+        logits = self.logits(embedded, lengths)
+        if self._labels == 2:
+            return tf.stack([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=-1)
+        return tf.nn.softmax(logits)
 
     @property
     def layers(self) -> list[keras.layers.Layer]:

@@ -30,7 +30,7 @@ def evaluate(config: ml_collections.ConfigDict, store: Store, checkpoint: str) -
     strategy = make_strategy(config)
     with strategy.scope():
         trained = load_trained(config, store, checkpoint)
-    reviews = load.load_split(config.data, config.data.test_split, trained.vocabulary)
+    reviews = load.load_split(config.data, config.data.test_split, trained.encoding)
     scorer = Scorer(strategy, trained.objective, trained.network, config.evaluation.batch_size)
     return run_test(config.data, reviews, trained.objective, scorer, trained.manifest)
 
@@ -52,6 +52,8 @@ def run_test(
         value = objective.evaluate(outputs[ids], reviews.take(ids))[score]
         up_to = f"up to {bound}" if bound else "more"
         print(f"  {up_to:>9} tokens: {len(ids):6} reviews, {score} {value:.3f}")
+    for line in objective.tables(outputs, reviews):
+        print(f"  {line}")
     print(f"Test {score.title()}: {metrics[score]:.3f}")
     print(f"Checkpoint: {manifest.describe(score)}", flush=True)
     return metrics

@@ -11,7 +11,6 @@ from typing import BinaryIO
 import ml_collections
 import tensorflow as tf
 
-from input_pipeline import labels
 from storage.errors import UserError
 from storage.store import Store
 from trainer.learning.objectives.objective import score_metric
@@ -33,7 +32,10 @@ def run(call: Call) -> None:
 def predict(
     config: ml_collections.ConfigDict, store: Store, checkpoint: str, texts: Iterable[str]
 ) -> None:
-    """Prints a line for each text: probability of a positive review, label, text; tabs between.
+    """Prints a line for each text: probability, predicted label, text; tabs between.
+
+    The probability is that of the positive label if there are two labels, otherwise that of the
+    predicted one.
 
     Names the checkpoint on standard error, so that the output has as many lines as the input.
     """
@@ -41,14 +43,17 @@ def predict(
     if not isinstance(trained.network, Classifier):
         raise UserError(f"--mode: got 'predict', but the run in {store.url} learns no labels")
     predictor = Predictor(
-        trained.network, trained.vocabulary, config.data.max_tokens, config.data.keep
+        trained.network, trained.encoding.vocabulary, config.data.max_tokens, config.data.keep
     )
+    names = trained.encoding.labels.names
     texts = map(_checked, texts)
     while batch := list(itertools.islice(texts, config.evaluation.batch_size)):
         probabilities = predictor(tf.constant(batch)).numpy()
-        for line, probability in zip(batch, probabilities, strict=True):
-            label = labels.NAMES[int(probability > 0.5)]
-            print(f"{probability:.4f}\t{label}\t{line.translate(_TO_ONE_CELL)}", flush=True)
+        for line, shares in zip(batch, probabilities, strict=True):
+            number = int(shares.argmax())
+            # Of two labels, the number is the positive one's, whichever is predicted.
+            probability = shares[1 if len(shares) == 2 else number]
+            print(f"{probability:.4f}\t{names[number]}\t{line.translate(_TO_ONE_CELL)}", flush=True)
     described = trained.manifest.describe(score_metric(trained.objective))
     print(f"Checkpoint: {described}", file=sys.stderr)
 

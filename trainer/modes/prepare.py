@@ -5,7 +5,7 @@
 The same call completes what a killed one left, and makes nothing again that exists. It leaves
 
     prepare.json                       what determines the rest; another source or config is refused
-    vocabulary.txt
+    vocabulary.txt, labels.txt
     train/, validation/, test/         shards, and last index.json; see `input_pipeline.shards`
 """
 
@@ -22,13 +22,15 @@ from tqdm import tqdm
 
 from input_pipeline import batch_plan, load, streaming, text
 from input_pipeline import vocabulary as vocabularies
+from input_pipeline.encoding import Encoding, read_encoding, write_encoding
+from input_pipeline.labels import LABELS_FILE, SENTIMENTS, Labels, choose
 from input_pipeline.shards import format as shard_format
 from input_pipeline.shards.format import Index, PackedReviews
 from input_pipeline.shards.reader import open_set
 from input_pipeline.shards.writer import ShardWriter
 from input_pipeline.sources.reviews import hold_out
 from input_pipeline.sources.source import Source
-from input_pipeline.vocabulary import VOCABULARY_FILE, Vocabulary, read_vocabulary
+from input_pipeline.vocabulary import VOCABULARY_FILE
 from storage.errors import UserError
 from storage.store import Store, probe
 from trainer.modes.interface import Call
@@ -53,12 +55,12 @@ def prepare(config: ml_collections.ConfigDict, store: Store) -> None:
     store.sweep()
     probe(store)
     recipe = _recipe(config, source)
-    sizes = _sizes(store, recipe, source, data)
+    sizes, labels = _contents(store, recipe, source, data)
     held_out = batch_plan.held_out(sizes[data.train_split], data.validation_share)
-    vocabulary = read_vocabulary(store)
-    if vocabulary is None:
-        vocabulary = _make_vocabulary(config, source, ~held_out)
-        store.write(VOCABULARY_FILE, vocabulary.to_bytes())
+    encoding = read_encoding(store)
+    if encoding is None:
+        encoding = _make_encoding(config, source, ~held_out, labels)
+        write_encoding(store, encoding)
     everything = np.ones(sizes[data.test_split], bool)
     made: dict[str, Index] = {}
     for split, sets in (
@@ -66,7 +68,7 @@ def prepare(config: ml_collections.ConfigDict, store: Store) -> None:
         (data.test_split, {"test": everything}),
     ):
         digest = recipe[f"reviews of {split}"]
-        made |= _make_sets(store, source, split, sets, vocabulary, data.shard_reviews, digest)
+        made |= _make_sets(store, source, split, sets, encoding, data.shard_reviews, digest)
     for name, index in made.items():
         size = sum(shard.size(index.dtype) for shard in index.shards)
         print(
@@ -87,6 +89,8 @@ def _recipe(config: ml_collections.ConfigDict, source: Source) -> dict[str, Any]
         recipe["config.checkpoint.init_from"] = config.checkpoint.init_from
     else:
         recipe["config.data.vocabulary_size"] = data.vocabulary_size
+    if data.positive_label:
+        recipe["config.data.positive_label"] = data.positive_label
     for split in (data.train_split, data.test_split):
         recipe[f"reviews of {split}"] = _digest(source.fingerprint(split))
     return {**recipe, "rules of the words": _digest(text.RULES)}
@@ -96,21 +100,23 @@ def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _sizes(
+def _contents(
     store: Store, recipe: dict[str, Any], source: Source, data: ml_collections.ConfigDict
-) -> dict[str, int]:
-    """Returns the number of reviews of each split, as the first call on this store counted them.
+) -> tuple[dict[str, int], Labels]:
+    """Returns the reviews of each split and the labels, as the first call on this store found them.
 
     Raises UserError when the first call had another recipe.
     """
     if not store.exists(RECIPE_FILE):
-        sizes = _count(source, data)
-        content = json.dumps({"order": recipe, "sizes": sizes}, indent=1) + "\n"
+        sizes, labels = _count(source, data)
+        found = {"order": recipe, "sizes": sizes, "labels": labels.names}
+        content = json.dumps(found, indent=1) + "\n"
         # Another process may have created the file by now: its recipe is compared below.
         with contextlib.suppress(FileExistsError):
             store.create(RECIPE_FILE, content.encode())
     try:
         stored = json.loads(store.read(RECIPE_FILE))
+        labels = Labels(tuple(stored.get("labels", SENTIMENTS.names)))
         old, sizes = dict(stored["order"]), {k: int(v) for k, v in stored["sizes"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
@@ -125,7 +131,7 @@ def _sizes(
             + f"; {store.url} holds sets made that way: give the earlier values, or another "
             "--workdir"
         )
-    return sizes
+    return sizes, labels
 
 
 def _short(recipe: dict[str, Any], key: str) -> str:
@@ -134,30 +140,36 @@ def _short(recipe: dict[str, Any], key: str) -> str:
     return value[:8] if key.startswith(("reviews", "rules")) and value else repr(value)
 
 
-def _count(source: Source, data: ml_collections.ConfigDict) -> dict[str, int]:
-    """Returns the number of reviews of each split.
+def _count(source: Source, data: ml_collections.ConfigDict) -> tuple[dict[str, int], Labels]:
+    """Returns the number of reviews of each split, and the labels of the training split.
 
-    Raises UserError when training and validation reviews can't be made of the training split.
+    Raises UserError when training and validation reviews can't be made of the training split, or
+    the test split has other labels.
     """
-    sizes = {}
-    for split in dict.fromkeys((data.train_split, data.test_split)):
-        with _progress(f"Counting {split}", None) as advance:
-            labels = streaming.read_labels(source, split, advance)
-        sizes[split] = len(labels)
-        if split == data.train_split:
-            hold_out(data, labels)
-    return sizes
+    with _progress(f"Counting {data.train_split}", None) as advance:
+        names, places = streaming.read_labels(source, data.train_split, advance)
+    labels = choose(
+        dict(zip(names, np.bincount(places).tolist(), strict=True)), data.positive_label
+    )
+    hold_out(data, labels.numbers(names)[places], labels)
+    sizes = {data.train_split: len(places)}
+    if data.test_split not in sizes:
+        with _progress(f"Counting {data.test_split}", None) as advance:
+            names, places = streaming.read_labels(source, data.test_split, advance)
+        labels.numbers(names)
+        sizes[data.test_split] = len(places)
+    return sizes, labels
 
 
-def _make_vocabulary(
-    config: ml_collections.ConfigDict, source: Source, training: np.ndarray
-) -> Vocabulary:
-    """Returns the vocabulary of the reviews where `training` <bool>[reviews] is True.
+def _make_encoding(
+    config: ml_collections.ConfigDict, source: Source, training: np.ndarray, labels: Labels
+) -> Encoding:
+    """Returns the labels with the vocabulary of the reviews that `training` <bool>[reviews] marks.
 
-    With `checkpoint.init_from` it is that run's vocabulary instead.
+    With `checkpoint.init_from` it is that run's encoding instead.
     """
     if config.checkpoint.init_from:
-        return workdir.initial_vocabulary(config)
+        return workdir.initial_encoding(config)
     split, reviews = config.data.train_split, len(training)
     with _progress("Counting tokens", reviews) as advance:
 
@@ -166,7 +178,8 @@ def _make_vocabulary(
                 yield tf.boolean_mask(texts, training[start : start + len(texts)])
                 advance(len(texts))
 
-        return vocabularies.build(streaming.count_tokens(chosen()), config.data.vocabulary_size)
+        counts = streaming.count_tokens(chosen())
+    return Encoding(vocabularies.build(counts, config.data.vocabulary_size), labels)
 
 
 def _make_sets(
@@ -174,7 +187,7 @@ def _make_sets(
     source: Source,
     split: str,
     sets: dict[str, np.ndarray],
-    vocabulary: Vocabulary,
+    encoding: Encoding,
     shard_reviews: int,
     digest: str,
 ) -> dict[str, Index]:
@@ -183,30 +196,30 @@ def _make_sets(
     A set has the reviews where its mask in `sets`, <bool>[reviews], is True. The split is read
     once, and not at all when every set is finished.
     """
-    finished = {name: index for name in sets if (index := _finished(store, name, vocabulary))}
+    finished = {name: index for name in sets if (index := _finished(store, name, encoding))}
     if len(finished) == len(sets):
         return finished
-    dtype = shard_format.id_dtype(len(vocabulary))
+    dtype = shard_format.id_dtype(len(encoding.vocabulary))
     writers = {
         name: ShardWriter(store, name, int(mask.sum()), shard_reviews, dtype)
         for name, mask in sets.items()
     }
     total = len(next(iter(sets.values())))
     with _progress(f"Preparing {split}", total) as advance:
-        for name, first, reviews in _tokenised(source, split, sets, vocabulary, writers, advance):
+        for name, first, reviews in _tokenised(source, split, sets, encoding, writers, advance):
             writers[name].add(first, reviews)
-    return {name: writer.finish(vocabulary.digest, digest) for name, writer in writers.items()}
+    return {name: writer.finish(encoding, digest) for name, writer in writers.items()}
 
 
-def _finished(store: Store, name: str, vocabulary: Vocabulary) -> Index | None:
+def _finished(store: Store, name: str, encoding: Encoding) -> Index | None:
     """Returns the index of a finished set, or None for one that is to be made."""
     if not store.exists(f"{name}/{shard_format.INDEX}"):
         return None
     index = open_set(store, name, cache=None).index
-    if index.vocabulary_digest != vocabulary.digest:
+    if not index.fits(encoding):
         raise UserError(
-            f"--workdir: {store.url}/{VOCABULARY_FILE} is not the vocabulary that "
-            f"{name}/{shard_format.INDEX} was made with; bring back that file, or give another "
+            f"--workdir: {store.url}: {VOCABULARY_FILE} or {LABELS_FILE} is not what "
+            f"{name}/{shard_format.INDEX} was made with; bring back the file, or give another "
             "folder"
         )
     return index
@@ -216,35 +229,36 @@ def _tokenised(
     source: Source,
     split: str,
     sets: dict[str, np.ndarray],
-    vocabulary: Vocabulary,
+    encoding: Encoding,
     writers: dict[str, ShardWriter],
     advance: Callable[[int], object],
 ) -> Iterator[tuple[str, int, PackedReviews]]:
     """Yields (set, rank of the first review within the set, reviews) of what the writers lack."""
     (total,) = {len(mask) for mask in sets.values()}
+    vocabulary, labels = encoding
     dtype = shard_format.id_dtype(len(vocabulary))
 
     def batches() -> Iterator[tuple]:
         ranks = dict.fromkeys(sets, 0)
-        for start, texts, labels in streaming.numbered_batches(source, split, total):
+        for start, texts, names in streaming.numbered_batches(source, split, total):
             parts = []
             for name, mask in sets.items():
-                chosen = mask[start : start + len(labels)]
+                chosen = mask[start : start + len(names)]
                 if writers[name].lacks(ranks[name], int(chosen.sum())):
                     parts.append((name, ranks[name], chosen))
                 ranks[name] += int(chosen.sum())
-            yield texts, labels, parts
+            yield texts, names, parts
 
     def tokenise(item: tuple) -> tuple[int, list[tuple[str, int, PackedReviews]]]:
-        texts, labels, parts = item
+        texts, names, parts = item
         if not parts:
-            return len(labels), []
+            return len(names), []
         ids = vocabulary.lookup(text.tokenize(texts))
         flat, lengths = ids.flat_values.numpy(), ids.row_lengths().numpy()
         reviews = PackedReviews(
-            flat.astype(dtype), lengths.astype(np.uint32), labels.astype(np.uint8)
+            flat.astype(dtype), lengths.astype(np.uint32), labels.numbers(names).astype(np.uint8)
         )
-        return len(labels), [(name, first, reviews.select(mask)) for name, first, mask in parts]
+        return len(names), [(name, first, reviews.select(mask)) for name, first, mask in parts]
 
     for count, parts in streaming.in_threads(tokenise, batches()):
         yield from parts

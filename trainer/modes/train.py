@@ -200,7 +200,8 @@ def _save(run: Run, progress: Progress, stop: StopRequests) -> None:
             stop.check()
         manifest = Manifest(
             config=resume.decisive_fields(run.config),
-            vocabulary=run.vocabulary.digest,
+            vocabulary=run.encoding.vocabulary.digest,
+            labels=run.encoding.labels.names,
             data=run.data.train.digest,
             **progress.fields(),
         )

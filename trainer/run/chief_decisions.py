@@ -1,6 +1,6 @@
 """What the chief decides for all workers of a job: the claim on the workdir, and the checkpoint.
 
-    claim = claim_workdir(config, store, vocabulary, data_digest, workers)
+    claim = claim_workdir(config, store, encoding, data_digest, workers)
     manifest = restore_on_all(workers, store, "last", read)
 
 Both are collective calls: all workers must make the same ones in the same order.
@@ -13,7 +13,7 @@ from collections.abc import Callable
 import ml_collections
 
 from configs.schema import resume
-from input_pipeline.vocabulary import VOCABULARY_FILE, Vocabulary
+from input_pipeline.encoding import Encoding, write_encoding
 from storage import checksum, claims
 from storage.claims import Claim
 from storage.errors import UserError
@@ -27,19 +27,19 @@ from trainer.run.workdir import CONFIG_FILE
 def claim_workdir(
     config: ml_collections.ConfigDict,
     store: Store,
-    vocabulary: Vocabulary,
+    encoding: Encoding,
     data_digest: str,
     workers: Workers,
 ) -> Claim:
-    """Claims the workdir for the job and writes config and vocabulary into it.
+    """Claims the workdir for the job and writes config and encoding into it.
 
     Raises UserError on a worker whose command, data or workdir differs from the chief's.
     """
-    identity = f"{resume.decisive_fields(config)} {vocabulary.digest} {data_digest}"
+    identity = f"{resume.decisive_fields(config)} {encoding.digest} {data_digest}"
     digest = checksum.of(identity.encode())
     if workers.from_chief([digest]) != [digest]:
         raise UserError(
-            "--config: this worker's config, vocabulary or reviews differ from the chief's; give "
+            "--config: this worker's config, encoding or reviews differ from the chief's; give "
             "all workers the same command and the same data"
         )
     if not workers.is_chief:
@@ -52,7 +52,7 @@ def claim_workdir(
     claim = claims.take(store)
     text = json.dumps(config.to_dict(), indent=1) + "\n"
     store.write(CONFIG_FILE, text.encode(), claim.check)
-    store.write(VOCABULARY_FILE, vocabulary.to_bytes(), claim.check)
+    write_encoding(store, encoding, claim.check)
     workers.from_chief([claim.number, checksum.of(store.read(claim.name))])
     return claim
 

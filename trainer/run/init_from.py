@@ -1,29 +1,29 @@
 """A fresh run's first weights: those of another run's best checkpoint.
 
-load_initial_weights(config, vocabulary, state)
+load_initial_weights(config, encoding, state)
 """
 
 import json
 
 import ml_collections
 
-from input_pipeline.vocabulary import Vocabulary
+from input_pipeline.encoding import Encoding
 from storage.errors import UserError
 from trainer.learning import train_state
 from trainer.learning.train_state import TrainState
 from trainer.run.checkpoints import restore
 from trainer.run.manifest import Manifest
-from trainer.run.workdir import check_vocabulary, open_init_from, stored_config
+from trainer.run.workdir import check_encoding, open_init_from, stored_config
 
 _SHAPES = ("embedding_size", "layer_sizes", "bidirectional", "pooling")
 
 
 def load_initial_weights(
-    config: ml_collections.ConfigDict, vocabulary: Vocabulary, state: TrainState
+    config: ml_collections.ConfigDict, encoding: Encoding, state: TrainState
 ) -> None:
     """Reads the weights of the run in `checkpoint.init_from` into a fresh state.
 
-    Raises UserError when that run has another network or vocabulary, or no checkpoint.
+    Raises UserError when that run has another network or encoding, or no checkpoint.
     """
     other = open_init_from(config)
     other_config = stored_config(other)
@@ -36,7 +36,7 @@ def load_initial_weights(
             )
 
     def read(path: str, manifest: Manifest) -> None:
-        check_vocabulary(other, vocabulary, manifest)
+        check_encoding(other, encoding, manifest)
         for network in filter(None, (state.model, state.average)):
             train_state.load_weights(path, other_config, network)
 

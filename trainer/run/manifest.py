@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from input_pipeline.labels import SENTIMENTS
 from storage import checksum
 from storage.errors import UserError
 
@@ -33,6 +34,7 @@ class Manifest:
     step: int
     config: str  # the decisive fields, as `resume.decisive_fields` gives them
     vocabulary: str  # digest
+    labels: tuple[str, ...]  # names in the order of their numbers
     data: str  # digest of the training reviews
     # Of the validation at this step, None where one is not defined; {} within an epoch.
     metrics: Mapping[str, float | None]
@@ -89,7 +91,9 @@ def decode(data: bytes, name: re.Match) -> Manifest:
             )
         if written_in == 1:
             fields = _upgraded(fields)
-        manifest = Manifest(**{**fields, "files": tuple(fields["files"])})
+        # Manifests of the first version to have format 2 lack the labels.
+        labels = tuple(fields.get("labels", SENTIMENTS.names))
+        manifest = Manifest(**{**fields, "labels": labels, "files": tuple(fields["files"])})
         if manifest.name != name.string or not manifest.files:
             raise ValueError("it is of another checkpoint, or names no files")
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -4,10 +4,10 @@
     run.state.step, progress.epoch_sums
 
 What comes from where, in this order:
-1. the vocabulary and the reviews: the workdir's, or else made or read from the source;
+1. the encoding and the reviews: the workdir's, or else made or read from the source;
 2. a fresh state, with the weights of `checkpoint.init_from` where the workdir has no checkpoint;
 3. a check of all that against the newest checkpoint; up to here nothing is written;
-4. a claim on the workdir, then config and vocabulary into it;
+4. a claim on the workdir, then config and encoding into it;
 5. state, progress and metrics: those of the newest checkpoint that verifies.
 """
 
@@ -20,8 +20,8 @@ import ml_collections
 import tensorflow as tf
 
 from configs.schema import resume
+from input_pipeline.encoding import Encoding, read_encoding
 from input_pipeline.load import TrainingData, load_training_data
-from input_pipeline.vocabulary import Vocabulary, read_vocabulary
 from storage.claims import Claim
 from storage.errors import UserError
 from storage.store import Store
@@ -43,7 +43,7 @@ from trainer.run.manifest import Manifest
 from trainer.run.metric_writers import MetricWriter, NoWriter
 from trainer.run.progress import Progress
 from trainer.run.saver import METRICS, NoSaver, Saver
-from trainer.run.workdir import CONFIG_FILE, check_vocabulary, initial_vocabulary, stored_config
+from trainer.run.workdir import CONFIG_FILE, check_encoding, initial_encoding, stored_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Run:
     config: ml_collections.ConfigDict
     store: Store
     objective: Objective
-    vocabulary: Vocabulary
+    encoding: Encoding
     data: TrainingData
     strategy: tf.distribute.Strategy
     loop_device: str | None  # see strategy.loop_device
@@ -80,26 +80,27 @@ def start(
     strategy = strategies.make_strategy(config)
     workers = Workers(strategy)
     stop.listen()  # the strategy of several workers catches SIGTERM, too, and only logs it
-    vocabulary = read_vocabulary(store) or initial_vocabulary(config)
+    encoding = read_encoding(store) or initial_encoding(config)
     loop_device = strategies.loop_device(strategy)
-    data = load_training_data(config.data, vocabulary, in_memory=loop_device is not None)
+    data = load_training_data(config.data, encoding, in_memory=loop_device is not None)
     steps_per_epoch = data.train.steps_per_epoch(config.train.batch_size)
     total_steps = _total_steps(config, steps_per_epoch)
-    objective = create_objective(config)
-    check_match = partial(_check_match, config, store, vocabulary, data)
+    objective = create_objective(config, encoding.labels)
+    check_match = partial(_check_match, config, store, encoding, data)
     with strategy.scope():
-        state = _fresh_state(objective, config, store, vocabulary, check_match)
-    claim = claim_workdir(config, store, vocabulary, data.train.digest, workers)
+        state = _fresh_state(objective, config, store, encoding, check_match)
+    claim = claim_workdir(config, store, encoding, data.train.digest, workers)
     print(
         f"{len(data.train):,} reviews to train on, {len(data.validation):,} to validate, "
-        f"{len(vocabulary):,} token ids; {strategy.num_replicas_in_sync} replica(s)",
+        f"{len(encoding.vocabulary):,} token ids; {strategy.num_replicas_in_sync} replica(s)\n"
+        f"Labels: {encoding.labels}",
         flush=True,
     )
     progress, lines = _resume(store, state, check_match, workers)
     saver: Saver | NoSaver = NoSaver(progress.step)
     writer: MetricWriter | NoWriter = NoWriter()
     if workers.is_chief:
-        saver = _make_saver(objective, config, state, len(vocabulary), claim, progress)
+        saver = _make_saver(objective, config, state, len(encoding.vocabulary), claim, progress)
         writer = MetricWriter(store, claim, lines, config.train.tensorboard_dir)
     check = partial(stop.check, workers.any)
     widths = strategies.static_widths(config.data, strategy)
@@ -107,7 +108,7 @@ def start(
         config=config,
         store=store,
         objective=objective,
-        vocabulary=vocabulary,
+        encoding=encoding,
         data=data,
         strategy=strategy,
         loop_device=loop_device,
@@ -139,16 +140,16 @@ def _fresh_state(
     objective: Objective,
     config: ml_collections.ConfigDict,
     store: Store,
-    vocabulary: Vocabulary,
+    encoding: Encoding,
     check_match: Callable[[Manifest], None],
 ) -> TrainState:
     """Creates the state; checks that it will fit the newest checkpoint, if there is one."""
-    state = train_state.create(objective, config, len(vocabulary))
+    state = train_state.create(objective, config, len(encoding.vocabulary))
     newest = ranked(store, "last")[:1]
     for manifest in newest:
         check_match(manifest)
     if config.checkpoint.init_from and not newest:
-        load_initial_weights(config, vocabulary, state)
+        load_initial_weights(config, encoding, state)
     return state
 
 
@@ -169,13 +170,13 @@ def _make_saver(
 def _check_match(
     config: ml_collections.ConfigDict,
     store: Store,
-    vocabulary: Vocabulary,
+    encoding: Encoding,
     data: TrainingData,
     manifest: Manifest,
 ) -> None:
-    """Raises UserError when a checkpoint is of another config, vocabulary or data."""
+    """Raises UserError when a checkpoint is of another config, encoding or data."""
     resume.require_same_fields(manifest.config, config)
-    check_vocabulary(store, vocabulary, manifest)
+    check_encoding(store, encoding, manifest)
     if manifest.data != data.train.digest:
         raise UserError(
             f"config.data: the training reviews are not those that {store.url} was trained on; "

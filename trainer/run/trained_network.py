@@ -1,14 +1,15 @@
 """A trained network from a workdir, to evaluate or to predict with.
 
 trained = load_trained(config, store, "best")
-trained.objective, trained.network, trained.vocabulary, trained.manifest
+trained.objective, trained.network, trained.encoding, trained.manifest
 """
 
 from typing import NamedTuple
 
 import ml_collections
 
-from input_pipeline.vocabulary import VOCABULARY_FILE, Vocabulary, read_vocabulary
+from input_pipeline.encoding import Encoding, read_encoding
+from input_pipeline.vocabulary import VOCABULARY_FILE
 from storage.errors import UserError
 from storage.store import Store
 from trainer.learning import train_state
@@ -17,7 +18,7 @@ from trainer.learning.objectives.registry import create_objective
 from trainer.model.network import Encoder
 from trainer.run.checkpoints import restore
 from trainer.run.manifest import Manifest
-from trainer.run.workdir import check_vocabulary
+from trainer.run.workdir import check_encoding
 
 
 class Trained(NamedTuple):
@@ -25,7 +26,7 @@ class Trained(NamedTuple):
 
     objective: Objective
     network: Encoder
-    vocabulary: Vocabulary
+    encoding: Encoding
     manifest: Manifest
 
 
@@ -34,20 +35,20 @@ def load_trained(config: ml_collections.ConfigDict, store: Store, checkpoint: st
 
     The network is created in the strategy scope of the caller.
     """
-    vocabulary = read_vocabulary(store)
-    if vocabulary is None:
+    encoding = read_encoding(store)
+    if encoding is None:
         raise UserError(
             f"--workdir: {store.url}/{VOCABULARY_FILE} is missing; give the training command, "
             "which writes it again"
         )
-    objective = create_objective(config)
-    network = objective.network(config, len(vocabulary))
+    objective = create_objective(config, encoding.labels)
+    network = objective.network(config, len(encoding.vocabulary))
 
     def read(path: str, manifest: Manifest) -> None:
-        check_vocabulary(store, vocabulary, manifest)
+        check_encoding(store, encoding, manifest)
         train_state.load_weights(path, config, network)
 
     manifest = restore(store, checkpoint, read)
     if manifest is None:
         raise UserError(f"--workdir: {store.url} holds no checkpoint yet; let its training run on")
-    return Trained(objective, network, vocabulary, manifest)
+    return Trained(objective, network, encoding, manifest)

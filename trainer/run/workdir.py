@@ -1,8 +1,8 @@
-"""What a workdir says about its run: the config and the vocabulary.
+"""What a workdir says about its run: the config and the encoding.
 
     config = stored_config(store)
     config = scoring_config(store, given=None)      # to evaluate or predict on this machine
-    vocabulary = read_vocabulary(store) or initial_vocabulary(config)
+    encoding = read_encoding(store) or initial_encoding(config)
 
 Nothing here writes.
 """
@@ -14,12 +14,18 @@ import ml_collections
 from configs import default
 from configs.schema import resume, rules
 from input_pipeline import load
-from input_pipeline.vocabulary import VOCABULARY_FILE, Vocabulary, read_vocabulary
+from input_pipeline.encoding import Encoding, read_encoding
+from input_pipeline.labels import LABELS_FILE
+from input_pipeline.vocabulary import VOCABULARY_FILE
 from storage.errors import UserError
 from storage.store import Store, open_store
 from trainer.run.manifest import Manifest
 
 CONFIG_FILE = "config.json"
+_WHERE_REVIEWS_ARE = (
+    *("source", "dir", "test_split", "text_column", "label_column", "on_bad_text"),
+    *("cache_dir", "cache_bytes"),
+)
 
 
 def stored_config(store: Store) -> ml_collections.ConfigDict:
@@ -54,27 +60,27 @@ def scoring_config(
     config = stored_config(store)
     config.strategy.update(default.get_config().strategy)
     if given is not None:
-        for field in ("source", "dir", "test_split", "on_bad_text", "cache_dir", "cache_bytes"):
+        for field in _WHERE_REVIEWS_ARE:
             config.data[field] = given.data[field]
         config.strategy.update(given.strategy)
         config.evaluation.update(given.evaluation)
     return config
 
 
-def initial_vocabulary(config: ml_collections.ConfigDict) -> Vocabulary:
-    """Returns the vocabulary of a fresh run.
+def initial_encoding(config: ml_collections.ConfigDict) -> Encoding:
+    """Returns the encoding of a fresh run.
 
     It is the one of the run in `checkpoint.init_from`, or else made of the training reviews.
     """
     if not config.checkpoint.init_from:
-        return load.make_vocabulary(config.data)
-    vocabulary = read_vocabulary(open_init_from(config))
-    if vocabulary is None:
+        return load.make_encoding(config.data)
+    encoding = read_encoding(open_init_from(config))
+    if encoding is None:
         raise UserError(
             f"config.checkpoint.init_from: {config.checkpoint.init_from} holds no run "
             f"({VOCABULARY_FILE} is missing); give the workdir of one"
         )
-    return vocabulary
+    return encoding
 
 
 def open_init_from(config: ml_collections.ConfigDict) -> Store:
@@ -83,10 +89,15 @@ def open_init_from(config: ml_collections.ConfigDict) -> Store:
     return open_store(checkpoint.init_from, "config.checkpoint.init_from", checkpoint.retry_seconds)
 
 
-def check_vocabulary(store: Store, vocabulary: Vocabulary, manifest: Manifest) -> None:
-    """Raises UserError when a checkpoint was trained with another vocabulary than the workdir's."""
-    if manifest.vocabulary != vocabulary.digest:
-        raise UserError(
-            f"--workdir: {store.url}/{VOCABULARY_FILE} is not the vocabulary that the checkpoint "
-            f"of step {manifest.step} was trained with; bring back that file"
-        )
+def check_encoding(store: Store, encoding: Encoding, manifest: Manifest) -> None:
+    """Raises UserError when a checkpoint was trained with another encoding than the workdir's."""
+    same = {
+        VOCABULARY_FILE: manifest.vocabulary == encoding.vocabulary.digest,
+        LABELS_FILE: manifest.labels == encoding.labels.names,
+    }
+    for name, is_same in same.items():
+        if not is_same:
+            raise UserError(
+                f"--workdir: {store.url}/{name} is not the file that the checkpoint of step "
+                f"{manifest.step} was trained with; bring back that file"
+            )

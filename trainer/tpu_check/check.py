@@ -24,7 +24,7 @@ def check_config(config: ml_collections.ConfigDict, topology: str) -> None:
             from trainer.tpu_check import report, step_programs
 
         plan = step_programs.read_plan(config, compiler.cores)
-        gradients = step_programs.gradient_bytes(config, plan.vocabulary_size)
+        gradients = step_programs.gradient_bytes(config, plan.encoding)
         print(report.heading(compiler, plan, config.model.precision, gradients), flush=True)
         programs = {}
         for width in plan.widths:

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipeline import load
+from input_pipeline.encoding import Encoding
 from input_pipeline.pipeline import Batch
 from storage.errors import UserError
 from trainer.learning import steps, train_state
@@ -39,7 +40,7 @@ class Plan(NamedTuple):
     cores: int
     reviews_per_core: int  # in one step
     total_steps: int  # of the run
-    vocabulary_size: int
+    encoding: Encoding
 
 
 def read_plan(config: ml_collections.ConfigDict, cores: int) -> Plan:
@@ -51,8 +52,8 @@ def read_plan(config: ml_collections.ConfigDict, cores: int) -> Plan:
             f"config.train.batch_size: got {batch_size}, accepted is a multiple of {divisor}, the "
             "cores times config.train.micro_batches"
         )
-    vocabulary = workdir.initial_vocabulary(config)
-    train = load.load_training_data(config.data, vocabulary).train
+    encoding = workdir.initial_encoding(config)
+    train = load.load_training_data(config.data, encoding).train
     epoch = train.epoch(batch_size, config.data.width_step, config.seed, epoch=0)
     _, tokens, slots = np.array([epoch.sizes(step) for step in range(len(epoch))]).T
     widths = slots // batch_size  # <int>[steps]
@@ -64,7 +65,7 @@ def read_plan(config: ml_collections.ConfigDict, cores: int) -> Plan:
         cores=cores,
         reviews_per_core=batch_size // cores,
         total_steps=config.train.epochs * len(epoch),
-        vocabulary_size=len(vocabulary),
+        encoding=encoding,
     )
 
 
@@ -79,13 +80,13 @@ def compile_step(
     if config.model.kernel == "auto":
         config = config.copy_and_resolve_references()
         config.model.kernel = "xla"  # as on a TPU
-    objective = create_objective(config)
-    state = train_state.create(objective, config, plan.vocabulary_size)
+    objective = create_objective(config, plan.encoding.labels)
+    state = train_state.create(objective, config, len(plan.encoding.vocabulary))
     shape = [plan.reviews_per_core]
     batch = Batch(
         tokens=tf.TensorSpec([*shape, width], tf.int32),
         lengths=tf.TensorSpec(shape, tf.int32),
-        labels=tf.TensorSpec(shape, tf.float32),
+        labels=tf.TensorSpec(shape, tf.int32),
         weights=tf.TensorSpec(shape, tf.float32),
     )
 
@@ -109,10 +110,10 @@ def compile_step(
     return program._replace(seconds=program.seconds + lowering_seconds)
 
 
-def gradient_bytes(config: ml_collections.ConfigDict, vocabulary_size: int) -> int:
+def gradient_bytes(config: ml_collections.ConfigDict, encoding: Encoding) -> int:
     """Returns the size of what replicas sum up in a step: dense gradients and metrics."""
-    objective = create_objective(config)
-    weights = train_state.create(objective, config, vocabulary_size).model.weights
+    objective = create_objective(config, encoding.labels)
+    weights = train_state.create(objective, config, len(encoding.vocabulary)).model.weights
     metrics = 2 * len(train_metric_names(objective))
     return 4 * (metrics + sum(int(np.prod(weight.shape)) for weight in weights))
 

@@ -1,10 +1,12 @@
 """Classification of reviews into two labels, from one logit a review.
 
-objective = Classification(label_smoothing=0.0)
+objective = Classification(labels, label_smoothing=0.0)
 objective.evaluate(logits, reviews)     # {"loss": 0.31, "accuracy": 0.88, "auc": 0.95, ...}
+
+`multiclass` is the same for more labels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import ml_collections
@@ -12,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipeline.examples import Examples
+from input_pipeline.labels import Labels
 from input_pipeline.pipeline import Batch
 from trainer.learning.kernel_choice import choose_kernel
 from trainer.learning.losses import binary_cross_entropy
@@ -27,14 +30,16 @@ class Classification:
     train_metrics: tuple[str, ...] = ("accuracy",)
     score = "accuracy"
 
-    def __init__(self, label_smoothing: float):
-        """`label_smoothing` moves each label by that fraction towards one half."""
+    def __init__(self, labels: Labels, label_smoothing: float):
+        """`label_smoothing` is that of `losses`."""
+        self._labels = labels
         self._label_smoothing = label_smoothing
 
     def network(self, config: ml_collections.ConfigDict, vocabulary_size: int) -> Classifier:
         """Creates the classifier of a whole config."""
         kernel = choose_kernel(config.model.kernel)
-        return Classifier(config.model, vocabulary_size, config.seed, kernel)
+        labels = len(self._labels)
+        return Classifier(config.model, vocabulary_size, labels, config.seed, kernel)
 
     def weights(self, batch: Batch) -> tf.Tensor:
         """Returns the number of reviews <float32>[1]."""
@@ -44,17 +49,15 @@ class Classification:
         """Does nothing: the loss has no part without a gradient."""
 
     def sums(self, network: Classifier, batch: Batch, key: DropoutKey, frozen: None) -> Sums:
-        """Sums up the cross-entropy, and the reviews on the right side of one half."""
+        """Sums up the cross-entropy, and the reviews whose label the logits give."""
         logits = network.logits(network.embed(batch.tokens), batch.lengths, dropout=key)
-        loss, weight = binary_cross_entropy(
-            logits, batch.labels, batch.weights, self._label_smoothing
-        )
-        right = tf.cast((logits > 0) == (batch.labels > 0.5), tf.float32)
+        loss, weight = self._loss(logits, batch.labels, batch.weights, self._label_smoothing)
+        right = tf.cast(self._predicted(logits) == batch.labels, tf.float32)
         accuracy = (tf.reduce_sum(batch.weights * right), weight)
         return Sums(losses=loss[None], metrics={"accuracy": accuracy})
 
     def outputs(self, network: Classifier, batch: Batch) -> tf.Tensor:
-        """Returns the logits <float32>[batch]."""
+        """Returns the logits <float32>[batch], of more than two labels <float32>[batch, labels]."""
         return network.logits(network.embed(batch.tokens), batch.lengths)
 
     def evaluate(self, outputs: np.ndarray, reviews: Examples) -> dict[str, float]:
@@ -75,6 +78,17 @@ class Classification:
             "f1": _ratio(2 * hits, found.sum() + positive.sum()),
         }
 
+    def tables(self, outputs: np.ndarray, reviews: Examples) -> list[str]:
+        """Returns the lines of the confusion matrix: a row a label, a column a prediction."""
+        return confusion_lines(confusion(reviews.labels, outputs > 0, 2), self._labels.names)
+
+    _loss = staticmethod(binary_cross_entropy)
+
+    @staticmethod
+    def _predicted(logits: tf.Tensor) -> tf.Tensor:
+        """Returns the predicted labels <int32>[batch]."""
+        return tf.cast(logits > 0, tf.int32)
+
 
 def area_under_roc(scores: np.ndarray, positive: np.ndarray) -> float:
     """Returns the chance that a positive review's score is above a negative one's, ties a half.
@@ -89,6 +103,23 @@ def area_under_roc(scores: np.ndarray, positive: np.ndarray) -> float:
     _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(count) - (count - 1) / 2)[place]  # mean rank of equal scores, from 1
     return float((ranks[positive].sum() - positives * (positives + 1) / 2) / pairs)
+
+
+def confusion(labels: np.ndarray, predicted: np.ndarray, count: int) -> np.ndarray:
+    """Returns how often each of `count` labels <int>[n] was predicted as each <int>[count, count].
+
+    The first index is the label, the second the prediction <int>[n].
+    """
+    cells = labels * count + predicted
+    return np.bincount(cells, minlength=count * count).reshape(count, count)
+
+
+def confusion_lines(matrix: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Returns a confusion matrix <int>[labels, labels] as text, with a head and a row a label."""
+    rows = [("predicted:", *names)]
+    rows += [(name, *map(str, counts)) for name, counts in zip(names, matrix, strict=True)]
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return ["  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]) for row in rows]
 
 
 def _ratio(part: float, whole: float) -> float:

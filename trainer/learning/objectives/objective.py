@@ -1,6 +1,6 @@
 """What a run learns, how that is measured, and which number is best: one interface.
 
-    objective = create_objective(config)                 # see `registry`
+    objective = create_objective(config, labels)         # see `registry`
     network = objective.network(config, vocabulary_size)
     train_metric_names(objective)                        # ("loss", "accuracy")
     score(objective, {"loss": 0.31, "accuracy": 0.88})   # 0.88, higher is better
@@ -64,6 +64,10 @@ class Objective(Protocol):
 
     def evaluate(self, outputs: np.ndarray, reviews: Examples) -> dict[str, float]:
         """Returns metrics by name, "loss" among them, of outputs <float32>[reviews, ...]."""
+        ...
+
+    def tables(self, outputs: np.ndarray, reviews: Examples) -> list[str]:
+        """Returns lines for people that say more about the same outputs, [] for none."""
         ...
 
 

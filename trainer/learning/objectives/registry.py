@@ -1,20 +1,28 @@
 """The objectives, by the name that a config gives them.
 
-objective = create_objective(config)
+objective = create_objective(config, labels)
 """
 
 from collections.abc import Callable
 
 import ml_collections
 
+from input_pipeline.labels import Labels
 from trainer.learning.objectives.classification import Classification
+from trainer.learning.objectives.multiclass import Multiclass
 from trainer.learning.objectives.objective import Objective
 
-_MAKERS: dict[str, Callable[[ml_collections.ConfigDict], Objective]] = {
-    "classification": lambda config: Classification(config.train.label_smoothing),
+
+def _classification(config: ml_collections.ConfigDict, labels: Labels) -> Objective:
+    kind = Classification if len(labels) == 2 else Multiclass
+    return kind(labels, config.train.label_smoothing)
+
+
+_MAKERS: dict[str, Callable[[ml_collections.ConfigDict, Labels], Objective]] = {
+    "classification": _classification,
 }
 
 
-def create_objective(config: ml_collections.ConfigDict) -> Objective:
-    """Returns the objective of a whole config."""
-    return _MAKERS[config.objective.name](config)
+def create_objective(config: ml_collections.ConfigDict, labels: Labels) -> Objective:
+    """Returns the objective of a whole config for reviews with these labels."""
+    return _MAKERS[config.objective.name](config, labels)

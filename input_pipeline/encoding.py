@@ -1,0 +1,51 @@
+"""How the reviews of a run become numbers: its vocabulary and its labels.
+
+    encoding = read_encoding(store)             # None in a folder that has none yet
+    write_encoding(store, encoding, claim.check)
+    encoding.vocabulary, encoding.labels
+
+A run, and a folder of prepared shards, keep it in `vocabulary.txt` and `labels.txt`.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+from input_pipeline import labels as label_files
+from input_pipeline.labels import LABELS_FILE, SENTIMENTS, Labels
+from input_pipeline.vocabulary import VOCABULARY_FILE, Vocabulary, read_vocabulary
+from storage.store import Check, Store
+
+
+class Encoding(NamedTuple):
+    """The numbers of tokens and of labels."""
+
+    vocabulary: Vocabulary
+    labels: Labels
+
+    @property
+    def digest(self) -> str:
+        """Returns a SHA-256 in hex over both files."""
+        return hashlib.sha256(
+            self.labels.to_bytes() + b"\0" + self.vocabulary.to_bytes()
+        ).hexdigest()
+
+
+def read_encoding(store: Store) -> Encoding | None:
+    """Reads the files of a store; returns None when they are not written yet.
+
+    Raises UserError when one is damaged.
+    """
+    vocabulary = read_vocabulary(store)
+    if vocabulary is None:
+        return None
+    if not store.exists(LABELS_FILE):  # of a version that knew these two only
+        return Encoding(vocabulary, SENTIMENTS)
+    name = f"{store.url}/{LABELS_FILE}"
+    return Encoding(vocabulary, label_files.from_bytes(store.read(LABELS_FILE), name))
+
+
+def write_encoding(store: Store, encoding: Encoding, check: Check | None = None) -> None:
+    """Writes both files; see `Store.write` for `check`."""
+    # The vocabulary last: without it a reader takes nothing.
+    store.write(LABELS_FILE, encoding.labels.to_bytes(), check)
+    store.write(VOCABULARY_FILE, encoding.vocabulary.to_bytes(), check)

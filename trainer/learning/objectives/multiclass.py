@@ -1,0 +1,46 @@
+"""Classification of reviews into more than two labels, from one logit a label.
+
+objective = Multiclass(labels, label_smoothing=0.0)
+objective.evaluate(logits, reviews)     # {"loss": 1.1, "accuracy": 0.55, "macro_f1": 0.52}
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from input_pipeline.examples import Examples
+from trainer.learning.losses import cross_entropy
+from trainer.learning.objectives.classification import Classification, confusion, confusion_lines
+
+
+class Multiclass(Classification):
+    """An `Objective`; it learns as `Classification` does, with a softmax over the labels."""
+
+    def evaluate(self, outputs: np.ndarray, reviews: Examples) -> dict[str, float]:
+        """Returns loss, accuracy and macro F1 of logits <float32>[reviews, labels].
+
+        Macro F1 is the mean over the labels that are among the reviews or the predictions.
+        """
+        logits = outputs.astype(np.float64)
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        losses = (
+            np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(shifted)), reviews.labels]
+        )
+        matrix = confusion(reviews.labels, logits.argmax(axis=1), len(self._labels))
+        hits, seen = matrix.diagonal(), matrix.sum(axis=0) + matrix.sum(axis=1)
+        return {
+            "loss": float(losses.mean()),
+            "accuracy": float(hits.sum() / matrix.sum()),
+            "macro_f1": float((2 * hits[seen > 0] / seen[seen > 0]).mean()),
+        }
+
+    def tables(self, outputs: np.ndarray, reviews: Examples) -> list[str]:
+        """Returns the lines of the confusion matrix: a row a label, a column a prediction."""
+        matrix = confusion(reviews.labels, outputs.argmax(axis=1), len(self._labels))
+        return confusion_lines(matrix, self._labels.names)
+
+    _loss = staticmethod(cross_entropy)
+
+    @staticmethod
+    def _predicted(logits: tf.Tensor) -> tf.Tensor:
+        """Returns the predicted labels <int32>[batch]."""
+        return tf.argmax(logits, axis=-1, output_type=tf.int32)
