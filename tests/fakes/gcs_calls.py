@@ -15,6 +15,7 @@ import re
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from tests.fakes.gcs_fields import selected
 from tests.fakes.gcs_objects import Objects, Session
 from tests.fakes.gcs_rules import CHUNK_UNIT, Checksum, Refused, not_implemented
 
@@ -107,7 +108,12 @@ class Call:
     def execute(self) -> Answer:
         """Executes the operation, once the body is complete, and returns the answer."""
         try:
-            return getattr(self, f"_{self.operation}")()
+            answer = getattr(self, f"_{self.operation}")()
+            if "fields" in self._query and answer.headers is _JSON:  # not the data of an object
+                answer.body = json.dumps(
+                    selected(json.loads(answer.body), self._query["fields"])
+                ).encode()
+            return answer
         except Refused as error:
             return refusal(error)
 

@@ -19,6 +19,10 @@ ERRORS = {
     "401": ("Invalid Credentials", "authError"),
     "403": ("The caller does not have storage access to the bucket.", "forbidden"),
     "404": ("The specified bucket does not exist.", "notFound"),
+    "412": (
+        "At least one of the pre-conditions you specified did not hold.",
+        "conditionNotMet",
+    ),
     "429": ("The rate limit for object mutation operations is exceeded.", "rateLimitExceeded"),
     "500": ("We encountered an internal error. Please try again.", "internalError"),
     "503": ("We encountered an internal error. Please try again.", "backendError"),
@@ -28,12 +32,13 @@ KINDS = (*ERRORS, "reset", "truncate", "corrupt", "slow", "drop", "pause")
 
 @dataclasses.dataclass(eq=False)
 class Fault:
-    """A fault of one kind, and which requests it hits.
+    """A fault of one kind, or of several joined by `+`, and which requests it hits.
 
     It hits requests whose operation is `operation` and whose name (for a list, the prefix) matches
     the pattern `name`. The first `skip` of them pass, the next `times` are hit.
 
-    401, 403, 404 (no such bucket), 429, 500, 503: the request gets this answer and isn't executed.
+    401, 403, 404 (no such bucket), 412, 429, 500, 503: the request gets this answer and isn't
+        executed. Its body is `body`, by default an error in the documented form.
     reset: the connection is reset: for a download, after half of the data was sent, not all of
         which need arrive; for an upload, after half of it was received; otherwise before the
         answer. The request isn't executed. But the session of a chunk keeps the whole 256 KiB
@@ -47,6 +52,8 @@ class Fault:
     drop: no answer. The request is executed.
     pause: the request hangs, and is executed after `release()` even if its client has disconnected.
         `reached` is set when the first one hangs. After the release no request hangs.
+
+    A download that is resumed has other bytes: `truncate` for the first request, then `corrupt`.
     """
 
     kind: str
@@ -55,15 +62,20 @@ class Fault:
     skip: int = 0
     times: float = 1
     seconds: float = 0.0
+    body: bytes | None = None
     hits: int = dataclasses.field(default=0, init=False)
     reached: threading.Event = dataclasses.field(default_factory=threading.Event, init=False)
     _released: threading.Event = dataclasses.field(default_factory=threading.Event, init=False)
     _passed: int = dataclasses.field(default=0, init=False)
 
     def __post_init__(self):
-        for field, accepted in (("kind", KINDS), ("operation", (None, *OPERATIONS))):
-            if (value := getattr(self, field)) not in accepted:
-                raise ValueError(f"{field}: got {value!r}, but it is one of {accepted}")
+        self.kinds = self.kind.split("+")
+        for value, accepted in (
+            *((kind, KINDS) for kind in self.kinds),
+            (self.operation, (None, *OPERATIONS)),
+        ):
+            if value not in accepted:
+                raise ValueError(f"got {value!r}, but it is one of {accepted}")
 
     def release(self) -> None:
         """Lets the requests that hang at this fault continue."""
@@ -71,7 +83,7 @@ class Fault:
 
     def strikes(self, operation: str, name: str) -> bool:
         """Returns True when a request that has just arrived is to be hit, and counts it."""
-        if self.kind == "corrupt" and operation not in _WITH_DATA:
+        if self.kinds == ["corrupt"] and operation not in _WITH_DATA:
             return False
         if self.operation not in (None, operation) or not re.search(self.name, name):
             return False

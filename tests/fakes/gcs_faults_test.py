@@ -100,6 +100,32 @@ class TestFaults:
             call(bucket, "new")
         assert "new" not in server.objects("bucket")
 
+    def test_a_resumed_download_that_is_corrupt_passes_the_client(self, server, bucket):
+        server.inject(Fault("truncate", "download"))
+        server.inject(Fault("corrupt", "download"))
+        data = bucket.blob("there").download_as_bytes(retry=RETRY)
+        assert statuses(server) == [200, 206]
+        assert len(data) == len(DATA)
+        assert data != DATA
+
+    def test_several_faults_in_one_answer(self, server):
+        server.inject(Fault("slow+corrupt+truncate", "download", seconds=0.01))
+        response = get(server, "b/bucket/o/there?alt=media", stream=True)
+        with pytest.raises(BROKEN):
+            _ = response.content
+
+    @pytest.mark.parametrize("body", [b"", b"null", b"[1]", b"<p>Bad Gateway</p>"])
+    def test_an_error_with_another_body(self, server, body):
+        server.inject(Fault("503", body=body))
+        response = get(server, "b/bucket")
+        assert (response.status_code, response.content) == (503, body)
+
+    def test_a_wrong_checksum_with_another_status(self, server, bucket):
+        server.content.wrong_checksum = 412
+        server.inject(Fault("corrupt"))
+        with pytest.raises(exceptions.PreconditionFailed, match="doesn't match calculated"):
+            bucket.blob("new").upload_from_string(DATA)
+
     def test_an_upload_that_is_corrupt_without_a_checksum(self, server, bucket):
         server.inject(Fault("corrupt", "insert"))
         bucket.blob("new").upload_from_string(b"data", checksum=None)

@@ -42,6 +42,7 @@ class Objects:
     """The content of the service. The links in its resources begin with `url`."""
 
     def __init__(self, url: str, buckets: Iterable[str], page_size: int):
+        self.wrong_checksum = 400
         self._url = url
         self._page_size = page_size
         self._lock = threading.RLock()
@@ -82,9 +83,11 @@ class Objects:
         sums = gcs_rules.checksums_of(data)
         for kind, expected in (*checksums, *gcs_rules.given_checksums(metadata)):
             if expected != sums[kind]:
-                raise gcs_rules.invalid(
+                raise Refused(
+                    self.wrong_checksum,
                     f'Provided {kind.upper()} "{expected}" doesn\'t match calculated '
-                    f'{kind.upper()} "{sums[kind]}".'
+                    f'{kind.upper()} "{sums[kind]}".',
+                    "invalid",
                 )
         with self._lock:
             self._check_insert(bucket, name, metadata, conditions or {})

@@ -106,5 +106,18 @@ class TestList:
             "a/b/3"
         ]
 
+    @pytest.mark.parametrize(
+        ("fields", "expected"),
+        [
+            ("items(name,size),nextPageToken", {"items": [{"name": "a/1", "size": "0"}]}),
+            ("items/name,kind", {"kind": "storage#objects", "items": [{"name": "a/1"}]}),
+            ("items(*)/name", None),
+            ("items(name", None),
+        ],
+    )
+    def test_fields(self, server, fields, expected):
+        response = get(server, "b/bucket/o", params={"prefix": "a/1", "fields": fields})
+        assert response.json() == expected if expected else response.status_code == 400
+
     def test_nothing(self, server):
         assert get(server, "b/other/o").json() == {"kind": "storage#objects"}

@@ -52,6 +52,7 @@ class GcsServer:
 
     `log` has the requests in the order of their arrival. `choose(operation, name)`, when set,
     returns the fault of a request that no injected one hits, or None; any thread may call it.
+    `content.wrong_checksum` is the status of the answer to data with another checksum than given.
     """
 
     def __init__(self, buckets: Iterable[str] = ("bucket",), page_size: int = 1000, port: int = 0):
@@ -174,23 +175,24 @@ class _Handler(BaseHTTPRequestHandler):
         self._request = Request(self._call.operation, self._call.bucket, self._call.name)
         gcs.log.append(self._request)
         self._fault = gcs.fault_for(self._request.operation, self._request.name)
-        kind = self._fault.kind if self._fault else ""
-        if kind == "reset" and self._request.operation != "download":
+        kinds = self._fault.kinds if self._fault else []
+        if "reset" in kinds and self._request.operation != "download":
             self._receive(length // 2)
             self._call.keep_blocks()
             self._reset()
             return
         # The whole body in every case: a client that is still sending doesn't read an answer.
         self._receive(length)
-        if kind == "pause":
+        if "pause" in kinds:
             gcs.hang(self._fault)
-        if kind in ERRORS:
-            message, reason = ERRORS[kind]
-            answer = refusal(Refused(int(kind), message, reason))
+        if error := next((kind for kind in kinds if kind in ERRORS), None):
+            answer = refusal(Refused(int(error), *ERRORS[error]))
+            if self._fault.body is not None:
+                answer.body = self._fault.body
         else:
-            self._call.is_corrupt = kind == "corrupt"
+            self._call.is_corrupt = "corrupt" in kinds
             answer = self._call.execute()
-        self._send(answer, kind)
+        self._send(answer, kinds)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = serve  # noqa: N815
 
@@ -204,13 +206,13 @@ class _Handler(BaseHTTPRequestHandler):
         if len(self._call.body) < length:
             raise ConnectionAbortedError("the client has disconnected")
 
-    def _send(self, answer: Answer, kind: str) -> None:
+    def _send(self, answer: Answer, kinds: list[str]) -> None:
         halfway = len(answer.body) // 2
         self.close_connection |= "Transfer-Encoding" in self.headers
-        self.close_connection |= kind in ("drop", "truncate", "reset")
-        if kind == "drop" or (kind == "truncate" and not answer.body):
+        self.close_connection |= bool({"drop", "truncate", "reset"} & set(kinds))
+        if "drop" in kinds or ("truncate" in kinds and not answer.body):
             return
-        if kind == "slow" and self._request.operation != "download":
+        if "slow" in kinds and self._request.operation != "download":
             self._wait()
         self._request.status = answer.status
         self.send_response(answer.status, _REASONS.get(answer.status))
@@ -220,11 +222,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         self.wfile.write(answer.body[:halfway])
-        if kind == "slow" and self._request.operation == "download":
+        if "slow" in kinds and self._request.operation == "download":
             self._wait()
-        if kind == "reset":
+        if "reset" in kinds:
             self._reset()
-        elif kind != "truncate":
+        elif "truncate" not in kinds:
             self.wfile.write(answer.body[halfway:])
 
     def _wait(self) -> None:
