@@ -1,4 +1,4 @@
-"""How the tests of sources read one: open_source, read, and the complaint of a call that fails."""
+"""How the tests of sources write, read and refuse: write, open_source, read, complaint."""
 
 import pytest
 
@@ -21,6 +21,19 @@ def read(name, split="train", **options):
         for texts, labels in open_source(name, **options).batches(split)
         for text, label in zip(texts.numpy(), labels, strict=True)
     ]
+
+
+def write(folder, files):
+    """Writes {path: text or bytes} below a folder."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        data = content if isinstance(content, bytes) else content.encode()
+        (folder / name).write_bytes(data)
+
+
+def read_files(path, split="train", **options):
+    """Returns all (text, name of the label) of a split of files."""
+    return read(f"files:{path}", split, **options)
 
 
 def complaint(function, *arguments, **options):

@@ -1,0 +1,80 @@
+"""Reads a JSONL file: a JSON object in each line.
+
+for row in read(Path("train.jsonl"), Columns("text", "label")): ...
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from input_pipeline.sources.formats.row import NOT_UTF8, Columns, Row, is_unicode, refusal
+from input_pipeline.sources.formats.signature import check_is_utf8
+
+_HALF_A_PAIR = "half of a surrogate pair in the text; repair the line"
+
+
+def read(file: Path, columns: Columns) -> Iterator[Row]:
+    """Yields the rows of a file, with the line of each."""
+    check_is_utf8(file)
+    with file.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield _row(f"{file}, line {number}", line, columns)
+
+
+def _row(where: str, line: str, columns: Columns) -> Row:
+    found = _parse(where, line)
+    if not isinstance(found, dict):
+        raise refusal(where, f"expected a JSON object, got {_kind(found)}")
+    if not {columns.text, columns.label} <= found.keys():
+        raise columns.missing(where, f"the keys {', '.join(map(repr, found)) or '(none)'}")
+    text = found[columns.text]
+    if not isinstance(text, str):
+        raise refusal(where, f"no text, {columns.text!r} is {_kind(text)}; repair the line")
+    fault = ""
+    if not is_unicode(text):
+        fault = _HALF_A_PAIR if is_unicode(line) else NOT_UTF8
+    return Row(where, text, found[columns.label], fault)
+
+
+def _parse(where: str, line: str) -> Any:
+    try:
+        return json.loads(
+            line, parse_constant=_refuse, parse_int=_number, object_pairs_hook=_without_doubles
+        )
+    except RecursionError as error:
+        raise refusal(where, "brackets nested too deep; repair the line") from error
+    except json.JSONDecodeError as error:
+        reason = f"no JSON ({error.msg} at character {error.pos + 1})"
+        raise refusal(where, f"{reason}; give one JSON object a line") from error
+    except ValueError as error:
+        raise refusal(where, f"{error}; repair the line") from error
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _number(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError as error:  # Python limits the length, against attacks
+        raise ValueError(f"a number of {len(digits):,} digits is too long") from error
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        doubled = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {doubled!r} occurs twice")
+    return found
+
+
+def _kind(value: Any) -> str:
+    """Returns what JSON calls a value that it holds, with its article."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    names = ((dict, "an object"), (list, "a list"), (str, "a text"))
+    return next((name for kind, name in names if isinstance(value, kind)), "a number")
