@@ -12,7 +12,10 @@ class UserError(Exception):
 
 
 class Corrupt(UserError):
-    """Bytes read from or written to a store had a wrong checksum, also after retries."""
+    """One object of a store can't be transferred intact; others may be.
+
+    Its bytes have another checksum, also after retries, or its file can't be read.
+    """
 
 
 class Superseded(UserError):

@@ -22,19 +22,25 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 from storage import checksum, scratch
 from storage.errors import Corrupt, UserError
-from storage.gcs_errors import explained, reason
+from storage.gcs_errors import explained, normalize, reason
 from storage.gcs_log import GcsLog
 
 # https://cloud.google.com/storage/docs/buckets#naming; the server itself refuses reserved names.
 _BUCKET = re.compile(r"(?=.{3,222}$)[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9_-]{1,63})*")
-_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f#*?\[\]]")  # nor characters that tools expand
+# Nor characters that tools expand, or that stand for bytes which are not UTF-8.
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f#*?\[\]\ud800-\udfff]")
 _LONGEST_NAME = 900  # bytes; the names of a run's objects need the rest of the 1,024 allowed
 _CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 30.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0  # seconds between two attempts
 _SECONDS_TO_NOTICE = 5.0
 _ATTEMPTS = 3  # at a transfer whose bytes arrive damaged
+_TURNS = 100  # at an object that another process replaces each time between two requests
 
 _Result = TypeVar("_Result")
+
+
+class _Damaged(Exception):
+    """Bytes were not transferred intact."""
 
 
 class GcsStore:
@@ -53,6 +59,7 @@ class GcsStore:
         }
         with explained(f"{field}: {url}", bucket, retry_seconds):
             self._client = Client(project=None)  # requests for objects need no project
+            self._client._http.hooks["response"].append(normalize)
             self._bucket = self._client.bucket(bucket)
             # A first request, so that missing credentials, a missing bucket or a missing permission
             # to read are found now and not in the middle of a job.
@@ -69,10 +76,11 @@ class GcsStore:
             return self._blob(name).exists(**self._policy)
 
     def read(self, name: str) -> bytes:
-        with self._explained(name):
-            return self._checked(
-                name, lambda blob: blob.download_as_bytes(checksum="crc32c", **self._policy)
-            )
+        def fetch(blob: Blob) -> tuple[bytes, int, int]:
+            data = blob.download_as_bytes(checksum=None, **self._policy)
+            return data, len(data), checksum.of(data)
+
+        return self._verified(name, fetch)
 
     def write(self, name: str, data: bytes, check: Callable[[], None] | None = None) -> None:
         with self._explained(name):
@@ -83,12 +91,18 @@ class GcsStore:
 
     def create(self, name: str, data: bytes) -> None:
         with self._explained(name):
-            try:
-                self._put(name, data, if_generation_match=0)
-            except exceptions.PreconditionFailed as error:
-                # When an answer is lost the client retries, and meets the object it has created.
-                if self.read(name) != data:
-                    raise FileExistsError(f"{self.url}/{name}") from error
+            for _ in range(_TURNS):
+                try:
+                    self._put(name, data, if_generation_match=0)
+                    return
+                except exceptions.PreconditionFailed:
+                    # When an answer is lost the client retries, and meets the object it has
+                    # created. An object that is gone again was another process's.
+                    with contextlib.suppress(FileNotFoundError):
+                        if self.read(name) == data:
+                            return
+                        raise FileExistsError(f"{self.url}/{name}") from None
+            raise self._busy(name)
 
     def upload(self, path: Path, name: str, crc32c: int) -> None:
         with self._explained(name):
@@ -98,13 +112,12 @@ class GcsStore:
         path.unlink()
 
     def download(self, name: str, path: Path) -> None:
-        with self._explained(name):
-            self._checked(
-                name,
-                lambda blob: blob.download_to_filename(
-                    str(path), checksum="crc32c", **self._policy
-                ),
-            )
+        def fetch(blob: Blob) -> tuple[None, int, int]:
+            with scratch.room():
+                blob.download_to_filename(str(path), checksum=None, **self._policy)
+            return None, path.stat().st_size, checksum.of_file(path)
+
+        self._verified(name, fetch)
 
     def delete(self, name: str) -> None:
         with self._explained(name), contextlib.suppress(exceptions.NotFound):
@@ -121,10 +134,10 @@ class GcsStore:
         return GcsLog(put, data)
 
     def scratch(self) -> contextlib.AbstractContextManager[Path]:
-        return scratch.folder()
+        return scratch.temporary()
 
     def sweep(self) -> None:
-        scratch.sweep()
+        scratch.sweep_temporary()
 
     def _parse(self, url: str) -> tuple[str, str]:
         bucket, _, name = url.removeprefix("gs://").partition("/")
@@ -164,15 +177,20 @@ class GcsStore:
 
         `generation` is the object's if this process wrote it, otherwise None. Returns the new one.
         """
-        while True:
+        for _ in range(_TURNS):
             if generation is None:
-                found = self._bucket.get_blob(self._prefix + name, **self._policy)
-                generation = found.generation if found else 0
+                generation = self._generation(name)
                 check()
             try:
                 return self._put(name, data, generation).generation
             except exceptions.PreconditionFailed:
                 generation = None  # written by another process, or by this one with a lost answer
+        raise self._busy(name)
+
+    def _generation(self, name: str) -> int:
+        """Returns the object's generation, 0 when it doesn't exist."""
+        found = self._bucket.get_blob(self._blob(name).name, **self._policy)
+        return found.generation if found else 0
 
     def _put(self, name: str, source: bytes | Path, if_generation_match: int | None = None) -> Blob:
         """Uploads bytes or a file, with a checksum that the server verifies."""
@@ -185,39 +203,71 @@ class GcsStore:
 
         def put() -> Blob:
             blob = self._blob(name)
-            if isinstance(source, bytes):
-                blob.upload_from_string(source, **options)
-            else:
-                blob.upload_from_filename(str(source), **options)
+            try:
+                if isinstance(source, bytes):
+                    blob.upload_from_string(source, **options)
+                else:
+                    blob.upload_from_filename(str(source), **options)
+            except (exceptions.BadRequest, DataCorruption) as error:
+                raise _Damaged(reason(error)) from error
+            except exceptions.PreconditionFailed as error:
+                # Servers answer a wrong checksum with 400, or with 412, where the precondition, if
+                # there is one, holds.
+                if if_generation_match not in (None, self._generation(name)):
+                    raise
+                raise _Damaged(reason(error)) from error
             return blob
 
-        # The server answers a wrong checksum with BadRequest.
-        return self._retried(put, (exceptions.BadRequest, DataCorruption), name)
+        return self._retried(put, name)
 
-    def _checked(self, name: str, download: Callable[[Blob], _Result]) -> _Result:
-        """Returns what `download` returns; the client verifies the bytes by the server's checksum.
+    def _verified(self, name: str, fetch: Callable[[Blob], tuple[_Result, int, int]]) -> _Result:
+        """Returns the result of `fetch`, which also returns the size and CRC-32C of what arrived.
 
+        Both are compared with the object's: the client verifies no download that it has resumed.
         Raises FileNotFoundError when the object doesn't exist.
         """
-        try:
-            return self._retried(lambda: download(self._blob(name)), (DataCorruption,), name)
-        except exceptions.NotFound as error:
-            raise FileNotFoundError(f"{self.url}/{name}") from error
 
-    def _retried(
-        self, transfer: Callable[[], _Result], damaged: tuple[type[Exception], ...], name: str
-    ) -> _Result:
-        """Returns what `transfer` returns, retried when it raises one of `damaged`."""
+        def get() -> _Result:
+            gone = None  # a generation that was replaced or deleted
+            for _ in range(_TURNS):
+                blob = self._bucket.get_blob(self._blob(name).name, **self._policy)
+                if blob is None:
+                    raise FileNotFoundError(f"{self.url}/{name}")
+                try:
+                    result, size, crc32c = fetch(blob)  # of the blob's generation
+                except exceptions.NotFound:
+                    if blob.generation == gone:
+                        raise
+                    gone = blob.generation
+                    continue
+                if size != blob.size:
+                    raise _Damaged(f"{size} bytes arrived of {blob.size}")
+                if checksum.encoded(crc32c) != blob.crc32c:
+                    raise _Damaged("the bytes have another checksum")
+                return result
+            raise self._busy(name)
+
+        with self._explained(name):
+            return self._retried(get, name)
+
+    def _retried(self, transfer: Callable[[], _Result], name: str) -> _Result:
+        """Returns what `transfer` returns, retried when it raises _Damaged."""
         for _ in range(_ATTEMPTS - 1):
-            with contextlib.suppress(*damaged):
+            with contextlib.suppress(_Damaged):
                 return transfer()
         try:
             return transfer()
-        except damaged as error:
+        except _Damaged as error:
             raise Corrupt(
                 f"{self._field}: {self.url}/{name}: not transferred intact in {_ATTEMPTS} tries "
-                f"({reason(error)}); run the same command again"
+                f"({error}); run the same command again"
             ) from error
+
+    def _busy(self, name: str) -> UserError:
+        return UserError(
+            f"{self._field}: {self.url}/{name}: another process has replaced it {_TURNS} times in "
+            "a row; stop the other runs on this folder, and run the same command again"
+        )
 
     def _explained(self, name: str) -> contextlib.AbstractContextManager[None]:
         place = f"{self._field}: {self.url}" + (f"/{name}" if name else "")

@@ -1,5 +1,6 @@
 """Turns errors of the Cloud Storage client into one line for the user.
 
+    session.hooks["response"].append(normalize)
     with explained("--workdir: gs://bucket/run", bucket="bucket", seconds=120.0):
         blob.upload_from_string(data)
 
@@ -7,9 +8,12 @@ A failed precondition and a missing local file are raised unchanged: callers han
 """
 
 import contextlib
+import json
 import logging
 import os
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import requests
 from google.api_core import exceptions
@@ -27,6 +31,19 @@ _OTHERS = (
     *(exceptions.GoogleAPIError, InvalidResponse, DataCorruption),
     *(requests.RequestException, OSError),
 )
+_SAYING = ("message", "error", "errors", "error_description")  # fields of an error body
+_LONGEST_REASON = 300  # characters
+
+
+def normalize(response: requests.Response, **_: Any) -> None:
+    """Gives the body of an error the documented form, whatever form it has; a hook of `requests`.
+
+    The client raises AttributeError for an error body of another form, also where it would retry.
+    """
+    if response.status_code >= 400:
+        message = readable(response.content) or f"status {response.status_code}"
+        # There is no public way to replace a response's body.
+        response._content = json.dumps({"error": {"message": message}}).encode()
 
 
 @contextlib.contextmanager
@@ -81,12 +98,38 @@ def reason(error: BaseException | None) -> str:
         return "the bytes have another checksum"
     if isinstance(error, requests.ConnectionError):
         return _system_reason(error)
-    text = str(error)
     response = getattr(error, "response", None)
-    if response is not None:
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            text = response.json()["error"]["message"]
-    return " ".join(text.split())[:300]
+    said = None if response is None else readable(response.content)
+    return said or _one_line(str(error))
+
+
+def readable(body: bytes) -> str:
+    """Returns what the body of an error says, in one line; "" for an empty one."""
+    text = body.decode("utf-8", "replace")
+    try:
+        content = json.loads(text)
+        # The first of several errors is given twice.
+        return _one_line("; ".join(dict.fromkeys(_messages(content))) or (text if content else ""))
+    except (ValueError, RecursionError):  # a page or a text, of a proxy for example
+        return _one_line(re.sub(r"(?is)<(style|script).*?</\1>|<[^>]*>", " ", text))
+
+
+def _messages(content: Any) -> Iterator[str]:
+    """Yields the messages in an error's JSON."""
+    if isinstance(content, dict):
+        found = [content[key] for key in _SAYING if key in content]
+        for value in found or [json.dumps(content)]:
+            yield from _messages(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _messages(value)
+    elif content not in (None, ""):
+        yield str(content)
+
+
+def _one_line(text: str) -> str:
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:_LONGEST_REASON]
 
 
 def _system_reason(error: BaseException | None) -> str:

@@ -23,7 +23,8 @@ class GcsLog:
         self._put = put
         self._data = bytearray(data)
         self._stored = len(data)  # bytes
-        self._error: UserError | None = None
+        self._error: UserError | None = None  # of the last write
+        self._end: BaseException | None = None  # what has ended the thread
         self._changed = threading.Condition()
         self._closing = threading.Event()
         put(data)
@@ -32,6 +33,7 @@ class GcsLog:
         self._thread.start()
 
     def append(self, data: bytes) -> None:
+        self._check()
         with self._changed:
             self._data += data
             self._changed.notify()
@@ -41,20 +43,31 @@ class GcsLog:
         with self._changed:
             self._changed.notify()
         self._thread.join(seconds)
+        self._check()
         if self._error:
             raise self._error
 
+    def _check(self) -> None:
+        if self._end:
+            raise self._end
+
     def _run(self) -> None:
+        try:
+            self._store_until_closed()
+        except Superseded:  # the object is another process's
+            pass
+        # Any other error belongs to the thread that appends.
+        except BaseException as error:
+            self._end = error
+
+    def _store_until_closed(self) -> None:
         last = False
         while not last:
             with self._changed:
                 self._changed.wait_for(lambda: self._has_more() or self._closing.is_set())
                 data, last = bytes(self._data), self._closing.is_set()
             if self._has_more():
-                try:
-                    self._store(data)
-                except Superseded:
-                    return
+                self._store(data)
             self._closing.wait(_SECONDS_BETWEEN)
 
     def _has_more(self) -> bool:

@@ -3,11 +3,13 @@
 import contextlib
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from storage import scratch
-from storage.errors import UserError
+from storage.errors import Corrupt, UserError
+from storage.os_errors import UNREADABLE, explanation, place_of, require_folder
 
 _SCRATCH = ".scratch"
 
@@ -16,38 +18,43 @@ class LocalStore:
     """A Store of the files in a folder, replaced by rename so that no reader sees part of one."""
 
     def __init__(self, root: Path, field: str):
-        self._root = root.expanduser().absolute()
         self._field = field
         self.url = str(root)
-        with self._explained("."):
-            usable = self._root.is_dir() or not self._root.exists()
-        if not usable:
-            raise UserError(f"{field}: {root} is a file; give a folder, new or of an earlier run")
+        try:
+            self._root = root.expanduser().absolute()
+        except RuntimeError as error:  # no HOME, and no entry in the list of users
+            raise UserError(
+                f"{field}: got {self.url!r}, but '~' is not known here; give the whole path"
+            ) from error
+        if not scratch.is_utf8(str(self._root)):
+            raise UserError(f"{field}: got {str(self._root)!r}, accepted are names in UTF-8")
+        with self._explained(""):
+            require_folder(self._root)
 
     def list(self, prefix: str = "") -> list[str]:
         self._path(prefix)  # raises for a prefix that leads out of the store
         folder = self._root / prefix.rpartition("/")[0]
-        # os.walk skips folders that another process deletes in the meantime.
-        paths = (Path(place, file) for place, _, files in os.walk(folder) for file in files)
-        names = (path.relative_to(self._root).as_posix() for path in paths)
+        with self._explained(prefix):
+            names = [Path(path).relative_to(self._root).as_posix() for path in _files(folder)]
         return sorted(n for n in names if n.startswith(prefix) and not n.startswith(_SCRATCH))
 
     def exists(self, name: str) -> bool:
-        return self._path(name).is_file()
+        with self._explained(name):
+            return _is_there(self._path(name))
 
     def read(self, name: str) -> bytes:
-        with self._explained(name):
+        with self._explained(name, FileNotFoundError, reads=True):
             return self._path(name).read_bytes()
 
     def write(self, name: str, data: bytes, check: Callable[[], None] | None = None) -> None:
-        with self._explained(name), self.scratch() as folder:
+        with self._explained(name), self._scratch() as folder:
             path = _written(folder / "object", data)
             if check:
                 check()
             self._move(path, name)
 
     def create(self, name: str, data: bytes) -> None:
-        with self._explained(name), self.scratch() as folder:
+        with self._explained(name, FileExistsError), self._scratch() as folder:
             path = self._path(name)
             _make_folder(path.parent)
             try:
@@ -62,7 +69,7 @@ class LocalStore:
         self._move(path, name)  # a rename copies no byte, so none can change
 
     def download(self, name: str, path: Path) -> None:
-        with self._explained(name):
+        with self._explained(name, FileNotFoundError, reads=True), scratch.room():
             shutil.copyfile(self._path(name), path)
 
     def delete(self, name: str) -> None:
@@ -78,15 +85,19 @@ class LocalStore:
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        with contextlib.ExitStack() as stack:
-            with self._explained(_SCRATCH):
-                _make_folder(self._root / _SCRATCH)
-                folder = stack.enter_context(scratch.folder(self._root / _SCRATCH))
+        with self._explained(_SCRATCH), self._scratch() as folder:
             yield folder
 
     def sweep(self) -> None:
         with self._explained(_SCRATCH):
-            scratch.sweep(self._root / _SCRATCH)
+            folder = self._root / _SCRATCH
+            require_folder(folder)
+            if folder.exists():
+                scratch.sweep(folder)
+
+    def _scratch(self) -> contextlib.AbstractContextManager[Path]:
+        _make_folder(self._root / _SCRATCH)
+        return scratch.folder(self._root / _SCRATCH)
 
     def _move(self, path: Path, name: str) -> None:
         with self._explained(name):
@@ -102,15 +113,19 @@ class LocalStore:
         return self._root / name
 
     @contextlib.contextmanager
-    def _explained(self, name: str) -> Iterator[None]:
+    def _explained(self, name: str, *handled: type[OSError], reads: bool = False) -> Iterator[None]:
+        """Raises UserError for an OSError, except one of `handled`, which callers expect.
+
+        Raises Corrupt when the context `reads` a file and others may be readable.
+        """
         try:
             yield
-        except (FileNotFoundError, FileExistsError):
-            raise
         except OSError as error:
-            raise UserError(
-                f"{self._field}: {self.url}/{name}: {error.strerror or error}; "
-                "free space or grant access, and run the same command again"
+            if isinstance(error, handled):
+                raise
+            place = place_of(error, self._root / name)
+            raise (Corrupt if reads and error.errno in UNREADABLE else UserError)(
+                f"{self._field}: {place}: {explanation(error)}"
             ) from error
 
 
@@ -121,14 +136,33 @@ class LocalLog:
         self._explained = explained
         with explained():
             self._file = path.open("ab", buffering=0)
+            self._size = self._file.tell()  # bytes of whole appends
+            self._is_torn = False  # whether a part of an append may follow them
 
     def append(self, data: bytes) -> None:
         with self._explained():
-            self._file.write(data)
+            if self._is_torn:
+                self._cut()
+            try:
+                self._write(data)
+            except OSError:
+                self._is_torn = True
+                self._cut()
+                raise
+            self._size += len(data)
 
     def close(self, seconds: float | None = None) -> None:
         with self._explained():
             self._file.close()
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:  # the system may write a part only, such as what the disk has room for
+            rest = rest[self._file.write(rest) :]
+
+    def _cut(self) -> None:
+        self._file.truncate(self._size)
+        self._is_torn = False
 
 
 def _written(path: Path, data: bytes) -> Path:
@@ -138,14 +172,41 @@ def _written(path: Path, data: bytes) -> Path:
 
 
 def _make_folder(path: Path) -> None:
-    if path.is_dir():
-        return
-    try:
+    if not path.is_dir():
+        require_folder(path)
         path.mkdir(parents=True, exist_ok=True)
         _sync(path.parent)
-    except (FileExistsError, FileNotFoundError) as error:
-        # Callers take these two for errors about the object itself.
-        raise NotADirectoryError(error.errno, f"{path} can't be made a folder") from error
+
+
+def _is_there(path: Path) -> bool:
+    """Returns True for a file. Raises OSError when that can't be said, also for a dangling link."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise
+        return False
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Yields the paths of all files below a folder. Raises OSError for a part it can't look into.
+
+    Folders that another process deletes meanwhile are skipped. `os.walk` skips unreadable ones too.
+    """
+    folders = [str(folder)]
+    while folders:
+        path = folders.pop()
+        try:
+            entries = list(os.scandir(path))
+        except FileNotFoundError:
+            if Path(path).is_symlink():  # to a disk that is not mounted, for example
+                raise
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+            else:
+                yield entry.path
 
 
 def _sync(path: Path) -> None:

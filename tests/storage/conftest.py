@@ -1,5 +1,10 @@
 """What the tests of the stores share."""
 
+import os
+import resource
+import tempfile
+from pathlib import Path
+
 import pytest
 
 
@@ -9,3 +14,28 @@ def file(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"from a file")
     return path
+
+
+@pytest.fixture
+def plain_user():
+    """Makes this process one of a user without privileges, and returns a folder of that user."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+            for place, folders, _ in os.walk(folder):
+                for name in folders:
+                    Path(place, name).chmod(0o700)
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def limit_file_size():
+    """Returns a function that makes this process's writes fail after that many bytes of a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

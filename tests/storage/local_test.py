@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage.errors import UserError
+from storage.errors import Corrupt, UserError
 from storage.store import open_store
 from tests.storage.uses import USES
 
@@ -26,9 +26,24 @@ def test_opening_a_folder_creates_nothing(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_workdir_that_is_a_file_is_refused(file):
-    with pytest.raises(UserError, match=r"workdir: .*/file is a file; give a folder"):
-        open_store(str(file))
+@pytest.mark.parametrize("way", ["file", "file/below", "link", "circle"])
+def test_workdir_that_can_not_be_a_folder_is_refused(file, way):
+    (file.parent / "link").symlink_to("nowhere")
+    (file.parent / "circle").symlink_to("circle")
+    place = file.parent / way.partition("/")[0]
+    with pytest.raises(UserError, match=rf"^--workdir: {place}: Not a directory; move the file or"):
+        open_store(str(file.parent / way))
+
+
+def test_home_that_is_not_known_is_a_user_error():
+    with pytest.raises(UserError, match=r"got '~nobody_here/run', .* give the whole path"):
+        open_store("~nobody_here/run")
+
+
+@pytest.mark.parametrize("url", ["run\udcff", "gs://bucket/run\udcff"])
+def test_workdir_whose_name_is_not_utf8_is_refused(url):
+    with pytest.raises(UserError, match=r"--workdir: got '.*udcff'"):
+        open_store(url)
 
 
 def test_home_is_written_as_a_tilde(tmp_path, monkeypatch):
@@ -46,32 +61,71 @@ def test_relative_workdir_stays_the_same_when_the_process_moves(tmp_path, monkey
     assert store.read("a") == b"1"
 
 
-@pytest.mark.parametrize("use", WRITES)
-def test_folder_that_can_not_be_made_is_a_user_error(file, tmp_path, use):
-    blocked = tmp_path / "blocked"
-    blocked.touch()
-    store = open_store(str(blocked / "run"))  # below a file: fails for root as well
-    with pytest.raises(UserError, match=r"workdir: .*/blocked/run/.*run the same command again"):
-        USES[use](store, "a", file)
-
-
-@pytest.mark.parametrize("use", WRITES)
-def test_object_below_a_stray_file_is_a_user_error(tmp_path, file, use):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "claims").touch()
-    with pytest.raises(UserError, match=r"workdir: .*/run/claims/1"):
+@pytest.mark.parametrize("way", ["file", "link"])
+@pytest.mark.parametrize(
+    ("use", "name"),
+    [*((use, "claims") for use in WRITES), *((use, ".scratch") for use in WRITES[:-1])],
+)
+def test_file_or_link_in_the_way_of_a_folder_is_a_user_error(tmp_path, file, use, name, way):
+    folder = tmp_path / "run" / name
+    folder.parent.mkdir()
+    folder.touch() if way == "file" else folder.symlink_to("nowhere")
+    with pytest.raises(UserError, match=rf"^--workdir: {folder}: Not a directory; move the file"):
         USES[use](open_store(str(tmp_path / "run")), "claims/1", file)
 
 
-@pytest.mark.parametrize("use", WRITES)
-def test_read_only_folder_is_a_user_error(tmp_path, file, use):
-    folder = tmp_path / "run"
-    folder.mkdir()
-    folder.chmod(0o500)
-    try:
-        (folder / "probe").touch()
-    except PermissionError:
-        with pytest.raises(UserError, match=r"workdir: .*/run/.*run the same command again"):
-            USES[use](open_store(str(folder)), "a", file)
-    else:
-        pytest.skip("this user may write into read-only folders")
+@pytest.mark.parametrize("mode", [0o000, 0o400, 0o600])
+@pytest.mark.parametrize("use", USES)
+def test_folder_that_this_user_may_not_use_is_a_user_error(plain_user, use, mode):
+    file, folder = plain_user / "file", plain_user / "run"
+    file.touch()
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "b").touch()
+    (folder / "a").chmod(mode)
+    with pytest.raises(UserError, match=rf"^--workdir: {folder}/a.*; grant this user access to it"):
+        # A folder that can be read is listed, but not what is in it.
+        USES[use if mode == 0 or use != "list" else "exists"](open_store(str(folder)), "a/b", file)
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link", "circular link", "unreadable"])
+def test_listing_that_fails_is_a_user_error(plain_user, kind):
+    folder = plain_user / "checkpoints"
+    match kind:
+        case "file":
+            folder.touch()
+        case "dangling link":
+            folder.symlink_to("nowhere")
+        case "circular link":
+            folder.symlink_to("checkpoints")
+        case "unreadable":
+            (folder / "20").mkdir(parents=True)
+            (folder / "20").chmod(0)
+    with pytest.raises(UserError, match=rf"^--workdir: {folder}.*run the same command again$"):
+        open_store(str(plain_user)).list("checkpoints/")
+
+
+@pytest.mark.parametrize("use", ["read", "download"])
+def test_file_that_can_not_be_read_is_as_good_as_damaged(plain_user, use):
+    (plain_user / "closed").touch(mode=0)
+    (plain_user / "circle").symlink_to("circle")
+    (plain_user / "folder").mkdir()
+    for name in ("closed", "circle", "folder"):
+        with pytest.raises(Corrupt, match=rf"^--workdir: {plain_user}/{name}: "):
+            USES[use](open_store(str(plain_user)), name, plain_user / "copy")
+
+
+def test_dangling_link_is_neither_there_nor_missing(tmp_path):
+    (tmp_path / "config.json").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"config\.json: No such file .*; bring it back"):
+        open_store(str(tmp_path)).exists("config.json")
+
+
+def test_log_on_a_full_disk_keeps_whole_appends_only(tmp_path, limit_file_size):
+    log = open_store(str(tmp_path)).open_log("log", b"one\n", lambda: None)
+    limit_file_size(6)
+    with pytest.raises(UserError, match="log: File too large; raise the limit"):
+        log.append(b"two\n")
+    assert (tmp_path / "log").read_bytes() == b"one\n"
+    limit_file_size(100)
+    log.append(b"three\n")
+    assert (tmp_path / "log").read_bytes() == b"one\nthree\n"

@@ -1,11 +1,17 @@
 """Run with `python -m pytest tests/storage/scratch_test.py`: folders for files to upload."""
 
 import contextlib
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import pytest
+
+from storage import scratch
 from storage.checksum import of_file as crc32c
+from storage.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 # Prints its scratch folder at a URL, with a file in it, and is killed.
@@ -69,3 +75,57 @@ def test_sweep_leaves_objects_and_a_working_store(store):
     store.sweep()
     store.write("b", b"2")
     assert store.list() == ["a", "b"]
+
+
+@pytest.fixture
+def tmpdir(tmp_path, monkeypatch):
+    """A folder that TMPDIR names."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("way", ["file", "dangling link", "circular link", "link to a folder"])
+def test_anything_but_a_folder_in_tmpdir_is_a_user_error(tmpdir, way):
+    path = tmpdir / f"longhaul-{os.geteuid()}"
+    (tmpdir / "mine" / "keep").mkdir(parents=True)
+    if way == "file":
+        path.touch()
+    else:
+        path.symlink_to({"d": "nowhere", "c": path.name, "l": "mine"}[way[0]])
+    for use in (scratch.sweep_temporary, scratch.temporary().__enter__):
+        with pytest.raises(
+            UserError, match=rf"^TMPDIR: {path}: .* or set TMPDIR to another folder"
+        ):
+            use()
+    assert (tmpdir / "mine" / "keep").exists()
+
+
+@pytest.mark.parametrize("name", ["a[b]c", "a\\c", "a\udcff"])
+def test_tmpdir_from_which_tensorflow_can_not_read_is_refused(monkeypatch, name):
+    monkeypatch.setattr(tempfile, "tempdir", name)
+    with pytest.raises(UserError, match=r"^TMPDIR: got '.*; set TMPDIR to another folder"):
+        scratch.sweep_temporary()
+
+
+def test_tmpdir_that_does_not_exist_is_a_user_error(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(UserError, match=r"^TMPDIR: .*/none/.*: No such file or directory; bring"):
+        scratch.sweep_temporary()
+
+
+def test_full_tmpdir_is_named(store, tmpdir, limit_file_size):
+    store.write("a", bytes(10_000))
+    with scratch.temporary() as folder:
+        limit_file_size(1000)
+        with pytest.raises(UserError, match=rf"^TMPDIR: {tmpdir}.*: File too large; .* set TMPDIR"):
+            store.download("a", folder / "a")
+    with pytest.raises(UserError, match=r"^TMPDIR: "), scratch.temporary() as folder:
+        (folder / "file").write_bytes(bytes(10_000))
+
+
+def test_sweep_removes_folders_only(tmpdir):
+    (tmpdir / "left").mkdir()
+    (tmpdir / "file").touch()
+    (tmpdir / "link").symlink_to("link")
+    scratch.sweep(tmpdir)
+    assert sorted(path.name for path in tmpdir.iterdir()) == ["file", "link"]

@@ -114,7 +114,7 @@ def restore(store: Store, which: str, read: Callable[[str, Manifest], Any]) -> M
     A damaged checkpoint is skipped with a warning. Returns None when the store holds no checkpoint;
     raises UserError when it holds some and none verifies, or not the step asked for.
     """
-    scratch.sweep()
+    scratch.sweep_temporary()
     for manifest in ranked(store, which):
         try:
             load(store, manifest, read)
@@ -138,7 +138,7 @@ def restore(store: Store, which: str, read: Callable[[str, Manifest], Any]) -> M
 
 def load(store: Store, manifest: Manifest, read: Callable[[str, Manifest], Any]) -> None:
     """Hands one checkpoint to `read`; raises Damaged, before that, when it does not verify."""
-    with scratch.folder() as folder:
+    with scratch.temporary() as folder:
         _fetch(store, manifest, folder)
         read(str(folder / Path(manifest.prefix).name), manifest)
 
