@@ -5,6 +5,8 @@ TFDS_DATA_DIR names a folder with a prepared imdb_reviews; without it those test
 
 import hashlib
 import os
+import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tests.input_pipeline.sources.reading import complaint, open_source, read
+from tests.input_pipeline.sources.reading import complaint, open_source, read, write
 
 IMDB_DIR = os.environ.get("TFDS_DATA_DIR", "")
 needs_imdb = pytest.mark.skipif(
@@ -89,14 +91,86 @@ def test_empty_tfds_split_is_refused(tfds_dir, split):
     ("name", "fault"),
     [
         ("partly", "the label -1, accepted are 0 to 1 (pos, neg)"),
-        ("numbers", "a text and its label are needed"),
-        ("unlabelled", "a text and its label are needed"),
+        ("numbers", "a text and its label (a class or a whole number) are needed"),
+        ("unlabelled", "a text and its label (a class"),
     ],
 )
 def test_tfds_set_of_another_kind_is_refused(tfds_dir, name, fault):
     message = complaint(read, f"tfds:{name}", folder=tfds_dir)
     assert f"config.data.source: {name} has" in message
     assert fault in message
+
+
+def cut_at_a_record(content):
+    (length,) = struct.unpack("<Q", content[:8])
+    return content[: length + 16]  # with the length and two checksums
+
+
+RECORDS = "reviews-train.tfrecord-00000-of-00001"
+DAMAGE = {
+    "cut record": (RECORDS, lambda content: content[:-3], "can't be read (truncated record"),
+    "cut file": (RECORDS, cut_at_a_record, "has 1 reviews, dataset_info.json says 5"),
+    "empty file": (RECORDS, lambda content: b"", "has 0 reviews, dataset_info.json says 5"),
+    "flipped byte": (RECORDS, lambda content: content[:30] + b"!" + content[31:], "can't be read"),
+    "too much": (RECORDS, lambda content: content * 2, "has 10 reviews, dataset_info.json says 5"),
+    "no records": (RECORDS, None, "is missing"),
+    "no info": ("dataset_info.json", None, "is missing"),
+    "cut info": ("dataset_info.json", lambda content: content[:99], "is damaged ("),
+    "no object": ("dataset_info.json", lambda content: b"[]", "is damaged (no JSON object)"),
+    "no features": ("features.json", None, "is missing"),
+    "empty features": ("features.json", lambda content: b"", "is damaged (Expecting value"),
+    "cut names": ("label.labels.txt", lambda content: b"pos", "needs 2 different names of labels"),
+    "empty names": ("label.labels.txt", lambda content: b"", "needs 2 different names of labels"),
+}
+
+
+def spoil(file, change):
+    if change:
+        file.write_bytes(change(file.read_bytes()))
+    else:
+        file.unlink()
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damaged_tfds_folder_is_refused_with_the_file_and_what_to_do(tfds_dir, tmp_path, kind):
+    name, change, fault = DAMAGE[kind]
+    shutil.copytree(Path(tfds_dir, "reviews"), tmp_path / "reviews")
+    file = tmp_path / "reviews" / "1.0.0" / name
+    spoil(file, change)
+    message = complaint(read, "tfds:reviews", folder=str(tmp_path))
+    assert f"config.data.source: {file}: {fault}" in message
+    assert f"delete {tmp_path / 'reviews'}" in message
+    assert "`tfds build reviews --data_dir=DIR`, or give another config.data.dir" in message
+
+
+@pytest.mark.parametrize("ask", ["batches", "fingerprint"])
+def test_records_that_go_missing_later_are_named(tfds_dir, tmp_path, ask):
+    shutil.copytree(Path(tfds_dir, "reviews"), tmp_path / "reviews")
+    source = open_source("tfds:reviews", str(tmp_path))
+    file = tmp_path / "reviews/1.0.0" / RECORDS
+    file.unlink()
+    message = complaint(lambda: list(getattr(source, ask)("train[:40%]")))
+    assert f"{file}: is missing" in message
+
+
+@pytest.mark.parametrize("content", ["{", '{"name": "imdb_reviews", "version": "1.0.0"}', None])
+def test_damaged_folder_of_a_known_set_is_not_downloaded_again(tmp_path, content):
+    folder = tmp_path / "imdb_reviews/plain_text/1.0.0"
+    write(folder, {"features.json": "{}"} | ({"dataset_info.json": content} if content else {}))
+    message = complaint(open_source, "tfds:imdb_reviews", folder=str(tmp_path))
+    assert str(folder) in message
+    assert "delete" in message
+
+
+def test_fingerprint_of_a_tfds_set_changes_with_its_content(tfds_dir, tmp_path):
+    shutil.copytree(Path(tfds_dir, "reviews"), tmp_path / "reviews")
+    names = tmp_path / "reviews/1.0.0/label.labels.txt"
+    one, same = (open_source("tfds:reviews", folder) for folder in (tfds_dir, str(tmp_path)))
+    names.write_text("good\nbad\n")
+    other = open_source("tfds:reviews", str(tmp_path))
+    assert one.fingerprint("test") == same.fingerprint("test") != other.fingerprint("test")
+    spoil(names.with_name(RECORDS), lambda content: content[:30] + b"!" + content[31:])
+    assert one.fingerprint("train") != same.fingerprint("train")
 
 
 def test_missing_tfds_folder_says_how_to_prepare_one(tmp_path):
