@@ -4,33 +4,102 @@ import numpy as np
 import pytest
 
 from input_pipeline import labels
+from input_pipeline.labels import SENTIMENTS, Labels
 from storage.errors import UserError
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_name_and_number_are_spellings_of_a_label(number):
-    assert labels.number_of(labels.NAMES[number]) == number
-    assert labels.number_of(number) == number
+def named(*names, positive=""):
+    """Returns the labels of ten training reviews of each of these names."""
+    return labels.choose(dict.fromkeys(names, 10), positive)
 
 
-@pytest.mark.parametrize("label", ["2", "", "neutral", None, 0.5])
-def test_other_spellings_are_unknown(label):
-    assert labels.number_of(label) is None
+@pytest.mark.parametrize("names", [("pos", "neg"), ("1", "0"), ("NEGATIVE", "Positive", "pos")])
+def test_spellings_of_sentiments_are_one_name_each_in_any_order(names):
+    assert named(*names) == SENTIMENTS == named(*reversed(names))
+    assert SENTIMENTS.numbers(["neg", "1", "POS", "negative"]).tolist() == [0, 1, 1, 0]
 
 
-def test_numbers_keep_their_order():
-    checked = labels.check_numbers(np.array([1, 0, 1], np.int64), "reviews")
-    assert (checked.tolist(), checked.dtype) == ([1, 0, 1], np.int32)
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (["10", "9", "1.5"], ("1.5", "9", "10")),
+        (["b", "a", "10", "9"], ("10", "9", "a", "b")),
+        (["0", "1", "2"], ("0", "1", "2")),
+        (["positive", "neutral", "negative"], ("negative", "neutral", "positive")),
+        (["nan", "1", "2"], ("1", "2", "nan")),
+    ],
+)
+def test_order_depends_on_the_names_alone(names, order):
+    assert named(*names).names == named(*reversed(names)).names == order
 
 
-@pytest.mark.parametrize("number", [-1, 2])
-def test_other_numbers_are_refused(number):
-    with pytest.raises(UserError, match=f"reviews has the label {number}, accepted: 0 and 1"):
-        labels.check_numbers(np.array([0, number]), "reviews")
+def test_numbers_are_places_among_the_names():
+    numbers = named("a", "b", "c").numbers(["c", "a", "b"])
+    assert (numbers.tolist(), numbers.dtype) == ([2, 0, 1], np.int32)
 
 
-@pytest.mark.parametrize("used", [[0, 0], [1]])
-def test_one_label_is_refused(used):
-    labels.check_both_used(np.array([0, 1, 1]), "train")
-    with pytest.raises(UserError, match=f"'train' have the label {used[0]}; both 0 and 1"):
-        labels.check_both_used(np.array(used), "train")
+@pytest.mark.parametrize("chosen", [named("a", "b", "c"), SENTIMENTS])
+def test_label_that_training_reviews_do_not_have_is_refused(chosen):
+    with pytest.raises(UserError, match=f"the label 'x', accepted .*: '{chosen.names[0]}', "):
+        chosen.numbers([chosen.names[1], "x"])
+
+
+@pytest.mark.parametrize("positive", ["ham", "spam"])
+def test_positive_label_is_the_one_asked_for(positive):
+    assert named("ham", "spam", positive=positive).names[1] == positive
+
+
+def test_positive_label_may_be_a_spelling():
+    assert named("pos", "neg", positive="0").names == ("positive", "negative")
+    assert named("pos", "neg", positive="0").numbers(["0", "pos"]).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("names", "positive", "message"),
+    [
+        (["ham", "spam"], "", "positive_label: got '', accepted is one of 'ham', 'spam'"),
+        (["ham", "spam"], "eggs", "positive_label: got 'eggs', accepted is one of 'ham', 'spam'"),
+        (["1", "2", "3"], "3", "positive_label: got '3', but there are 3 labels"),
+        (["pos", "1"], "", "all training reviews have the label 'positive'; at least two"),
+        (["ham"], "", "all training reviews have the label 'ham'; at least two"),
+        ([str(n) for n in range(257)], "", "label_column: .* more than 256 different labels"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(names, positive, message):
+    with pytest.raises(UserError, match=message):
+        named(*names, positive=positive)
+
+
+def test_label_of_one_review_looks_like_a_typing_error():
+    with pytest.raises(UserError, match="the label 'positve' has one training review of 201"):
+        labels.choose({"positive": 100, "positve": 1, "negative": 100}, "")
+
+
+@pytest.mark.parametrize("chosen", [SENTIMENTS, named("a b", "ü", "3")])
+def test_file_comes_out_as_it_went_in(chosen):
+    assert labels.from_bytes(chosen.to_bytes(), "labels.txt") == chosen
+
+
+@pytest.mark.parametrize("content", [b"", b"one\n", b"one\ntwo", b"one\none\n", b"one\n\xff\n"])
+def test_damaged_file_is_named(content):
+    with pytest.raises(UserError, match=r"^run/labels\.txt: not .*bring back the file"):
+        labels.from_bytes(content, "run/labels.txt")
+
+
+def test_every_label_needs_a_review_to_train_on():
+    labels.require_all(np.array([0, 1, 1]), SENTIMENTS, "train")
+    with pytest.raises(UserError, match="'train' to train on has the label 'negative'"):
+        labels.require_all(np.array([1, 1]), SENTIMENTS, "train")
+
+
+@pytest.mark.parametrize("positive", ["negative", "0", "spam"])
+def test_positive_label_of_prepared_reviews_can_not_change(positive):
+    for same in ("", "positive", "pos"):
+        SENTIMENTS.require_positive(same)
+    with pytest.raises(UserError, match=f"positive_label: got '{positive}', but the shards"):
+        SENTIMENTS.require_positive(positive)
+
+
+def test_text_tells_the_numbers():
+    assert str(Labels(("ham", "spam"))) == "0 ham, 1 spam (the positive one)"
+    assert str(Labels(("1", "2", "3"))) == "0 1, 1 2, 2 3"

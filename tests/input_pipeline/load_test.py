@@ -7,6 +7,8 @@ import pytest
 
 from input_pipeline import load
 from input_pipeline import vocabulary as vocabularies
+from input_pipeline.encoding import Encoding, write_encoding
+from input_pipeline.labels import SENTIMENTS, Labels
 from input_pipeline.shards.writer import ShardWriter
 from input_pipeline.training_set import InMemory, Sharded
 from storage.errors import UserError
@@ -14,24 +16,24 @@ from storage.store import open_store
 from tests.input_pipeline.shards.sets import SMALL, make_reviews
 
 SIZES = {"train": 50, "validation": 10, "test": 20}
-VOCABULARY = vocabularies.build({"film": 2, "good": 1}, size=10)
+ENCODING = Encoding(vocabularies.build({"film": 2, "good": 1}, size=10), SENTIMENTS)
 
 
 @pytest.fixture
 def prepared(config, tmp_path):
     """The store of prepared sets that `config` names by a path relative to `data.dir`."""
     store = open_store(str(tmp_path / "sets"))
-    store.write("vocabulary.txt", VOCABULARY.to_bytes())
+    write_encoding(store, ENCODING)
     for number, (split, size) in enumerate(SIZES.items()):
         writer = ShardWriter(store, split, size, shard_reviews=100, dtype=SMALL)
         writer.add(0, make_reviews(number, size))
-        writer.finish(VOCABULARY.digest, "source")
+        writer.finish(ENCODING, "source")
     config.data.source, config.data.dir = "shards:sets", str(tmp_path)
     return store
 
 
 def load_all(config, **options):
-    return load.load_training_data(config.data, load.make_vocabulary(config.data), **options)
+    return load.load_training_data(config.data, load.make_encoding(config.data), **options)
 
 
 def files_config(config, folder, labels):
@@ -60,7 +62,7 @@ def test_validation_share_that_leaves_none_is_refused(config, tmp_path, share):
 
 
 def test_reviews_of_one_label_are_refused(config, tmp_path):
-    with pytest.raises(UserError, match="'train' have the label 1; both 0 and 1 are needed"):
+    with pytest.raises(UserError, match="all training reviews have the label 'positive'"):
         load_all(files_config(config, tmp_path, [1]))
 
 
@@ -77,18 +79,28 @@ def test_shards_in_memory_give_the_same_batches(config, prepared):
         np.testing.assert_array_equal(got.tokens, expected.tokens)
 
 
-def test_vocabulary_of_shards_is_the_one_beside_them(config, prepared):
-    assert load.make_vocabulary(config.data) == VOCABULARY
+def test_encoding_of_shards_is_the_one_beside_them(config, prepared):
+    assert load.make_encoding(config.data) == ENCODING
+    config.data.positive_label = "negative"
+    with pytest.raises(UserError, match=r"positive_label: got 'negative', but the shards"):
+        load.make_encoding(config.data)
 
 
 def test_shards_without_a_vocabulary_are_refused(config, prepared):
     prepared.delete("vocabulary.txt")
     with pytest.raises(UserError, match=r"sets/vocabulary\.txt is missing; .*--mode=prepare"):
-        load.make_vocabulary(config.data)
+        load.make_encoding(config.data)
 
 
-def test_shards_of_another_vocabulary_are_refused(config, prepared):
-    other = vocabularies.build({"film": 1}, size=10)
+@pytest.mark.parametrize(
+    "other",
+    [
+        ENCODING._replace(vocabulary=vocabularies.build({"film": 1}, size=10)),
+        ENCODING._replace(labels=Labels(("positive", "negative"))),
+    ],
+    ids=["vocabulary", "labels"],
+)
+def test_shards_of_another_encoding_are_refused(config, prepared, other):
     with pytest.raises(UserError, match="sets/test was prepared with another vocabulary"):
         load.load_split(config.data, "test", other)
 
@@ -103,8 +115,8 @@ def test_shards_of_a_bucket_are_cached_if_asked_for(config, cloud, tmp_path, cac
     url = f"gs://bucket/{tmp_path.name}/sets"
     writer = ShardWriter(open_store(url), "test", 20, shard_reviews=100, dtype=SMALL)
     writer.add(0, make_reviews(2, 20))
-    writer.finish(VOCABULARY.digest, "source")
+    writer.finish(ENCODING, "source")
     config.data.source = f"shards:{url}"
     config.data.cache_dir = str(tmp_path / cache_dir) if cache_dir else ""
-    assert len(load.load_split(config.data, "test", VOCABULARY)) == 20
+    assert len(load.load_split(config.data, "test", ENCODING)) == 20
     assert len(list(tmp_path.rglob("shards/*"))) == bool(cache_dir)

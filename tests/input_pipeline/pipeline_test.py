@@ -71,7 +71,7 @@ def test_rows_without_a_review_weigh_nothing_and_have_length_one(examples, plan)
 def test_types_are_those_of_the_contract(examples, plan):
     dataset = batches(examples, plan, replicas=2)
     assert [part.dtype for part in dataset.element_spec] == [
-        *(tf.int32, tf.int32, tf.float32, tf.float32)
+        *(tf.int32, tf.int32, tf.int32, tf.float32)
     ]
     assert dataset.element_spec.tokens.shape.as_list() == [BATCH // 2, None]
     assert dataset.element_spec.weights.shape.as_list() == [BATCH // 2]

@@ -47,7 +47,7 @@ def run(call: Call) -> None:
 def train_and_evaluate(
     config: ml_collections.ConfigDict, store: Store, clock: Clock, stop: StopRequests
 ) -> None:
-    """Trains to the last epoch, validates after each, and tests the best checkpoint.
+    """Trains to the last epoch, or until the score stops rising, and tests the best checkpoint.
 
     Raises Stopped, having saved, when the process or another worker is asked to leave, and when
     another worker is lost.
@@ -74,6 +74,8 @@ def _train(run: Run, progress: Progress, stop: StopRequests) -> None:
         with stop.deferred():
             epochs = run.config.train.epochs
             for epoch in range(progress.epoch(run.steps_per_epoch), epochs):
+                if _has_no_patience_left(run, progress):
+                    break
                 _train_epoch(run, epoch, progress, stop)
                 _end_epoch(run, epoch, progress, stop)
         run.saver.finish()
@@ -189,6 +191,16 @@ def _check_finite(run: Run, step: int, loss: tuple[float, float], gradient_norm:
         )
 
 
+def _has_no_patience_left(run: Run, progress: Progress) -> bool:
+    """Returns True, and says so, when the score has not risen for `train.patience` epochs."""
+    epochs = progress.epochs_without_gain()
+    if not 0 < run.config.train.patience <= epochs:
+        return False
+    name = score_metric(run.objective)
+    print(f"No better validation {name} for {epochs} epoch(s): training ends early", flush=True)
+    return True
+
+
 def _train_metrics(sums: MetricSums) -> dict[str, float]:
     """Returns the means of what is learned, without the fraction of filled slots."""
     return {name: value for name, value in sums.means().items() if name != "filled"}
@@ -219,6 +231,7 @@ def _end_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -> 
     progress.epoch_sums = MetricSums()
     progress.metrics = finite_or_none(metrics)
     progress.score = score(run.objective, metrics)
+    progress.scores.append(progress.score)
     _save(run, progress, stop)
 
 

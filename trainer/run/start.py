@@ -96,7 +96,7 @@ def start(
         f"Labels: {encoding.labels}",
         flush=True,
     )
-    progress, lines = _resume(store, state, check_match, workers)
+    progress, lines = _resume(objective, store, state, check_match, workers)
     saver: Saver | NoSaver = NoSaver(progress.step)
     writer: MetricWriter | NoWriter = NoWriter()
     if workers.is_chief:
@@ -185,7 +185,11 @@ def _check_match(
 
 
 def _resume(
-    store: Store, state: TrainState, check_match: Callable[[Manifest], None], workers: Workers
+    objective: Objective,
+    store: Store,
+    state: TrainState,
+    check_match: Callable[[Manifest], None],
+    workers: Workers,
 ) -> tuple[Progress, bytes]:
     """Reads the newest checkpoint that verifies into `state`; a no-op when there is none.
 
@@ -198,7 +202,7 @@ def _resume(
         check_match(manifest)
         state.read(path)
         lines = Path(path + METRICS).read_bytes()
-        progress = progresses.from_manifest(manifest)
+        progress = progresses.from_checkpoint(manifest, lines, objective)
 
     if restore_on_all(workers, store, "last", read):
         print(f"Resuming {store.url} at step {progress.step}", flush=True)

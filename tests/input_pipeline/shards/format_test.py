@@ -89,12 +89,19 @@ def test_digest_depends_on_the_data_only(tmp_path):
 BROKEN = {
     "no JSON": lambda content: b"\xff{",
     "a list": lambda content: b"[]",
-    "format": lambda content: json.dumps({**content, "format": 2}),
+    "format": lambda content: json.dumps({**content, "format": 3}),
     "token": lambda content: json.dumps({**content, "token": "<f8"}),
     "no shards": lambda content: json.dumps({**content, "shards": []}),
     "a shard less": lambda content: json.dumps({**content, "shards": content["shards"][1:]}),
     "a name": lambda content: json.dumps({**content, "shards": [{"name": "x"}]}),
 }
+
+
+def test_index_of_the_first_format_has_two_labels(tmp_path):
+    index = write_set(open_store(str(tmp_path)), [make_reviews()])
+    content = {**json.loads(index.to_bytes()), "format": 1}
+    del content["labels"]
+    assert index_from_bytes(json.dumps(content).encode(), "index.json") == index
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)

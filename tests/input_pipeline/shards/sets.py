@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from input_pipeline.labels import SENTIMENTS
 from input_pipeline.shards import format as shard_format
 from input_pipeline.shards.format import Index, PackedReviews
 
@@ -23,7 +24,9 @@ def write_set(store, parts, split="train", dtype=SMALL):
     encoded = [shard_format.encode(part, number, dtype) for number, part in enumerate(parts)]
     for shard, data in encoded:
         store.write(f"{split}/{shard.name}", data)
-    index = Index(dtype, "vocabulary", "source", tuple(shard for shard, _ in encoded))
+    index = Index(
+        dtype, "vocabulary", SENTIMENTS.names, "source", tuple(shard for shard, _ in encoded)
+    )
     store.write(f"{split}/{shard_format.INDEX}", index.to_bytes())
     return index
 

@@ -5,11 +5,15 @@ import logging
 import numpy as np
 import pytest
 
+from input_pipeline.encoding import Encoding
+from input_pipeline.labels import SENTIMENTS
 from input_pipeline.shards.format import PackedReviews
 from input_pipeline.shards.reader import open_set
 from input_pipeline.shards.writer import ShardWriter
+from input_pipeline.vocabulary import build
 
 DTYPE = np.dtype("<u2")
+ENCODING = Encoding(build({"film": 1}, 10), SENTIMENTS)
 
 
 def reviews(first, count, label=lambda rank: rank % 2):
@@ -28,7 +32,7 @@ def write(store, count, shard_reviews, batch=7, **options):
         if writer.lacks(first, len(rows)):
             added += rows.tokens.tolist()
             writer.add(first, rows)
-    writer.finish("vocabulary", "source")
+    writer.finish(ENCODING, "source")
     return added
 
 
@@ -95,7 +99,7 @@ def test_set_with_reviews_missing_is_not_finished(store):
     writer = ShardWriter(store, "train", 320, 10, DTYPE)
     writer.add(0, reviews(0, 200))
     with pytest.raises(ValueError, match="expected all to be added"):
-        writer.finish("vocabulary", "source")
+        writer.finish(ENCODING, "source")
     assert not store.exists("train/index.json")
 
 

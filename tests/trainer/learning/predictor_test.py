@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from configs import default
-from input_pipeline import text
 from input_pipeline.examples import Examples
+from input_pipeline.labels import SENTIMENTS
 from input_pipeline.sources import sample_corpus
 from input_pipeline.vocabulary import build
 from trainer.learning.objectives.classification import Classification
@@ -34,7 +34,7 @@ def vocabulary():
 
 @pytest.fixture(scope="module")
 def network(config, vocabulary):
-    network = Classification(0.0).network(config, len(vocabulary))
+    network = Classification(SENTIMENTS, 0.0).network(config, len(vocabulary))
     network.head.kernel.assign(network.head.kernel * 40.0)  # probabilities far from one half too
     return network
 
@@ -47,11 +47,14 @@ def predictor(config, network, vocabulary):
 @pytest.fixture(scope="module")
 def evaluated(config, network, vocabulary):
     """The probabilities of an evaluation, in batches of reviews of about one length."""
-    ids = vocabulary.lookup(text.tokenize(tf.constant(TEXTS)))
+    ids = vocabulary.encode(tf.constant(TEXTS))
     reviews = Examples(ids, np.zeros(len(TEXTS), np.int32))
     reviews = reviews.shortened(config.data.max_tokens, config.data.keep)
-    scorer = Scorer(tf.distribute.get_strategy(), Classification(0.0), network, batch_size=16)
-    return 1 / (1 + np.exp(-scorer(reviews, config.data.width_step)))
+    scorer = Scorer(
+        tf.distribute.get_strategy(), Classification(SENTIMENTS, 0.0), network, batch_size=16
+    )
+    positive = 1 / (1 + np.exp(-scorer(reviews, config.data.width_step)))
+    return np.stack([1 - positive, positive], axis=1)
 
 
 @pytest.mark.parametrize("size", [1, 7, len(TEXTS)])

@@ -1,13 +1,14 @@
 import numpy as np
 import tensorflow as tf
 
+from input_pipeline.labels import SENTIMENTS
 from tests.trainer.learning.random_reviews import VOCABULARY, make_reviews, strategy_of
 from trainer.learning.objectives.registry import create_objective
 from trainer.learning.scorer import Scorer
 
 
 def test_outputs_are_in_the_order_of_the_reviews_on_any_number_of_replicas(config):
-    reviews, objective = make_reviews(23), create_objective(config)
+    reviews, objective = make_reviews(23), create_objective(config, SENTIMENTS)
     plain = objective.network(config, VOCABULARY)
     expected = [
         plain.logits(plain.embed(row[None]), tf.shape(row))[0].numpy() for row in reviews.tokens

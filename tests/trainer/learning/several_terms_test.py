@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from input_pipeline import batch_plan
+from input_pipeline.labels import SENTIMENTS
 from tests.trainer.learning.random_reviews import VOCABULARY, make_reviews, strategy_of
 from trainer.learning import steps, train_state
 from trainer.learning.losses import binary_cross_entropy
@@ -64,7 +65,7 @@ def test_gradient_is_that_of_the_plain_loss(config, replicas, micro_batches):
     config.train.update(batch_size=ROWS, micro_batches=micro_batches)
     reviews = make_reviews(ROWS - 3)
     plan = batch_plan.evaluation_plan(reviews.lengths, ROWS, 8)
-    objective, strategy = WithPerturbed(0.0), strategy_of(replicas)
+    objective, strategy = WithPerturbed(SENTIMENTS, 0.0), strategy_of(replicas)
     with strategy.scope():
         state = train_state.create(objective, config, VOCABULARY)
     train_steps = steps.make_train_steps(strategy, objective, state, config, total_steps=10)

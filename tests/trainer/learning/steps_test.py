@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from input_pipeline import batch_plan
 from input_pipeline.examples import Examples
+from input_pipeline.labels import SENTIMENTS
 from tests.trainer.learning.random_reviews import VOCABULARY, make_reviews, strategy_of
 from trainer.learning import steps, train_state
 from trainer.learning.objectives.objective import train_metric_names
@@ -14,7 +15,7 @@ STEPS = 50
 
 
 def create_state(config):
-    return train_state.create(create_objective(config), config, VOCABULARY)
+    return train_state.create(create_objective(config, SENTIMENTS), config, VOCABULARY)
 
 
 def train(
@@ -27,7 +28,7 @@ def train(
     width_step=8,
 ):
     """Trains an epoch of `count` steps. Returns a StepResult of all steps, and the state."""
-    strategy, objective = strategy_of(replicas), create_objective(config)
+    strategy, objective = strategy_of(replicas), create_objective(config, SENTIMENTS)
     # One batch is not full, so some replicas get only rows of weight 0 in that step.
     reviews = make_reviews((count - 1) * config.train.batch_size + 3)
     plan = batch_plan.training_plan(reviews.lengths, config.train.batch_size, width_step, 0, 0)
@@ -125,7 +126,7 @@ def test_gradient_is_that_of_the_mean_loss(config):
         loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
     gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, fresh.weights)]
     clipped, norm = tf.clip_by_global_norm(gradients, 0.01)
-    assert train_metric_names(create_objective(config)) == ("loss", "accuracy")
+    assert train_metric_names(create_objective(config, SENTIMENTS)) == ("loss", "accuracy")
     np.testing.assert_allclose(result.metrics[0, 0], [3 * loss, 3], rtol=1e-5)
     correct = ((logits > 0).numpy() == reviews.labels).sum()
     np.testing.assert_array_equal(result.metrics[0, 1], [correct, 3])
@@ -148,7 +149,7 @@ def test_overflow_on_one_replica_skips_the_update_on_all(config, replicas):
     config.model.update(precision="float16", dropout=0.0)
     reviews = make_reviews(16)
     plan = batch_plan.evaluation_plan(reviews.lengths, 16, 8)
-    strategy, objective = strategy_of(replicas), create_objective(config)
+    strategy, objective = strategy_of(replicas), create_objective(config, SENTIMENTS)
     with strategy.scope():
         state = create_state(config)
     # Only the last row has this token, whose large embedding overflows float16.

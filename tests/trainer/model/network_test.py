@@ -19,8 +19,8 @@ def reviews():
     return tokens, lengths
 
 
-def create(config, seed=0, vocabulary_size=VOCABULARY, kernel="keras"):
-    return Classifier(config.model, vocabulary_size, seed, KERNELS[kernel])
+def create(config, seed=0, vocabulary_size=VOCABULARY, kernel="keras", labels=2):
+    return Classifier(config.model, vocabulary_size, labels, seed, KERNELS[kernel])
 
 
 def logits_of(network, tokens, lengths, dropout=None):

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipeline.examples import Examples
+from input_pipeline.labels import SENTIMENTS
 from tests.trainer.run.manifests import manifest_of
 from trainer.learning.objectives.registry import create_objective
 from trainer.modes.evaluate import run_test
@@ -21,7 +22,7 @@ def test_result_is_printed_in_total_and_by_length_with_each_review_once(config, 
         assert width_step == config.data.width_step
         return logits
 
-    objective = create_objective(config)
+    objective = create_objective(config, SENTIMENTS)
     run_test(config.data, reviews, objective, score, manifest_of(4, score=0.75))
     loss = (np.log1p(np.exp(-1.0)) * 4 + np.log1p(np.exp(1.0)) * 2) / 6
     assert capsys.readouterr().out.splitlines() == [
@@ -31,6 +32,9 @@ def test_result_is_printed_in_total_and_by_length_with_each_review_once(config, 
         "  up to 128 tokens:      1 reviews, accuracy 1.000",
         "  up to 512 tokens:      1 reviews, accuracy 1.000",
         "       more tokens:      2 reviews, accuracy 0.500",
+        "  predicted:  negative  positive",
+        "  negative           0         1",
+        "  positive           1         4",
         "Test Accuracy: 0.667",
         "Checkpoint: step 4, validation accuracy 0.750",
     ]

@@ -11,10 +11,10 @@ import pytest
 
 from input_pipeline import batch_plan, load
 from input_pipeline import vocabulary as vocabularies
+from input_pipeline.encoding import read_encoding
 from input_pipeline.shards.format import INDEX
 from input_pipeline.shards.reader import open_set
 from input_pipeline.training_set import InMemory, Sharded
-from input_pipeline.vocabulary import read_vocabulary
 from storage.errors import UserError
 from storage.store import open_store
 from tests.conftest import small_config
@@ -43,12 +43,12 @@ def contents(store):
     return {name: store.read(name) for name in store.list() if not name.startswith("claims/")}
 
 
-def in_memory(config, vocabulary):
+def in_memory(config, encoding):
     """Returns the examples of each set, not cut, loaded as a run without shards loads them."""
-    reviews = load.load_split(config.data, "train", vocabulary)
+    reviews = load.load_split(config.data, "train", encoding)
     held_out = batch_plan.held_out(len(reviews), config.data.validation_share)
     parts = [reviews.take(np.flatnonzero(mask)) for mask in (~held_out, held_out)]
-    return [*parts, load.load_split(config.data, "test", vocabulary)]
+    return [*parts, load.load_split(config.data, "test", encoding)]
 
 
 def opened(store, split):
@@ -82,7 +82,7 @@ class KillingStore:
     def __getattr__(self, name):
         return getattr(self._store, name)
 
-    def write(self, name, data):
+    def write(self, name, data, check=None):
         if not name.startswith("."):
             self._writes_left -= 1
         if self._writes_left == 0 and not self._done:
@@ -95,9 +95,9 @@ class KillingStore:
 def test_sets_hold_the_reviews_of_a_run_without_shards(store, config, capsys):
     config.data.shard_reviews = 1000  # one shard for all, which keeps their order
     prepare.prepare(config, store)
-    vocabulary = workdir.initial_vocabulary(config)
-    assert read_vocabulary(store) == vocabulary
-    for split, expected in zip(SETS, in_memory(config, vocabulary), strict=True):
+    encoding = workdir.initial_encoding(config)
+    assert read_encoding(store) == encoding
+    for split, expected in zip(SETS, in_memory(config, encoding), strict=True):
         got = opened(store, split).examples()
         assert got.digest == expected.digest
         assert (got.tokens.dtype, got.labels.dtype) == (expected.tokens.dtype, np.int32)
@@ -107,10 +107,10 @@ def test_sets_hold_the_reviews_of_a_run_without_shards(store, config, capsys):
 
 
 def test_several_shards_hold_the_same_reviews(prepared, config):
-    vocabulary = workdir.initial_vocabulary(config)
-    for split, expected in zip(SETS, in_memory(config, vocabulary), strict=True):
+    encoding = workdir.initial_encoding(config)
+    for split, expected in zip(SETS, in_memory(config, encoding), strict=True):
         shards = opened(prepared, split)
-        assert shards.index.vocabulary_digest == vocabulary.digest
+        assert shards.index.fits(encoding)
         assert max(shards.index.reviews_per_shard) <= 100
         got = shards.examples()
         assert sorted(got.tokens.to_list()) == sorted(expected.tokens.to_list())
@@ -120,9 +120,9 @@ def test_several_shards_hold_the_same_reviews(prepared, config):
 def test_one_shard_trains_in_the_order_of_a_run_without_shards(store, config):
     config.data.shard_reviews = 1000
     prepare.prepare(config, store)
-    vocabulary = workdir.initial_vocabulary(config)
+    encoding = workdir.initial_encoding(config)
     sharded = Sharded(opened(store, "train"), max_tokens=20, keep="tail")
-    unsharded = InMemory(in_memory(config, vocabulary)[0].shortened(20, "tail"))
+    unsharded = InMemory(in_memory(config, encoding)[0].shortened(20, "tail"))
     batches = [data.epoch(16, 16, 0, 1).batches(1) for data in (sharded, unsharded)]
     for got, expected in zip(*batches, strict=True):
         for left, right in zip(got, expected, strict=True):
@@ -178,7 +178,9 @@ def test_only_missing_shards_are_made(copy, config, monkeypatch):
     for name in (f"test/{INDEX}", copy.list("test/")[0]):
         copy.delete(name)
     written, write = [], copy.write
-    monkeypatch.setattr(copy, "write", lambda name, data: (written.append(name), write(name, data)))
+    monkeypatch.setattr(
+        copy, "write", lambda name, data, check=None: (written.append(name), write(name, data))
+    )
     prepare.prepare(config, copy)
     assert contents(copy) == expected
     assert [name for name in written if name != ".probe"] == copy.list("test/")
@@ -226,13 +228,13 @@ def test_vocabulary_of_another_run_is_used(config, tmp_path):
     (tmp_path / "vocabulary.txt").write_bytes(vocabulary.to_bytes())
     store = open_store(str(tmp_path / "set"))
     prepare.prepare(config, store)
-    assert read_vocabulary(store) == vocabulary
+    assert read_encoding(store).vocabulary == vocabulary
     assert opened(store, "train").index.vocabulary_digest == vocabulary.digest
 
 
 def test_changed_vocabulary_is_refused(copy, config):
     copy.write("vocabulary.txt", b"<pad>\n<unk>\nfilm\n")
-    with pytest.raises(UserError, match=r"vocabulary\.txt is not the vocabulary that train/index"):
+    with pytest.raises(UserError, match=r"vocabulary\.txt or labels\.txt is not what train/index"):
         prepare.prepare(config, copy)
 
 

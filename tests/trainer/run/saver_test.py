@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from input_pipeline.labels import SENTIMENTS
 from storage import claims
 from storage.errors import Superseded, UserError
 from storage.store import open_store
@@ -35,7 +36,7 @@ class PausedCheckpoints(Checkpoints):
 
 
 def create_state(config):
-    return train_state.create(create_objective(config), config, 50)
+    return train_state.create(create_objective(config, SENTIMENTS), config, 50)
 
 
 @pytest.fixture

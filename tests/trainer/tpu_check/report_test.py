@@ -15,7 +15,7 @@ PLAN = Plan(
     cores=2,
     reviews_per_core=4,
     total_steps=8,
-    vocabulary_size=200,
+    encoding=None,
 )
 
 

@@ -4,6 +4,7 @@ import tensorflow as tf
 from sklearn import metrics
 
 from input_pipeline.examples import Examples
+from input_pipeline.labels import SENTIMENTS
 from trainer.learning.objectives.classification import Classification
 
 
@@ -11,7 +12,7 @@ def evaluate(logits, labels):
     """Metrics by name of one logit and one label for each review."""
     tokens = tf.RaggedTensor.from_row_lengths(tf.ones(len(labels), tf.int32), [1] * len(labels))
     reviews = Examples(tokens, np.asarray(labels, np.int32))
-    return Classification(label_smoothing=0.0).evaluate(np.float32(logits), reviews)
+    return Classification(SENTIMENTS, label_smoothing=0.0).evaluate(np.float32(logits), reviews)
 
 
 @pytest.fixture(scope="module")
