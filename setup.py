@@ -12,6 +12,8 @@ _DEPLOY = [
     # Builds the source distribution in the environment that is submitted from.
     "setuptools>=68",
 ]
+# Parquet files as a source. Its major version grows every few months; what is used here is old.
+_PARQUET = ["pyarrow>=16,<40"]
 
 setup(
     name="longhaul",
@@ -25,7 +27,7 @@ setup(
     package_data={"": ["*.sh", "*.txt", "Dockerfile"]},
     entry_points={
         "console_scripts": [
-            "longhaul = trainer.main:run",
+            "longhaul = trainer.__main__:run",
             "longhaul-submit = deploy.submit:run",
         ]
     },
@@ -53,8 +55,10 @@ setup(
         "tpu-check": ["jax==0.10.2", "jaxlib==0.10.2", "libtpu==0.0.52"],
         # Submits jobs: the clients of Vertex AI and Cloud TPU, and YAML for Kubernetes.
         "deploy": _DEPLOY,
+        "parquet": _PARQUET,
         "test": [
             *_DEPLOY,
+            *_PARQUET,
             "mypy>=1.15,<3",
             "pytest>=8,<10",
             # Many tests wait for a process that starts on one core.

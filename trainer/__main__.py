@@ -1,5 +1,15 @@
-"""Makes `python -m trainer` run the command line of trainer/main.py."""
+"""Makes `python -m trainer` and `longhaul` run the command line of trainer/main.py."""
 
-from trainer import main
+from trainer.machines import early_signals
 
-main.run()
+
+def run() -> None:
+    """Runs the command. Signals are heard before the slow imports."""
+    early_signals.listen()
+    from trainer import main
+
+    main.run()
+
+
+if __name__ == "__main__":
+    run()

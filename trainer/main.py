@@ -11,7 +11,6 @@ The training command again, on the same workdir, resumes the run.
 # was asked for is imported, and TensorFlow only for a mode that works with it, once the flags have
 # been checked.
 
-import contextlib
 import importlib
 import os
 import sys
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from configs.schema import command_line, rules
+from storage import standard_streams
 from storage.errors import UserError
 from storage.exit_codes import RUN_AGAIN
 from storage.store import open_store
@@ -36,12 +36,20 @@ class Mode(NamedTuple):
     flags: tuple[str, ...]  # what it takes beside --mode and --workdir
     needs_config: bool = True
     tensorflow: bool = True  # whether it works with TensorFlow
+    prints_answer: bool = False  # whether it has failed when its output is lost
 
 
 MODES = {
     "train_and_evaluate": Mode("trainer.modes.train", ("config",)),
-    "evaluate": Mode("trainer.modes.evaluate", ("config", "checkpoint"), needs_config=False),
-    "predict": Mode("trainer.modes.predict", ("config", "checkpoint", "text"), needs_config=False),
+    "evaluate": Mode(
+        "trainer.modes.evaluate", ("config", "checkpoint"), needs_config=False, prints_answer=True
+    ),
+    "predict": Mode(
+        "trainer.modes.predict",
+        ("config", "checkpoint", "text"),
+        needs_config=False,
+        prints_answer=True,
+    ),
     "prepare": Mode("trainer.modes.prepare", ("config",)),
 }
 
@@ -54,7 +62,7 @@ _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "best", "Which checkpoint to evaluate or predict with: best, last or a step."
 )
 _TEXT = flags.DEFINE_multi_string(
-    "text", [], "A review to predict; without it, the lines of standard input"
+    "text", None, "A review to predict; without any, each line of standard input is one"
 )
 _OF_SOME_MODES = {"config": _CONFIG, "checkpoint": _CHECKPOINT, "text": _TEXT}
 
@@ -66,21 +74,17 @@ def main(argv: list[str]) -> None:
     # TensorFlow reads it when it is imported. Level 2 would print a long error about a lost worker.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if os.environ.get("TF_CONFIG") else "2")
     try:
-        with StopRequests() as stop:
-            _run_mode(_MODE.value, stop)
+        _run_mode(_MODE.value)
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as stopped:
         print(str(stopped) or "Stopped.", file=sys.stderr, flush=True)
-        with contextlib.suppress(BrokenPipeError):
-            sys.stdout.flush()
+        standard_streams.finish(RUN_AGAIN)
         # At once: an ordinary exit would wait for an upload in progress.
         os._exit(RUN_AGAIN)
-    except BrokenPipeError:  # the reader of the output has enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _run_mode(name: str, stop: StopRequests) -> None:
+def _run_mode(name: str) -> None:
     mode, config = MODES[name], _CONFIG.value
     _check_flags(name, mode)
     if not _WORKDIR.value:
@@ -91,10 +95,13 @@ def _run_mode(name: str, stop: StopRequests) -> None:
         raise UserError("--config: missing; give a config such as configs/sample.py")
     patience = {} if config is None else {"retry_seconds": config.checkpoint.retry_seconds}
     store = open_store(_WORKDIR.value, **patience)
+    if not mode.prints_answer:
+        standard_streams.make_output_optional()
+    module = _import(mode)
     from trainer.modes.interface import Call
 
-    call = Call(store, config, _CHECKPOINT.value, _TEXT.value, stop, _STARTED)
-    _import(mode).run(call)
+    with StopRequests() as stop:
+        module.run(Call(store, config, _CHECKPOINT.value, _TEXT.value or (), stop, _STARTED))
 
 
 def _check_flags(name: str, mode: Mode) -> None:

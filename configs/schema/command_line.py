@@ -9,8 +9,6 @@ def run() -> None:
 import contextlib
 import difflib
 import functools
-import io
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -22,6 +20,8 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from configs.schema import rules
+from storage import standard_streams
+from storage.exit_codes import FAILED
 
 _CONFIGS = Path(__file__).parents[1]
 _HELP = {"--help", "-help", "-h", "--helpshort", "--helpfull"}
@@ -43,11 +43,18 @@ def run(main: Callable[[list[str]], None]) -> None:
 
     --help prints the docstring and the flags of the module that defines `main`.
     """
+    standard_streams.guard()
+    logging.get_absl_handler().python_handler.setStream(sys.stderr)
     logging.set_verbosity(logging.WARNING)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")
     module = sys.modules[main.__module__]
-    app.run(main, flags_parser=functools.partial(_parse, module=module))
+    exit_code: str | int | None = FAILED
+    try:
+        app.run(main, flags_parser=functools.partial(_parse, module=module))
+    except SystemExit as end:
+        exit_code = end.code
+        raise
+    finally:
+        standard_streams.finish(exit_code)
 
 
 def config_arguments(argv: list[str]) -> list[str]:
@@ -94,10 +101,7 @@ def _print_help(module: ModuleType, full: bool) -> None:
     name = sys.argv[0] if module.__name__ == "__main__" else module.__name__
     flags.FLAGS.register_key_flag_for_module(name, flags.FLAGS["config"])
     own = flags.FLAGS.module_help(name).lstrip().partition("\n")[2]  # without the name
-    try:
-        print(f"{module.__doc__}\nflags:\n{flags.FLAGS.get_help() if full else own}", flush=True)
-    except BrokenPipeError:  # the reader has enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print(f"{module.__doc__}\nflags:\n{flags.FLAGS.get_help() if full else own}")
 
 
 def _joined(argv: list[str]) -> list[str]:

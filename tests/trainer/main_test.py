@@ -111,41 +111,57 @@ def test_process_that_lost_its_run_exits_with_code_1_and_names_the_newer_start(
     assert tensors(url) == tensors(finished)
 
 
-def test_run_in_a_bucket_leaves_no_files_on_the_machine(flags, finished, cloud, tmp_path):
+def test_run_whose_output_nobody_reads_ends_and_leaves_no_files_on_the_machine(
+    flags, finished, cloud, tmp_path
+):
     url, temporary = STORES["gs"](tmp_path), tmp_path / "tmp"
     temporary.mkdir()
-    done = run(*flags, f"--workdir={url}", env={**os.environ, "TMPDIR": str(temporary)})
-    assert done.returncode == 0, done.stderr
+    process = subprocess.Popen(
+        command(*flags, f"--workdir={url}"),
+        cwd=REPOSITORY, env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    process.stdout.close()  # as `head` does after its last line
+    errors = process.stderr.read()
+    assert process.wait() == 0, errors
+    assert errors == "WARNING: standard output is lost (Broken pipe); going on without it\n"
     assert list(temporary.glob("longhaul-*/*")) == []
     assert numbers(url) == numbers(finished)
     names = {name.partition("/")[0] for name in open_store(url).list()}
     assert names == {
-        "config.json", "vocabulary.txt", "metrics.jsonl", "tensorboard", "checkpoints", "claims"
+        "config.json", "vocabulary.txt", "labels.txt", "metrics.jsonl", "tensorboard",
+        "checkpoints", "claims",
     }  # fmt: skip
 
 
-def test_predict_reads_texts_from_standard_input(finished):
-    done = subprocess.run(
+def predict(finished, **streams):
+    return subprocess.run(
         command("--mode=predict", f"--workdir={finished}"),
-        cwd=REPOSITORY, input="a fine film\na dull film\n", capture_output=True, text=True,
-        check=True,
+        cwd=REPOSITORY, text=True, check=False, **streams,
     )  # fmt: skip
-    assert [line.split("\t")[2] for line in done.stdout.splitlines()] == [
-        "a fine film",
-        "a dull film",
-    ]
+
+
+def test_predict_reads_texts_from_standard_input(finished):
+    done = predict(finished, input="a fine film\n\na dull film\n", capture_output=True)
+    assert done.returncode == 0
+    texts = [line.split("\t")[2] for line in done.stdout.splitlines()]
+    assert texts == ["a fine film", "", "a dull film"]
     assert done.stderr.startswith("Checkpoint: step")
 
 
-def test_closed_output_pipe_is_no_error(finished):
-    process = subprocess.Popen(
-        command("--mode=predict", f"--workdir={finished}", "--text=a", "--text=b"),
-        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    process.stdout.close()  # as `head` does after its last line
-    errors = process.stderr.read()
-    assert process.wait() == 0
-    assert errors == ""
+def test_predict_stops_quietly_when_nobody_reads_its_output(finished):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = predict(finished, input="a\nb\n", stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_predict_fails_when_its_output_can_not_be_written(finished):
+    with Path("/dev/full").open("w") as full:
+        done = predict(finished, input="a\nb\n", stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: standard output .*No space left on device.*\n", done.stderr)
 
 
 def test_user_error_prints_one_line_and_exits_with_code_1(flags, workdir):

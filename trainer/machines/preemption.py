@@ -7,29 +7,31 @@
                 train(step)
                 stop.check()        # a request raises Stopped here only, between two steps
 
-On Google's machines a preemption notice, which comes before SIGTERM, counts as a request too.
+A second Ctrl-C ends the process at once. On Google's machines a preemption notice, which comes
+before SIGTERM, counts as a request too.
 """
 
 import contextlib
 import http.client
 import os
 import signal
+import socket
+import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from storage.errors import UserError
+from trainer.machines.early_signals import SIGNALS, stop_at_once
 
 # How long a process may save after a request. Google gives a Spot machine up to 30 seconds
 # (https://cloud.google.com/compute/docs/instances/spot#preemption-process).
 GRACE_SECONDS = 22.0
 _POLL_SECONDS = 1.0
 _POLL_TIMEOUT_SECONDS = 5.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # https://cloud.google.com/compute/docs/metadata/predefined-metadata-keys
 _PREEMPTED = "computeMetadata/v1/instance/preempted"
 
@@ -43,38 +45,40 @@ class StopRequests:
 
     def __init__(self) -> None:
         self._requested_at: float | None = None
-        self._interrupts = 0
         self._deferred = False
         self._raised = False
-        self._previous_handlers: dict[signal.Signals, Any] = {}
+        self._exit = contextlib.ExitStack()
         self._closed = threading.Event()
 
     def __enter__(self) -> "StopRequests":
-        self._previous_handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+        numbers, writer = socket.socketpair()
+        writer.setblocking(False)  # as set_wakeup_fd needs it
+        self._exit.enter_context(writer)
+        threading.Thread(target=_count_interrupts, args=(numbers,), daemon=True).start()
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        self._exit.callback(signal.set_wakeup_fd, before)
+        for number in SIGNALS:
+            self._exit.callback(signal.signal, number, signal.getsignal(number))
         self.listen()
         if host := _metadata_host():
-            threading.Thread(target=self._poll, args=(host,), daemon=True).start()
+            self._exit.callback(self._closed.set)
+            threading.Thread(target=self._watch_notices, args=(host,), daemon=True).start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
-        self._closed.set()
-        for number, handler in self._previous_handlers.items():
-            signal.signal(number, handler)
+        self._exit.close()
         if self._raised and isinstance(error, Exception) and not isinstance(error, UserError):
             # TensorFlow turns a Stopped that passes through it into an error of another type.
             self.check()
 
     def listen(self) -> None:
         """Sets the signal handlers; call it again after a library has replaced them."""
-        for number in _SIGNALS:
+        for number in SIGNALS:
             signal.signal(number, self._on_signal)
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Defers a request to the next `check` or to the block's end.
-
-        A second Ctrl-C is not deferred: it raises KeyboardInterrupt at once.
-        """
+        """Defers a request to the next `check` or to the block's end."""
         self._deferred = True
         try:
             yield
@@ -97,15 +101,19 @@ class StopRequests:
         return max(0.0, (self._requested_at or now) + GRACE_SECONDS - now)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._interrupts += number == signal.SIGINT
-        if self._interrupts > 1:
-            raise KeyboardInterrupt
         if self._requested_at is None:
             self._requested_at = time.monotonic()
             # A handler must not raise while steps run: TensorFlow's callbacks may swallow it.
             if not self._deferred:
                 self._raised = True
                 self.check()
+
+    def _watch_notices(self, host: str) -> None:
+        try:
+            self._poll(host)
+        # SIGTERM comes too, so the run can go on.
+        except Exception as error:
+            print(f"WARNING: preemption notices are not seen ({error!r})", file=sys.stderr)
 
     def _poll(self, host: str) -> None:
         """Waits for the machine's preemption notice, then sends this process a SIGTERM."""
@@ -121,6 +129,19 @@ class StopRequests:
                 if preempted:
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
+
+
+def _count_interrupts(numbers: socket.socket) -> None:
+    """Ends the process at the second Ctrl-C; the numbers of signals arrive from a socket.
+
+    Python's handlers run in the main thread, which may be in a long call of TensorFlow.
+    """
+    interrupts = 0
+    with numbers:
+        while number := numbers.recv(1):
+            interrupts += number[0] == signal.SIGINT
+            if interrupts > 1:
+                stop_at_once(signal.SIGINT, None)
 
 
 def _metadata_host() -> str | None:

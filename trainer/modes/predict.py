@@ -67,9 +67,21 @@ def _checked(line: str) -> str:
 
 
 def lines(stream: BinaryIO) -> Iterator[str]:
-    """Reads the lines of a binary stream; UserError with the number of one that is not UTF-8."""
-    for number, line in enumerate(stream, 1):
-        try:
+    """Reads the lines of standard input, a binary stream; a blank line is a text too.
+
+    Raises UserError when there are none, when they can't be read, and with its number for a line
+    that is not UTF-8.
+    """
+    number = 0
+    try:
+        for line in stream:
+            number += 1
             yield line.decode().rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise UserError(f"standard input, line {number}: not UTF-8; convert it") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"standard input, line {number}: not UTF-8; convert it") from error
+    except OSError as error:
+        raise UserError(
+            f"standard input: can't be read ({error.strerror}); give a review a line, or --text"
+        ) from error
+    if not number:
+        raise UserError("standard input: empty or closed; give a review a line, or --text")

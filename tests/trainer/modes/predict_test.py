@@ -81,6 +81,13 @@ def test_lines_of_a_binary_stream_are_decoded():
         list(predict.lines(io.BytesIO(b"fine\n\xff\n")))
 
 
+def test_input_without_lines_is_refused(tmp_path):
+    with pytest.raises(UserError, match="standard input: empty or closed; give"):
+        list(predict.lines(io.BytesIO()))
+    with (tmp_path / "input").open("wb") as stream, pytest.raises(UserError, match="can't be read"):
+        list(predict.lines(stream))
+
+
 def test_evaluation_gives_the_test_metrics_of_the_training(store, capsys):
     metrics = evaluate.evaluate(stored_config(store), store, "best")
     output = capsys.readouterr().out.splitlines()

@@ -1,0 +1,47 @@
+"""Signals to the command at chosen moments: as it imports, reads its config, and ends."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+# Runs the command, which sends itself two signals when it imports a module of the given name, and
+# as it ends.
+PROGRAM = """
+import atexit, os, runpy, signal, sys
+module, number = sys.argv.pop(1), int(sys.argv.pop(1))
+def send():
+    for _ in range(2):
+        os.kill(os.getpid(), number)
+class Sender:
+    def find_spec(self, name, *_):
+        if name == module:
+            send()
+sys.meta_path.insert(0, Sender())
+atexit.register(send)
+runpy.run_module("trainer", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "number"),
+    [
+        ("absl", signal.SIGINT),
+        ("colorsys", signal.SIGINT),
+        ("tensorflow", signal.SIGINT),
+        ("tensorflow", signal.SIGTERM),
+        ("the end", signal.SIGINT),
+    ],
+)
+def test_signal_ends_the_command_with_one_line_at_any_moment(module, number, tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text("import colorsys\nfrom configs.sample import get_config\n")
+    flags = ["--help"] if module == "the end" else [f"--config={config}", f"--workdir={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, module, str(number.value), *flags],
+        cwd=REPOSITORY, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (75, "Stopped; run the same command again.\n")

@@ -1,0 +1,35 @@
+"""Ends the process at once on Ctrl-C and SIGTERM, while there is nothing to save.
+
+    early_signals.listen()      # before slow imports, which an exception must not interrupt
+
+`preemption.StopRequests` takes the signals over while a mode runs. Imports little, so that the
+process can listen as early as possible.
+"""
+
+import contextlib
+import os
+import signal
+from types import FrameType
+
+from storage.exit_codes import RUN_AGAIN
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_messages = 2  # the descriptor of standard error
+
+
+def listen() -> None:
+    """Sets the signal handlers."""
+    global _messages
+    for number in SIGNALS:
+        signal.signal(number, stop_at_once)
+    with contextlib.suppress(OSError):  # standard error is closed
+        # A copy: startup_messages.py holds back what is written to the original.
+        _messages = os.dup(_messages)
+
+
+def stop_at_once(number: int, frame: FrameType | None) -> None:
+    """Handles a signal: exits with RUN_AGAIN, without any clean-up."""
+    try:
+        os.write(_messages, b"Stopped; run the same command again.\n")
+    finally:
+        os._exit(RUN_AGAIN)
