@@ -25,6 +25,7 @@ import numpy as np
 
 from benchmarks.checkpointing import bucket
 from benchmarks.common import machine, metrics, print_table, training, wait_until
+from input_pipeline import text
 from input_pipeline.labels import SENTIMENTS
 from input_pipeline.shards import format as shard_format
 from input_pipeline.shards import reader
@@ -44,7 +45,7 @@ _URL = "gs://bucket/shards"
 def make(store: Store, split: str, reviews: int, shard_reviews: int) -> int:
     """Writes a set of random reviews; returns its size in bytes."""
     tokens = (f"word{token_id}" for token_id in range(2, _VOCABULARY_SIZE))
-    vocabulary = Vocabulary(("<pad>", "<unk>", *tokens))
+    vocabulary = Vocabulary(("<pad>", "<unk>", *tokens), text.NEWEST)
     store.write("vocabulary.txt", vocabulary.to_bytes())
     dtype, shards = shard_format.id_dtype(_VOCABULARY_SIZE), []
     for number, first in enumerate(range(0, reviews, shard_reviews)):

@@ -78,7 +78,9 @@ def build_encoding(source: Source, data: ml_collections.ConfigDict) -> Encoding:
         contents = vocabulary, json.dumps(labels).encode()
         return [np.frombuffer(content, np.uint8) for content in contents]
 
-    key = [source.fingerprint(split), text.RULES, share, data.vocabulary_size]
+    def key() -> list:
+        return [source.fingerprint(split), text.NEWEST, share, data.vocabulary_size]
+
     vocabulary, counts = cached(data.cache_dir, "vocabulary", key, ["vocabulary", "labels"], make)
     return Encoding(
         vocabularies.from_bytes(vocabulary.tobytes(), "the cached vocabulary"),
@@ -92,14 +94,16 @@ def load(source: Source, split: str, encoding: Encoding, cache_dir: str) -> Exam
 
     def encode(batch: tuple[tf.Tensor, list[str]]) -> tuple[tf.RaggedTensor, np.ndarray]:
         texts, names = batch
-        return vocabulary.lookup(text.tokenize(texts)), labels.numbers(names)
+        return vocabulary.encode(texts), labels.numbers(names)
 
     def make() -> list[np.ndarray]:
         ids, numbers = zip(*in_threads(encode, source.batches(split)), strict=True)
         ids = tf.concat(ids, axis=0)
         return [ids.flat_values.numpy(), ids.row_lengths().numpy(), np.concatenate(numbers)]
 
-    key = [source.fingerprint(split), text.RULES, encoding.digest]
+    def key() -> list:
+        return [source.fingerprint(split), encoding.digest]
+
     name, fields = split.partition("[")[0], ["tokens", "lengths", "labels"]
     tokens, lengths, numbers = cached(cache_dir, name, key, fields, make)
     return Examples(tf.RaggedTensor.from_row_lengths(tokens, lengths), numbers)

@@ -74,10 +74,13 @@ def numbered_batches(
 
 
 def count_tokens(batches: Iterable[tf.Tensor]) -> collections.Counter[str]:
-    """Returns how often each token occurs in batches of texts <string>[reviews]."""
+    """Returns how often each token occurs in batches of texts <string>[reviews].
+
+    The tokens are those of the newest text rules.
+    """
 
     def count(texts: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        unique, _, numbers = tf.unique_with_counts(text.tokenize(texts).flat_values)
+        unique, _, numbers = tf.unique_with_counts(text.tokenize(texts, text.NEWEST).flat_values)
         return unique.numpy(), numbers.numpy()
 
     counts: collections.Counter[str] = collections.Counter()

@@ -1,38 +1,96 @@
 """Splits reviews into tokens, and cuts them to the tokens that the model reads.
 
-tokens = tokenize(tf.constant(["It's <b>great</b>!<br />Go."]))   # [["it's", "great", "go"]]
-ids = vocabulary.lookup(tokens)
+texts = tf.constant(["It's <b>great</b>!<br />Go."])
+tokens = tokenize(texts, NEWEST)                        # [["it's", "great", "go"]]
+ids = vocabulary.encode(texts)                          # by the rules of the vocabulary
 ids = keep_tokens(ids, max_tokens=512, keep="head_tail")
 
-All of it is TensorFlow ops, the same in training and in an exported model.
+All of it is TensorFlow ops, the same in training and in an exported model. The rules have versions,
+so that a trained model keeps those that it was trained with: a change of tokens is a new version.
 """
+
+import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
+from input_pipeline.characters import compose, decode_entities
+
 UNKNOWN_TOKEN = "<unk>"  # noqa: S105 - no password
 
-# (pattern, replacement) in RE2 syntax, applied in this order to the lower-cased text. The tokens
-# that remain consist of letters and digits of any script and of apostrophes within a word, so none
-# of them can be UNKNOWN_TOKEN.
-RULES = (
-    # Tags, above all <br />, and everything else between words.
-    (r"<[^<>]{1,32}>|<|[^\pL\pM\pN'\x{2019}<]+", " "),
-    (r"\x{2019}", "'"),
-    (r"'*\s+'*|^'+|'+$", " "),  # quotes around words
+_Step = Callable[[tf.Tensor], tf.Tensor]  # <string>[reviews] to <string>[reviews]
+
+
+def _replace(pattern: str, replacement: str) -> _Step:
+    """Returns the step that replaces each match of a pattern in RE2 syntax."""
+    return functools.partial(tf.strings.regex_replace, pattern=pattern, rewrite=replacement)
+
+
+_LOWER = functools.partial(tf.strings.lower, encoding="utf-8")
+_QUOTES = (_replace(r"\x{2019}", "'"), _replace(r"'*\s+'*|^'+|'+$", " "))  # around words
+
+# A tag has a name and what follows it, of any length. A '>' within a quoted value isn't its end.
+_ATTRIBUTES = r"""[\s/](?:=\s*"[^"<]*"|=\s*'[^'<]*'|[^<>])*"""
+_TAG = rf"(?s)<(?:!--.*?--|[/!?]?[a-zA-Z][a-zA-Z0-9:-]*(?:{_ATTRIBUTES})?)>"
+# Soft hyphens, variation selectors, keycaps and skin tones.
+_INVISIBLE = r"[\x{AD}\x{FE00}-\x{FE0F}\x{20E3}\x{1F3FB}-\x{1F3FF}\x{E0100}-\x{E01EF}]+"
+# Scripts without spaces between words; of kana also the prolonged sound marks.
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\x{30FC}\x{FF70}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_EMOJI = (
+    r"\x{231A}\x{231B}\x{23E9}-\x{23FA}\x{2600}-\x{275A}\x{2761}-\x{2767}\x{2795}-\x{2797}"
+    r"\x{27B0}\x{27BF}\x{2B1B}\x{2B1C}\x{2B50}\x{2B55}\x{1F000}-\x{1FAFF}"
 )
+_FLAG = r"[\x{1F1E6}-\x{1F1FF}]{2}"
+
+# The steps of each version, in their order. The tokens that remain consist of letters, marks and
+# digits of any script and of apostrophes within a word, from version 2 on also of emoji. So none of
+# them can be UNKNOWN_TOKEN.
+RULES: dict[int, tuple[_Step, ...]] = {
+    # Loses what follows a NUL, and takes anything of up to 32 characters in <> for a tag.
+    1: (_LOWER, _replace(r"<[^<>]{1,32}>|<|[^\pL\pM\pN'\x{2019}<]+", " "), *_QUOTES),
+    2: (
+        _replace(r"\x00", " "),  # at which `lower` would end
+        _replace(_TAG, " "),
+        decode_entities,
+        _LOWER,
+        compose,
+        _replace(_INVISIBLE, ""),
+        _replace(rf"([{_UNSPACED}]\pM*|{_FLAG}|[{_EMOJI}])", r" \1 "),
+        _replace(rf"[^\pL\pM\pN'\x{{2019}}{_EMOJI}]+", " "),
+        *_QUOTES,
+    ),
+}
+NEWEST = max(RULES)
 
 
-def tokenize(texts: tf.Tensor) -> tf.RaggedTensor:
+def tokenize(texts: tf.Tensor, rules: int) -> tf.RaggedTensor:
     """Returns the tokens <string>[reviews, (tokens)] of UTF-8 texts <string>[reviews].
 
     A review without a word becomes one UNKNOWN_TOKEN, so that every review has a last state.
+
+    By version 2 of the rules a NUL separates words. Tags and comments are removed and entities
+    decoded, in this order; a '<' that doesn't begin a tag, or whose tag is never closed, separates.
+    Composed and decomposed letters are the same, as far as `characters.compose` says. Each emoji is
+    a token: a flag is one, of a sequence each part is one, skin tones don't count. So is each
+    character of scripts without spaces (ideographs, kana, Thai, Lao, Khmer, Burmese) with the marks
+    that follow it.
     """
-    texts = tf.strings.lower(texts, encoding="utf-8")
-    for pattern, replacement in RULES:
-        texts = tf.strings.regex_replace(texts, pattern, replacement)
-    texts = tf.strings.strip(texts)
-    texts = tf.where(texts == "", UNKNOWN_TOKEN, texts)
-    return tf.strings.split(texts)
+    return _tokenizer(rules)(texts)
+
+
+@functools.cache
+def _tokenizer(rules: int) -> Callable[[tf.Tensor], tf.RaggedTensor]:
+    """Returns the graph of a version, whose constants are prepared once and not for each batch."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+    def tokenizer(texts: tf.Tensor) -> tf.RaggedTensor:
+        for step in RULES[rules]:
+            texts = step(texts)
+        texts = tf.strings.strip(texts)
+        texts = tf.where(texts == "", UNKNOWN_TOKEN, texts)
+        return tf.strings.split(texts)
+
+    return tokenizer
 
 
 def keep_tokens(ids: tf.RaggedTensor, max_tokens: int, keep: str) -> tf.RaggedTensor:

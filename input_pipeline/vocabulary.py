@@ -1,27 +1,31 @@
 """The tokens that a model knows, and their ids.
 
     vocabulary = build(counts, size=20_000)
-    ids = vocabulary.lookup(text.tokenize(texts))
+    ids = vocabulary.encode(texts)
     store.write("vocabulary.txt", vocabulary.to_bytes())
 
 The file has one token a line; an id is a line's number, from 0. Id 0 is padding, id 1 stands for
-every unknown token.
+every unknown token. The line of the padding names the version of the text rules that the tokens
+were made by, such as `<pad rules=2>`; version 1 has `<pad>` alone.
 """
 
 import dataclasses
 import functools
 import hashlib
+import re
 from collections.abc import Mapping
 
 import tensorflow as tf
 
+from input_pipeline import text
 from input_pipeline.text import UNKNOWN_TOKEN
 from storage.errors import UserError
 from storage.store import Store
 
 VOCABULARY_FILE = "vocabulary.txt"
 PADDING, UNKNOWN = 0, 1
-_FIRST_LINES = ("<pad>", UNKNOWN_TOKEN)
+_FIRST_TOKENS = ("<pad>", UNKNOWN_TOKEN)
+_FIRST_LINE = re.compile(r"<pad(?: rules=([1-9]\d{0,8}))?>")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Vocabulary:
     """The tokens in the order of their ids, padding and the unknown token included."""
 
     tokens: tuple[str, ...]
+    rules: int  # version of the text rules that made the tokens, a key of `text.RULES`
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -50,37 +55,53 @@ class Vocabulary:
             default_value=UNKNOWN,
         )
 
+    def encode(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the ids <int32>[reviews, (tokens)] of texts <string>[reviews]."""
+        return self.lookup(text.tokenize(texts, self.rules))
+
     def lookup(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
         """Returns the ids <int32>[reviews, (tokens)] of tokens <string>[reviews, (tokens)]."""
         return tokens.with_flat_values(self.table.lookup(tokens.flat_values))
 
     def to_bytes(self) -> bytes:
         """Returns the content of the vocabulary file."""
-        return "".join(token + "\n" for token in self.tokens).encode()
+        first = self.tokens[0] if self.rules == 1 else f"<pad rules={self.rules}>"
+        return "".join(token + "\n" for token in (first, *self.tokens[1:])).encode()
 
 
 def build(counts: Mapping[str, int], size: int) -> Vocabulary:
-    """Returns the vocabulary of the `size` - 2 most frequent tokens.
+    """Returns the vocabulary of the `size` - 2 most frequent tokens by the newest text rules.
 
     Tokens with equal counts are in alphabetical order.
     """
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    tokens = [token for token, _ in ranked if token not in _FIRST_LINES]
-    return Vocabulary(_FIRST_LINES + tuple(tokens[: size - len(_FIRST_LINES)]))
+    tokens = [token for token, _ in ranked if token not in _FIRST_TOKENS]
+    return Vocabulary(_FIRST_TOKENS + tuple(tokens[: size - len(_FIRST_TOKENS)]), text.NEWEST)
 
 
 def from_bytes(data: bytes, name: str) -> Vocabulary:
-    """Parses a vocabulary file; UserError, which calls it `name`, when it isn't one."""
+    """Parses a vocabulary file.
+
+    Raises UserError, which calls it `name`, when it isn't one, or has text rules that are unknown.
+    """
     try:
-        tokens = tuple(data.decode().split("\n"))
+        first, *others = data.decode().split("\n")
     except UnicodeDecodeError as error:
         raise UserError(f"{name}: not UTF-8 at byte {error.start}; bring back the file") from error
-    if tokens[:2] != _FIRST_LINES or tokens[-1] != "" or len(set(tokens)) != len(tokens):
+    head, tokens = _FIRST_LINE.fullmatch(first), (_FIRST_TOKENS[0], *others)
+    if not head or tokens[:2] != _FIRST_TOKENS or tokens[-1] or len(set(tokens)) != len(tokens):
         raise UserError(
-            f"{name}: not a vocabulary, which has {_FIRST_LINES[0]} and {_FIRST_LINES[1]} on its "
-            "first two lines, then one token a line, none twice; bring back the file"
+            f"{name}: not a vocabulary, which has <pad> or <pad rules={text.NEWEST}> and "
+            f"{UNKNOWN_TOKEN} on its first two lines, then one token a line, none twice; bring "
+            "back the file"
         )
-    return Vocabulary(tokens[:-1])
+    rules = int(head[1] or 1)
+    if rules not in text.RULES:
+        raise UserError(
+            f"{name}: made by version {rules} of the text rules, and this version of longhaul "
+            f"knows {', '.join(map(str, text.RULES))}; use the newer longhaul that wrote it"
+        )
+    return Vocabulary(tokens[:-1], rules)
 
 
 def read_vocabulary(store: Store) -> Vocabulary | None:

@@ -1,6 +1,6 @@
 """A cache of shards on local disk, with a size limit. The least recently used shards go first.
 
-    cache = ShardCache(Path("~/.cache/longhaul/shards").expanduser(), limit=20 * 10**9)
+    cache = ShardCache(Path("/home/me/.cache/longhaul/shards"), limit=20 * 10**9)
     data = cache.read(name, is_intact=verify, fetch=lambda: store.read(name))
 
 Several processes may share a folder without coordination: files appear whole, a file that a process
@@ -9,14 +9,16 @@ folder may exceed its limit by what other processes are writing at that moment.
 """
 
 import contextlib
+import errno
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from absl import logging
 
-from input_pipeline.cache import written_whole
+from input_pipeline.cache import open_trusted, warn_of, written_whole
 
 
 class ShardCache:
@@ -26,18 +28,25 @@ class ShardCache:
         """`limit` is in bytes."""
         self._folder = folder
         self._limit = limit
+        self._warned = False
 
     def read(
         self, name: str, is_intact: Callable[[bytes], bool], fetch: Callable[[], bytes]
     ) -> bytes:
         """Returns the cached bytes of `name` if they pass `is_intact`; otherwise fetches them.
 
-        What `fetch` returns is cached. When the folder can't be written, that costs a warning
-        only.
+        What `fetch` returns is cached. When the folder can't be used, that costs a single warning.
         """
         path = self._folder / name
-        with contextlib.suppress(OSError):  # usually because it is not cached
-            data = path.read_bytes()
+        try:
+            with open_trusted(path) as file:
+                data = file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            self._warn(path, error)
+            return fetch()
+        else:
             if is_intact(data):
                 with contextlib.suppress(OSError):  # removed in the meantime
                     _mark_used(path)
@@ -47,12 +56,13 @@ class ShardCache:
         try:
             self._keep(path, data)
         except OSError as error:
-            logging.warning(
-                "config.data.cache_dir: %s: %s; continuing without the cache",
-                path,
-                error.strerror or error,
-            )
+            self._warn(path, error)
         return data
+
+    def _warn(self, path: Path, error: OSError) -> None:
+        if not self._warned:
+            warn_of(path, error)
+        self._warned = True
 
     def _keep(self, path: Path, data: bytes) -> None:
         if len(data) > self._limit:
@@ -65,21 +75,28 @@ class ShardCache:
             _mark_used(path)
 
     def _make_room(self, size: int) -> None:
-        """Removes files, also those of killed processes, until `size` more bytes fit."""
+        """Removes files, also those of killed processes, until `size` more bytes fit.
+
+        Raises OSError when they don't fit beside files that can't be removed.
+        """
         files = sorted(self._files())
         excess = sum(bytes_ for _, bytes_, _ in files) + size - self._limit
         for _, bytes_, path in files:
             if excess <= 0:
                 return
-            path.unlink(missing_ok=True)
-            excess -= bytes_
+            with contextlib.suppress(PermissionError):  # another user's
+                path.unlink(missing_ok=True)
+                excess -= bytes_
+        if excess > 0:
+            raise OSError(errno.EDQUOT, "files of other users fill it to config.data.cache_bytes")
 
     def _files(self) -> Iterator[tuple[int, int, Path]]:
         """Yields (last use in nanoseconds, bytes, path) of each file; none without a folder."""
         for path in self._folder.glob("*"):
             with contextlib.suppress(FileNotFoundError):  # removed by another process
-                stat = path.stat()
-                yield stat.st_mtime_ns, stat.st_size, path
+                status = path.lstat()
+                if not stat.S_ISDIR(status.st_mode):
+                    yield status.st_mtime_ns, status.st_size, path
 
 
 def _mark_used(path: Path) -> None:

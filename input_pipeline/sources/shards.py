@@ -10,11 +10,13 @@ from pathlib import Path
 
 import ml_collections
 
+from input_pipeline.cache import expanded
 from input_pipeline.encoding import Encoding, read_encoding
 from input_pipeline.examples import Examples
 from input_pipeline.shards import reader
 from input_pipeline.shards.cache import ShardCache
 from input_pipeline.shards.reader import ShardSet
+from input_pipeline.sources.paths import existing_path
 from input_pipeline.sources.source import Source
 from input_pipeline.training_set import Sharded
 from input_pipeline.vocabulary import VOCABULARY_FILE
@@ -24,7 +26,10 @@ from storage.store import Store, open_store
 
 def open_reviews(argument: str, data: ml_collections.ConfigDict) -> "PreparedReviews":
     """Opens the store with the sets; UserError when it can't be reached."""
-    url = argument if "://" in argument else str(Path(data.dir, argument))
+    url = argument
+    if "://" not in argument:
+        advice = "give the folder that --mode=prepare has filled"
+        url = str(existing_path(argument, data.dir, advice))
     return PreparedReviews(open_store(url, "config.data.source"), data)
 
 
@@ -75,7 +80,8 @@ class PreparedReviews:
         cache = None
         # Shards in a local folder need no second local copy.
         if data.cache_dir and url.startswith("gs://"):
-            cache = ShardCache(Path(data.cache_dir, "shards").expanduser(), data.cache_bytes)
+            folder = expanded(Path(data.cache_dir, "shards"))
+            cache = ShardCache(folder, data.cache_bytes) if folder else None
         opened = reader.open_set(self._store, split, cache)
         if not opened.index.fits(encoding):
             raise UserError(

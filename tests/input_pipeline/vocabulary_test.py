@@ -1,8 +1,11 @@
 """Run with `python -m pytest tests/input_pipeline/vocabulary_test.py`."""
 
+import dataclasses
+
 import pytest
 import tensorflow as tf
 
+from input_pipeline import text
 from input_pipeline import vocabulary as vocabularies
 from storage.errors import UserError
 
@@ -48,20 +51,36 @@ def test_order_of_counting_does_not_matter():
     assert vocabularies.build(counts, 10) == vocabularies.build(backwards, 10)
 
 
-def test_file_has_one_token_a_line(vocabulary):
-    assert vocabulary.to_bytes() == "<pad>\n<unk>\na\nfilm\ndon't\n\u6620\u753b\n".encode()
-
-
-def test_file_is_read_back(vocabulary):
-    again = vocabularies.from_bytes(vocabulary.to_bytes(), "vocabulary.txt")
+@pytest.mark.parametrize(("rules", "first"), [(1, "<pad>"), (2, "<pad rules=2>")])
+def test_file_has_one_token_a_line_and_says_the_rules(vocabulary, rules, first):
+    vocabulary = dataclasses.replace(vocabulary, rules=rules)
+    data = f"{first}\n<unk>\na\nfilm\ndon't\n\u6620\u753b\n".encode()
+    assert vocabulary.to_bytes() == data
+    again = vocabularies.from_bytes(data, "vocabulary.txt")
     assert again == vocabulary
     assert again.digest == vocabulary.digest
 
 
-def test_digest_tells_order_and_tokens_apart(vocabulary):
-    swapped = vocabularies.Vocabulary((*vocabulary.tokens[:2], *reversed(vocabulary.tokens[2:])))
-    shorter = vocabularies.Vocabulary(vocabulary.tokens[:-1])
-    assert len({vocabulary.digest, swapped.digest, shorter.digest}) == 3
+def test_fresh_vocabulary_has_the_newest_rules(vocabulary):
+    assert vocabulary.rules == text.NEWEST
+
+
+def test_texts_are_encoded_by_the_rules_of_the_vocabulary():
+    texts, ids = tf.constant(["<3 film> a\0film &amp; \u2764"]), []
+    for first in (b"<pad>", b"<pad rules=2>"):
+        data = first + b"\n<unk>\na\nfilm\namp\n\xe2\x9d\xa4\n"
+        ids += vocabularies.from_bytes(data, "vocabulary.txt").encode(texts).to_list()
+    assert ids == [[2], [1, 3, 2, 3, 5]]  # version 1 loses what follows a NUL
+
+
+def test_digest_tells_order_tokens_and_rules_apart(vocabulary):
+    others = [
+        {"tokens": (*vocabulary.tokens[:2], *reversed(vocabulary.tokens[2:]))},
+        {"tokens": vocabulary.tokens[:-1]},
+        {"rules": 1},
+    ]
+    changed = {dataclasses.replace(vocabulary, **other).digest for other in others}
+    assert len(changed | {vocabulary.digest}) == 4
 
 
 @pytest.mark.parametrize(
@@ -79,12 +98,22 @@ def test_digest_tells_order_and_tokens_apart(vocabulary):
         b"<pad>\r\n<unk>\r\na\r\n",
         b"\xef\xbb\xbf<pad>\n<unk>\na\n",
         b"<pad>\n<unk>\n\xff\n",
+        *(b"<pad rules=%b>\n<unk>\na\n" % rules for rules in (b"", b"0", b"x", b"9" * 9999)),
     ],
 )
 def test_damaged_file_is_refused_by_name(data):
     with pytest.raises(UserError, match=r"^runs/a/vocabulary.txt: not .*bring back") as raised:
         vocabularies.from_bytes(data, "runs/a/vocabulary.txt")
     assert "\n" not in str(raised.value)
+
+
+def test_unknown_rules_are_refused_with_the_reason():
+    with pytest.raises(UserError) as raised:
+        vocabularies.from_bytes(b"<pad rules=9>\n<unk>\na\n", "runs/a/vocabulary.txt")
+    assert str(raised.value) == (
+        "runs/a/vocabulary.txt: made by version 9 of the text rules, and this version of longhaul "
+        "knows 1, 2; use the newer longhaul that wrote it"
+    )
 
 
 def test_lookup_gives_the_lines_of_tokens(vocabulary):

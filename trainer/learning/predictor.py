@@ -27,7 +27,7 @@ class Predictor(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
         """Returns each label's probability <float32>[n, labels] for texts <string>[n]."""
-        ids = self._vocabulary.lookup(text.tokenize(texts))
+        ids = self._vocabulary.encode(texts)
         ids = text.keep_tokens(ids, self._max_tokens, self._keep)
         padded = ids.to_tensor(PADDING)
         lengths = tf.cast(ids.row_lengths(), tf.int32)

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from input_pipeline import batch_plan, load, streaming, text
+from input_pipeline import batch_plan, load, streaming
 from input_pipeline import vocabulary as vocabularies
 from input_pipeline.encoding import Encoding, read_encoding, write_encoding
 from input_pipeline.labels import LABELS_FILE, SENTIMENTS, Labels, choose
@@ -93,7 +93,7 @@ def _recipe(config: ml_collections.ConfigDict, source: Source) -> dict[str, Any]
         recipe["config.data.positive_label"] = data.positive_label
     for split in (data.train_split, data.test_split):
         recipe[f"reviews of {split}"] = _digest(source.fingerprint(split))
-    return {**recipe, "rules of the words": _digest(text.RULES)}
+    return recipe
 
 
 def _digest(content: object) -> str:
@@ -122,6 +122,7 @@ def _contents(
         raise UserError(
             f"--workdir: {store.url}/{RECIPE_FILE} can't be read ({error}); give another folder"
         ) from error
+    old.pop("rules of the words", None)  # of older versions; the vocabulary names its rules
     differ = sorted(key for key in recipe.keys() | old.keys() if recipe.get(key) != old.get(key))
     if differ:
         raise UserError(
@@ -137,7 +138,7 @@ def _contents(
 def _short(recipe: dict[str, Any], key: str) -> str:
     """Returns a value of a recipe for a message, of a digest the first 8 digits."""
     value = recipe.get(key)
-    return value[:8] if key.startswith(("reviews", "rules")) and value else repr(value)
+    return value[:8] if key.startswith("reviews") and value else repr(value)
 
 
 def _count(source: Source, data: ml_collections.ConfigDict) -> tuple[dict[str, int], Labels]:
@@ -253,7 +254,7 @@ def _tokenised(
         texts, names, parts = item
         if not parts:
             return len(names), []
-        ids = vocabulary.lookup(text.tokenize(texts))
+        ids = vocabulary.encode(texts)
         flat, lengths = ids.flat_values.numpy(), ids.row_lengths().numpy()
         reviews = PackedReviews(
             flat.astype(dtype), lengths.astype(np.uint32), labels.numbers(names).astype(np.uint8)

@@ -2,9 +2,12 @@
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -99,12 +102,45 @@ def test_file_of_a_killed_process_is_removed_in_its_turn(tmp_path):
     assert names(tmp_path) == ["shard-1"]
 
 
-def test_folder_that_cannot_be_written_costs_a_warning(tmp_path, caplog):
+def test_folder_that_cannot_be_written_costs_a_single_warning(tmp_path, caplog):
     (tmp_path / "file").touch()
     store = CountedStore(tmp_path / "file")
-    with caplog.at_level(logging.WARNING):
-        store.read(1)
-    assert "config.data.cache_dir" in caplog.text
+    for number in (1, 2, 1):
+        store.read(number)
+    assert caplog.text.count("config.data.cache_dir") == 1
+    assert store.fetched == [1, 2, 1]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to(path)])
+def test_what_is_no_file_is_not_read(tmp_path, make, caplog):
+    make(tmp_path / "shard-1")
+    store = CountedStore(tmp_path)
+    for number in (1, 1, 2, 2):
+        store.read(number)
+    assert store.fetched == [1, 1, 2]
+    assert caplog.text.count("config.data.cache_dir") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+@pytest.mark.parametrize("limit", [1000, 250])
+def test_files_of_another_user_are_neither_taken_nor_removed(limit, caplog):
+    folder = Path(tempfile.mkdtemp())  # those of pytest are for their owner only
+    folder.chmod(0o1777)
+    for name in ("shard-1", "shard-9", ".writing-left"):
+        (folder / name).write_bytes(content(1))
+        (folder / name).chmod(0o666)
+        os.chown(folder / name, 12345, 12345)
+    store = CountedStore(folder, limit)
+    os.seteuid(12346)
+    try:
+        for number in (1, 1, 2, 2):
+            store.read(number)
+    finally:
+        os.seteuid(0)
+    assert {"shard-1", "shard-9", ".writing-left"} <= set(names(folder))
+    assert caplog.text.count("config.data.cache_dir") == 1
+    assert store.fetched == ([1, 1, 2] if limit == 1000 else [1, 1, 2, 2])
+    shutil.rmtree(folder)
 
 
 def test_failure_to_fetch_keeps_nothing(tmp_path):
