@@ -21,6 +21,7 @@ from input_pipeline.sources import once
 from input_pipeline.sources.content import digest_of
 from input_pipeline.sources.formats import csv_file, folder, jsonl_file, parquet_file, signature
 from input_pipeline.sources.formats.row import Columns, Row, label_name, refusal
+from input_pipeline.sources.paths import existing_path
 from input_pipeline.sources.reviews import TextReviews
 from input_pipeline.sources.source import Source, source_of_pairs
 
@@ -28,8 +29,8 @@ _FORMATS = {".csv": csv_file.read, ".jsonl": jsonl_file.read, ".parquet": parque
 _SPLITS = ("train", "test")
 _TEST_SHARE = 0.1  # of a set without splits
 _LAYOUT = (
-    "folders train and test with a folder of .txt files for each label, such as pos/ and neg/, or "
-    f"files train and test ({', '.join(_FORMATS)}), or one such folder or file"
+    "a PATH that holds train and test, each as a folder with a folder of .txt files for each "
+    f"label or as a file ({', '.join(_FORMATS)}), or that is one such folder or file"
 )
 _MOST_NAMED = 5  # entries of a folder that a message names
 
@@ -41,7 +42,8 @@ def open_reviews(argument: str, data: ml_collections.ConfigDict) -> TextReviews:
 
 
 def _open_source(argument: str, data: ml_collections.ConfigDict) -> Source:
-    path = _existing_path(argument, data.dir)
+    advice = f"give {_LAYOUT}, or try --config=configs/sample.py, which needs no data"
+    path = existing_path(argument, data.dir, advice)
     has_splits = path.is_dir() and any(_places(path, split) for split in _SPLITS)
     is_set = not has_splits and (path.is_file() or len(folder.label_folders(path)) > 1)
     columns = Columns(data.text_column, data.label_column)
@@ -84,23 +86,6 @@ def _readable() -> Iterator[None]:
         raise refusal(error.filename, f"{error.strerror}; repair or remove it") from error
 
 
-def _existing_path(argument: str, start: str) -> Path:
-    """Returns the path that an argument means; UserError when nothing is there."""
-    try:
-        path = Path(start, argument).expanduser()
-    except RuntimeError as error:  # no home folder
-        raise refusal(f"files:{argument}", f"{error}; give the whole path") from error
-    if not path.exists():
-        below = f"config.data.dir={start}" if start else "the working folder, as config.data.dir=''"
-        relative = "" if Path(argument).is_absolute() else f" (a relative path is below {below})"
-        raise refusal(
-            path.absolute(),
-            f"does not exist{relative}; give files:PATH with {_LAYOUT}, or try "
-            "--config=configs/sample.py, which needs no data",
-        )
-    return path
-
-
 def _places(path: Path, split: str) -> list[Path]:
     """Returns the folder and files below `path` that are named after a split."""
     return sorted(
@@ -122,7 +107,7 @@ def _place(path: Path, split: str) -> Path:
     names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
     held = ", ".join(map(repr, names[:_MOST_NAMED])) or "nothing"
     more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
-    raise refusal(path, f"has no split {split!r}, it holds {held}{more}; expected are {_LAYOUT}")
+    raise refusal(path, f"has no split {split!r}, it holds {held}{more}; give {_LAYOUT}")
 
 
 def _rows(place: Path, columns: Columns) -> Iterator[Row]:

@@ -96,11 +96,12 @@ def test_missing_path_is_refused_with_where_it_was_looked_for(tmp_path, monkeypa
     write(tmp_path, {"a/train.csv": ROWS})
     monkeypatch.chdir(tmp_path)
     message = complaint(read, "files:b")
-    assert f"{tmp_path / 'b'}: does not exist (a relative path is below the working" in message
+    assert f"{tmp_path / 'b'} does not exist (a relative path is below the working" in message
     assert "--config=configs/sample.py" in message
     message = complaint(read, "files:b", folder="a")
-    assert f"{tmp_path / 'a/b'}: does not exist" in message
-    assert "below config.data.dir=a)" in message
+    assert f"{tmp_path / 'a/b'} does not exist (a relative path is below config.data" in message
+    message = complaint(open_source, "shards:b", folder="a")
+    assert f"{tmp_path / 'a/b'} does not exist (a relative path is below config.data" in message
 
 
 @pytest.mark.parametrize("ask", ["batches", "fingerprint"])
