@@ -35,7 +35,9 @@ def answering():
 def test_failing_download_says_its_advice_first_and_last(tmp_path, monkeypatch, capsys):
     with socket.create_server(("localhost", 0)) as server:
         port = server.getsockname()[1]
-    monkeypatch.setenv("http_proxy", f"http://localhost:{port}")  # where nothing listens any more
+    monkeypatch.setenv("http_proxy", f"http://localhost:{port}")  # nothing listens there
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
     builder = tfds.builder("imdb_reviews", data_dir=str(tmp_path))
     message = complaint(download, builder, tmp_path, ADVICE)
     assert "config.data.source: downloading imdb_reviews failed (ProxyError" in message
