@@ -151,8 +151,8 @@ from storage.gcs import GcsStore
 from storage.store import open_store
 from tests.trainer.modes.prepare_test import prepare, prepare_config
 write = GcsStore.write
-def write_and_kill(store, name, data):
-    write(store, name, data)
+def write_and_kill(store, name, data, check=None):
+    write(store, name, data, check)
     if name.startswith("train/000003"):
         os.kill(os.getpid(), signal.SIGKILL)
 GcsStore.write = write_and_kill
@@ -259,8 +259,23 @@ def test_reviews_with_a_single_label_are_refused(config, tmp_path):
     for split in ("train", "test"):
         (tmp_path / f"{split}.jsonl").write_text("".join(lines))
     config.data.source = f"files:{tmp_path}"
-    with pytest.raises(UserError, match="have the label 1; both 0 and 1 are needed"):
+    with pytest.raises(UserError, match=r"all training reviews have the label .positive"):
         prepare.prepare(config, open_store(str(tmp_path / "set")))
+
+
+def test_sets_of_many_labels_keep_their_names(config, tmp_path):
+    stars = ["5", "3", "1"]
+    lines = [json.dumps({"text": f"film {i}", "label": stars[i % 3]}) + "\n" for i in range(60)]
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.jsonl").write_text("".join(lines))
+    config.data.source = f"files:{tmp_path}"
+    store = open_store(str(tmp_path / "set"))
+    prepare.prepare(config, store)
+    assert read_encoding(store).labels.names == ("1", "3", "5")
+    labels = opened(store, "test").examples().labels
+    assert labels.tolist() == [2 - i % 3 for i in range(60)]
+    config.data.source = f"shards:{store.url}"
+    assert load.make_encoding(config.data) == read_encoding(store)
 
 
 def test_source_that_grows_during_preparation_is_refused(config, reviews, tmp_path, monkeypatch):
