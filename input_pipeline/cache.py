@@ -9,6 +9,7 @@ can't be read or written costs a warning and the work, never the run.
 
 import contextlib
 import errno
+import functools
 import hashlib
 import io
 import json
@@ -49,7 +50,7 @@ def cached(
     try:
         found = _read(path, digest, fields)
     except OSError as error:
-        warn_of(path, error)
+        warn_once(path.parent, error)
         return make()
     if found is not None:
         return found
@@ -60,7 +61,7 @@ def cached(
     try:
         _write(path, digest, dict(zip(fields, arrays, strict=True)))
     except OSError as error:
-        warn_of(path, error)
+        warn_once(path.parent, error)
     return arrays
 
 
@@ -106,17 +107,22 @@ def expanded(folder: Path) -> Path | None:
     try:
         return folder.expanduser()
     except RuntimeError:
-        warn_of(folder, OSError(errno.ENOENT, "there is no home folder ($HOME is not set)"))
+        warn_once(folder, OSError(errno.ENOENT, "there is no home folder ($HOME is not set)"))
         return None
 
 
-def warn_of(path: Path, error: OSError) -> None:
-    """Logs why the cache is of no use."""
+def warn_once(folder: Path, error: OSError) -> None:
+    """Logs why a cache folder is of no use, each reason once in a process."""
+    _warn(folder, error.strerror or str(error))
+
+
+@functools.cache
+def _warn(folder: Path, reason: str) -> None:
     logging.warning(
         "config.data.cache_dir: %s: %s; continuing without the cache (give a folder of your own, "
         "or '' for none)",
-        path,
-        error.strerror or error,
+        folder,
+        reason,
     )
 
 
@@ -130,7 +136,9 @@ def open_trusted(path: Path) -> Iterator[io.BufferedReader]:
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_uid not in (os.geteuid(), 0):
-            raise PermissionError(errno.EPERM, f"is not a file of user {os.geteuid()} or of root")
+            raise PermissionError(
+                errno.EPERM, f"holds what is not a file of user {os.geteuid()} or of root"
+            )
         yield file
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from absl import logging
 
-from input_pipeline.cache import open_trusted, warn_of, written_whole
+from input_pipeline.cache import open_trusted, warn_once, written_whole
 
 
 class ShardCache:
@@ -28,14 +28,13 @@ class ShardCache:
         """`limit` is in bytes."""
         self._folder = folder
         self._limit = limit
-        self._warned = False
 
     def read(
         self, name: str, is_intact: Callable[[bytes], bool], fetch: Callable[[], bytes]
     ) -> bytes:
         """Returns the cached bytes of `name` if they pass `is_intact`; otherwise fetches them.
 
-        What `fetch` returns is cached. When the folder can't be used, that costs a single warning.
+        What `fetch` returns is cached. A folder that can't be used costs a warning only.
         """
         path = self._folder / name
         try:
@@ -44,7 +43,7 @@ class ShardCache:
         except (FileNotFoundError, NotADirectoryError):
             pass
         except OSError as error:
-            self._warn(path, error)
+            warn_once(self._folder, error)
             return fetch()
         else:
             if is_intact(data):
@@ -56,13 +55,8 @@ class ShardCache:
         try:
             self._keep(path, data)
         except OSError as error:
-            self._warn(path, error)
+            warn_once(self._folder, error)
         return data
-
-    def _warn(self, path: Path, error: OSError) -> None:
-        if not self._warned:
-            warn_of(path, error)
-        self._warned = True
 
     def _keep(self, path: Path, data: bytes) -> None:
         if len(data) > self._limit:
