@@ -59,7 +59,7 @@ class StopRequests:
         self._exit.callback(signal.set_wakeup_fd, before)
         for number in SIGNALS:
             self._exit.callback(signal.signal, number, signal.getsignal(number))
-        self.listen()
+            signal.signal(number, self._on_signal)
         if host := _metadata_host():
             self._exit.callback(self._closed.set)
             threading.Thread(target=self._watch_notices, args=(host,), daemon=True).start()
@@ -70,11 +70,6 @@ class StopRequests:
         if self._raised and isinstance(error, Exception) and not isinstance(error, UserError):
             # TensorFlow turns a Stopped that passes through it into an error of another type.
             self.check()
-
-    def listen(self) -> None:
-        """Sets the signal handlers; call it again after a library has replaced them."""
-        for number in SIGNALS:
-            signal.signal(number, self._on_signal)
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:

@@ -6,19 +6,25 @@
 `distribution.py` brings batches to the strategy's replicas.
 """
 
+import contextlib
 import functools
+import signal
+from collections.abc import Iterator
 
 import ml_collections
 import tensorflow as tf
 
 from configs.schema import rules
 from storage.errors import UserError
-from trainer.machines import cluster, lost_machines
+from trainer.machines import cluster, lost_machines, rendezvous
 from trainer.machines.cluster import Cluster
+from trainer.machines.early_signals import SIGNALS
 from trainer.machines.preemption import Stopped
 from trainer.machines.workers import LOST_WORKER_ERRORS
 
 _MAX_WIDTHS = 8
+# For the connection of workers that are all there. Devices are initialized in this time too.
+_CONNECTION_SECONDS = 120
 
 
 def make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
@@ -26,7 +32,7 @@ def make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
 
     With several workers it waits for all of them. Raises UserError when the machines do not fit the
     `strategy` part or TF_CONFIG, and when the replicas do not divide the batches; Stopped when a
-    TPU's machine is lost while the strategy is made.
+    worker does not come in time, and when a worker or a TPU's machine is lost meanwhile.
     """
     strategy = _make_strategy(config.strategy)
     rules.check_replicas(config, strategy.num_replicas_in_sync)
@@ -111,6 +117,7 @@ def _make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
             )
         _split_cpu(config.virtual_devices)
     if this_cluster:
+        rendezvous.wait_for_all(this_cluster, config.connect_seconds)
         return _multi_worker_strategy(this_cluster, gpus)
     if name == "tpu":
         return _tpu_strategy(config.tpu)
@@ -138,7 +145,7 @@ def _split_cpu(virtual_devices: int) -> None:
 
 
 def _multi_worker_strategy(this_cluster: Cluster, gpus: int) -> tf.distribute.Strategy:
-    """Waits until all workers have connected."""
+    """Connects the workers, all of which are about to do the same."""
     communication = tf.distribute.experimental.CommunicationImplementation
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({role: list(addresses) for role, addresses in this_cluster.roles}),
@@ -149,7 +156,33 @@ def _multi_worker_strategy(this_cluster: Cluster, gpus: int) -> tf.distribute.St
     options = tf.distribute.experimental.CommunicationOptions(
         implementation=communication.NCCL if gpus else communication.RING
     )
-    return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
+    with _bounded_connection():
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
+        except (*LOST_WORKER_ERRORS, tf.errors.InternalError) as error:
+            raise Stopped(
+                f"Another worker is lost ({str(error).splitlines()[0][:200]}); run the same "
+                "command again."
+            ) from error
+
+
+@contextlib.contextmanager
+def _bounded_connection() -> Iterator[None]:
+    """Lets signals, and an alarm after a while, end the process in their own ways meanwhile.
+
+    TensorFlow holds Python's lock as it connects, so no handler can run; it waits up to an hour for
+    a worker that has just been lost. It also replaces handlers, which are restored.
+    """
+    handlers = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
+    for number in handlers:
+        signal.signal(number, signal.SIG_DFL)
+    signal.alarm(_CONNECTION_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _tpu_strategy(address: str) -> tf.distribute.Strategy:

@@ -79,7 +79,6 @@ def start(
         resume.require_same_run(stored_config(store), config)
     strategy = strategies.make_strategy(config)
     workers = Workers(strategy)
-    stop.listen()  # the strategy of several workers catches SIGTERM, too, and only logs it
     encoding = read_encoding(store) or initial_encoding(config)
     loop_device = strategies.loop_device(strategy)
     data = load_training_data(config.data, encoding, in_memory=loop_device is not None)
