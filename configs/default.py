@@ -60,6 +60,7 @@ def _data() -> ml_collections.ConfigDict:
     # What to do with text that is not UTF-8: 'fail', or 'skip' to leave out and count such reviews.
     data.on_bad_text = "fail"
     # Folder of the cache of tokenised reviews, which all runs share and you may delete; '' is off.
+    # In a folder of several users each reads only their own files and those of root.
     data.cache_dir = "~/.cache/longhaul"
     # Largest size of the shards of buckets in that cache, in bytes.
     data.cache_bytes = 20 * 10**9

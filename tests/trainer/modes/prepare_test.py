@@ -1,5 +1,6 @@
 """Mode `prepare`: the sets it makes, how it completes them after a kill, and what it refuses."""
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -19,8 +20,11 @@ from storage.errors import UserError
 from storage.store import open_store
 from tests.conftest import small_config
 from tests.fakes.gcs_faults import Fault
+from trainer.machines.preemption import StopRequests
 from trainer.modes import prepare
+from trainer.modes.train import train_and_evaluate
 from trainer.run import workdir
+from trainer.run.clock import Clock
 
 SETS = ("train", "validation", "test")
 
@@ -214,6 +218,28 @@ def test_fields_without_effect_on_the_sets_may_change(copy, config):
     config.data.max_tokens = 7
     config.train.batch_size = 32
     prepare.prepare(config, copy)
+
+
+def test_preparation_begun_by_older_text_rules_is_completed_by_them(copy, config):
+    recipe = json.loads(copy.read(workdir.RECIPE_FILE))
+    recipe["order"]["rules of the words"] = "ae2a2637"  # as older versions wrote it
+    copy.write(workdir.RECIPE_FILE, json.dumps(recipe).encode())
+    older = dataclasses.replace(read_encoding(copy).vocabulary, rules=1)
+    copy.write("vocabulary.txt", older.to_bytes())
+    for name in copy.list():
+        if name.startswith(tuple(f"{split}/" for split in SETS)):
+            copy.delete(name)
+    prepare.prepare(config, copy)
+    assert read_encoding(copy).vocabulary == older
+    assert opened(copy, "test").index.vocabulary_digest == older.digest
+
+
+def test_run_in_a_folder_of_shards_is_refused(config, copy):
+    config.data.source = "sample"
+    before = contents(copy)
+    with pytest.raises(UserError, match=r"holds prepared shards; .*data\.source=shards:"):
+        train_and_evaluate(config, copy, Clock(), StopRequests())
+    assert contents(copy) == before
 
 
 def test_workdir_of_a_run_is_refused(config, tmp_path):
