@@ -107,11 +107,17 @@ def require_same_fields(stored: str, config: Mapping[str, Any]) -> None:
         for field in sorted(old.keys() | new.keys())
         if old.get(field) != new.get(field)
     ]
-    if changes:
-        raise UserError(
-            "; ".join(changes)
-            + "; these decide the numbers: give the run's own values, or another --workdir"
+    if not changes:
+        return
+    why = "these decide the numbers"
+    if old["train.epochs"] != new["train.epochs"]:
+        why += (
+            ", train.epochs because a cosine schedule ends with the last epoch (to train longer, "
+            "start another run with config.checkpoint.init_from)"
         )
+    raise UserError(
+        "; ".join(changes) + f"; {why}: give the run's own values, or another --workdir"
+    )
 
 
 def _is_decisive(field: str) -> bool:

@@ -36,8 +36,6 @@ from storage.store import Store, probe
 from trainer.modes.interface import Call
 from trainer.run import workdir
 
-RECIPE_FILE = "prepare.json"
-
 
 def run(call: Call) -> None:
     """Runs the mode."""
@@ -107,20 +105,21 @@ def _contents(
 
     Raises UserError when the first call had another recipe.
     """
-    if not store.exists(RECIPE_FILE):
+    if not store.exists(workdir.RECIPE_FILE):
         sizes, labels = _count(source, data)
         found = {"order": recipe, "sizes": sizes, "labels": labels.names}
         content = json.dumps(found, indent=1) + "\n"
         # Another process may have created the file by now: its recipe is compared below.
         with contextlib.suppress(FileExistsError):
-            store.create(RECIPE_FILE, content.encode())
+            store.create(workdir.RECIPE_FILE, content.encode())
     try:
-        stored = json.loads(store.read(RECIPE_FILE))
+        stored = json.loads(store.read(workdir.RECIPE_FILE))
         labels = Labels(tuple(stored.get("labels", SENTIMENTS.names)))
         old, sizes = dict(stored["order"]), {k: int(v) for k, v in stored["sizes"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"--workdir: {store.url}/{RECIPE_FILE} can't be read ({error}); give another folder"
+            f"--workdir: {store.url}/{workdir.RECIPE_FILE} can't be read ({error}); give another "
+            "folder"
         ) from error
     old.pop("rules of the words", None)  # of older versions; the vocabulary names its rules
     differ = sorted(key for key in recipe.keys() | old.keys() if recipe.get(key) != old.get(key))

@@ -43,7 +43,13 @@ from trainer.run.manifest import Manifest
 from trainer.run.metric_writers import MetricWriter, NoWriter
 from trainer.run.progress import Progress
 from trainer.run.saver import METRICS, NoSaver, Saver
-from trainer.run.workdir import CONFIG_FILE, check_encoding, initial_encoding, stored_config
+from trainer.run.workdir import (
+    CONFIG_FILE,
+    check_encoding,
+    initial_encoding,
+    require_no_shards,
+    stored_config,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +81,7 @@ def start(
 
     Of several workers the chief alone writes. Raises UserError for everything that a user can fix.
     """
+    require_no_shards(store)
     if store.exists(CONFIG_FILE):
         resume.require_same_run(stored_config(store), config)
     strategy = strategies.make_strategy(config)

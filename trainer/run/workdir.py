@@ -22,6 +22,7 @@ from storage.store import Store, open_store
 from trainer.run.manifest import Manifest
 
 CONFIG_FILE = "config.json"
+RECIPE_FILE = "prepare.json"  # in a folder of prepared shards
 _WHERE_REVIEWS_ARE = (
     *("source", "dir", "test_split", "text_column", "label_column", "on_bad_text"),
     *("cache_dir", "cache_bytes"),
@@ -47,6 +48,15 @@ def stored_config(store: Store) -> ml_collections.ConfigDict:
         ) from error
     rules.check(config)
     return config
+
+
+def require_no_shards(store: Store) -> None:
+    """Raises UserError when a folder for a run holds prepared shards."""
+    if store.exists(RECIPE_FILE):
+        raise UserError(
+            f"--workdir: {store.url} holds prepared shards; give a separate folder for the run, "
+            f"and read them with --config.data.source=shards:{store.url}"
+        )
 
 
 def scoring_config(

@@ -128,7 +128,7 @@ def test_epochs_may_change_while_the_learning_rate_is_constant(epochs):
 @pytest.mark.parametrize("epochs", [1, 20])
 def test_epochs_may_not_change_when_the_schedule_depends_on_them(epochs):
     stored = changed({}, schedule="cosine")
-    with pytest.raises(UserError, match=rf"config.train.epochs: the run has 10, got {epochs}"):
+    with pytest.raises(UserError, match=rf"epochs: the run has 10, got {epochs}; .*cosine"):
         resume.require_same_run(stored, changed({"train.epochs": epochs}, schedule="cosine"))
 
 
