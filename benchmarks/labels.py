@@ -91,10 +91,10 @@ def main() -> None:
     """Runs everything and prints the table."""
     argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     print(machine())
-    rows = [("labels", "longhaul", "logistic regression")]
-    for labels in _LABELS:
-        rows.append((str(labels), *(f"{accuracy:.3f}" for accuracy in compare(labels))))
-    print_table(rows)
+    rows = [
+        [str(labels), *(f"{accuracy:.3f}" for accuracy in compare(labels))] for labels in _LABELS
+    ]
+    print_table([["labels", "longhaul", "logistic regression"], *rows])
 
 
 if __name__ == "__main__":
