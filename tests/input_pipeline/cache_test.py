@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 import tempfile
+import zipfile  # noqa: F401 - NumPy imports it late, when a test may be a user who can't read it
 from pathlib import Path
 
 import numpy as np
