@@ -6,7 +6,6 @@ import resource
 import shutil
 import signal
 import tempfile
-import zipfile  # noqa: F401 - NumPy imports it late, when a test may be a user who can't read it
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +55,12 @@ def path(maker):
 
 
 @pytest.fixture
-def shared():
+def shared(tmp_path):
     """A folder that all users may write to, in which they can't remove each other's files."""
     if os.geteuid() != 0:
         pytest.skip("only root can be several users")
+    for _ in range(2):  # imports what other users may not be allowed to read
+        Maker(tmp_path).get()
     folder = Path(tempfile.mkdtemp())  # those of pytest are for their owner only
     folder.chmod(0o1777)
     yield folder
