@@ -53,12 +53,12 @@ def sweep(parent: Path) -> None:
 
 @contextlib.contextmanager
 def temporary() -> Iterator[Path]:
-    """Makes an empty folder in TMPDIR; UserError when that can't be, or when it gets full."""
-    with contextlib.ExitStack() as stack:
-        with _explained():
-            path = stack.enter_context(folder(_temporary_parent()))
-        with room():
-            yield path
+    """Makes an empty folder in TMPDIR.
+
+    Raises UserError, which names TMPDIR, when that or the context's use of it fails.
+    """
+    with _explained(), folder(_temporary_parent()) as path:
+        yield path
 
 
 def sweep_temporary() -> None:
@@ -69,7 +69,10 @@ def sweep_temporary() -> None:
 
 @contextlib.contextmanager
 def room() -> Iterator[None]:
-    """Raises UserError when the context can't write to a `temporary` folder that is full."""
+    """Raises UserError when the context can't write to a `temporary` folder that is full.
+
+    For a context that also reads elsewhere: only a full disk is about what is written.
+    """
     try:
         yield
     except OSError as error:

@@ -4,6 +4,7 @@ It also splits the CPU into four logical devices.
 """
 
 import json
+import resource
 from pathlib import Path
 
 import ml_collections
@@ -75,3 +76,11 @@ def reviews(tmp_path_factory) -> Path:
         lines = [json.dumps({"text": text, "label": label}) for text, label in rows]
         (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
     return folder
+
+
+@pytest.fixture
+def limit_file_size():
+    """Returns a function that makes this process's writes fail after that many bytes of a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -1,7 +1,6 @@
 """What the tests of the stores share."""
 
 import os
-import resource
 import tempfile
 from pathlib import Path
 
@@ -31,11 +30,3 @@ def plain_user():
     finally:
         if root:
             os.seteuid(0)
-
-
-@pytest.fixture
-def limit_file_size():
-    """Returns a function that makes this process's writes fail after that many bytes of a file."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

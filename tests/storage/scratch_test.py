@@ -119,7 +119,14 @@ def test_full_tmpdir_is_named(store, tmpdir, limit_file_size):
         limit_file_size(1000)
         with pytest.raises(UserError, match=rf"^TMPDIR: {tmpdir}.*: File too large; .* set TMPDIR"):
             store.download("a", folder / "a")
-    with pytest.raises(UserError, match=r"^TMPDIR: "), scratch.temporary() as folder:
+
+
+def test_scratch_that_gets_full_is_a_user_error(store, limit_file_size):
+    limit_file_size(1000)
+    with (
+        pytest.raises(UserError, match=r"^(TMPDIR|--workdir): .*large; "),
+        store.scratch() as folder,
+    ):
         (folder / "file").write_bytes(bytes(10_000))
 
 

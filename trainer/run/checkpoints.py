@@ -12,7 +12,7 @@ Readers look at manifests only, and verify the files that they name.
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,12 @@ from storage.claims import Claim
 from storage.errors import Corrupt, Superseded, UserError
 from storage.store import Store
 from trainer.run.manifest import MANIFEST, NAME, Damaged, Manifest, decode, encode
+
+_LISTINGS = 100  # while a training that goes on deletes what was listed
+
+
+class _Retired(Exception):
+    """A checkpoint was deleted after it was listed."""
 
 
 class Checkpoints:
@@ -62,10 +68,9 @@ class Checkpoints:
         Deletes only what this start or an earlier one wrote, manifests first, so that readers never
         see a partial checkpoint.
         """
-        names = self._store.list("checkpoints/")
         # Corrupt is not skipped: bytes that did not arrive intact may be whole in the store, and
         # then nothing must be deleted.
-        manifests = _read_manifests(self._store, names, skip=(Damaged,))
+        names, manifests = _read_manifests(self._store, skip=(Damaged,))
         kept = {manifest.prefix for manifest in manifests[: self._keep_last]}
         kept |= {manifest.prefix for manifest in _by_score(manifests)[:1]}
         matches = (match for match in map(NAME.fullmatch, names) if match)
@@ -100,9 +105,12 @@ def ranked(store: Store, which: str) -> list[Manifest]:
     of equal ones the newer, and checkpoints without a score last. Raises UserError when `which` is
     none of these.
     """
+    return _ranked(_read_manifests(store, skip=(Damaged, Corrupt))[1], which)
+
+
+def _ranked(found: list[Manifest], which: str) -> list[Manifest]:
     if which not in ("last", "best") and not which.isdecimal():
         raise UserError(f"--checkpoint: got {which!r}, accepted are best, last or a step number")
-    found = _read_manifests(store, store.list("checkpoints/"), skip=(Damaged, Corrupt))
     if which == "best":
         return _by_score(found)
     return [manifest for manifest in found if which == "last" or manifest.step == int(which)]
@@ -115,14 +123,35 @@ def restore(store: Store, which: str, read: Callable[[str, Manifest], Any]) -> M
     raises UserError when it holds some and none verifies, or not the step asked for.
     """
     scratch.sweep_temporary()
-    for manifest in ranked(store, which):
-        try:
-            load(store, manifest, read)
-        except Damaged as error:
-            logging.warning("%s: %s; looking for an earlier one", store.url, error)
-            continue
-        return manifest
-    matches = map(NAME.fullmatch, store.list("checkpoints/"))
+    for _ in range(_LISTINGS):
+        names, found = _read_manifests(store, skip=(Damaged, Corrupt))
+        with contextlib.suppress(_Retired):
+            for manifest in _ranked(found, which):
+                if _verifies(store, manifest, read):
+                    return manifest
+            _require_none(store, which, names)
+            return None
+    raise _busy(store)
+
+
+def _verifies(store: Store, manifest: Manifest, read: Callable[[str, Manifest], Any]) -> bool:
+    """Loads a checkpoint. Returns False, with a warning, when it is damaged.
+
+    Raises _Retired when a training that goes on has deleted it.
+    """
+    try:
+        load(store, manifest, read)
+    except Damaged as error:
+        if not store.exists(manifest.name):  # a manifest is deleted before its files
+            raise _Retired from error
+        logging.warning("%s: %s; looking for an earlier one", store.url, error)
+        return False
+    return True
+
+
+def _require_none(store: Store, which: str, names: list[str]) -> None:
+    """Raises UserError when there are checkpoints in a listing, none of which verifies."""
+    matches = map(NAME.fullmatch, names)
     steps = sorted({int(m["step"]) for m in matches if m and m["part"] == MANIFEST})
     known = ", ".join(map(str, steps)) or "none"
     if which.isdecimal() and int(which) not in steps:
@@ -130,10 +159,8 @@ def restore(store: Store, which: str, read: Callable[[str, Manifest], Any]) -> M
     if steps:
         raise UserError(
             f"--workdir: {store.url}: none of the checkpoints asked for verifies (there are "
-            f"{known}); bring back the files, ask for another one, or start a new run in another "
-            "--workdir"
+            f"{known}; the warnings say why); bring back the files, or ask for another one"
         )
-    return None
 
 
 def load(store: Store, manifest: Manifest, read: Callable[[str, Manifest], Any]) -> None:
@@ -149,23 +176,33 @@ def _describe(file: Path, step: int) -> dict[str, Any]:
 
 
 def _read_manifests(
-    store: Store, names: Iterable[str], skip: tuple[type[Exception], ...]
-) -> list[Manifest]:
-    """Returns the manifests that can be read, by descending (claim, step).
+    store: Store, skip: tuple[type[Exception], ...]
+) -> tuple[list[str], list[Manifest]]:
+    """Returns the names of all objects of checkpoints, and the manifests that can be read.
 
-    The process with the newest claim has resumed from one of these, so what an older process
-    commits after that ranks behind.
+    The manifests come by descending (claim, step): the process with the newest claim has resumed
+    from one of these, so what an older process commits after that ranks behind. When a training
+    that goes on deletes one after it was listed, all are listed again.
     """
-    found = []
-    for match in map(NAME.fullmatch, names):
-        if match and match["part"] == MANIFEST:
-            try:
-                found.append(decode(store.read(match.string), match))
-            except FileNotFoundError:
-                continue  # deleted since it was listed
-            except skip as error:
-                logging.warning("%s: %s", store.url, error)
-    return sorted(found, key=lambda manifest: (manifest.claim, manifest.step), reverse=True)
+    for _ in range(_LISTINGS):
+        names, found = store.list("checkpoints/"), []
+        with contextlib.suppress(FileNotFoundError):
+            for match in map(NAME.fullmatch, names):
+                if match and match["part"] == MANIFEST:
+                    try:
+                        found.append(decode(store.read(match.string), match))
+                    except skip as error:
+                        logging.warning("%s: %s", store.url, error)
+            return names, sorted(found, key=lambda m: (m.claim, m.step), reverse=True)
+    raise _busy(store)
+
+
+def _busy(store: Store) -> UserError:
+    return UserError(
+        f"--workdir: {store.url}: checkpoints were deleted {_LISTINGS} times in a row before they "
+        "were read; run the same command again when the training that does it has ended, or give "
+        "it a greater config.checkpoint.keep_last"
+    )
 
 
 def _by_score(newest_first: list[Manifest]) -> list[Manifest]:
@@ -184,14 +221,19 @@ def _fetch(store: Store, manifest: Manifest, folder: Path) -> None:
         path = folder / Path(file["name"]).name
         try:
             store.download(file["name"], path)
-        except (FileNotFoundError, Corrupt) as error:
+        except FileNotFoundError as error:
             raise Damaged(f"the checkpoint of step {manifest.step} lacks {path.name}") from error
-        size = path.stat().st_size
-        if size != file["size"] or checksum.of_file(path) != file["crc32c"]:
-            raise Damaged(
-                f"the checkpoint of step {manifest.step} is damaged: {path.name} has {size} "
-                f"bytes where its manifest has {file['size']}, or another checksum"
-            )
+        except Corrupt as error:
+            raise Damaged(f"the checkpoint of step {manifest.step}: {error}") from error
+        for quantity, found in (
+            ("size", path.stat().st_size),
+            ("crc32c", checksum.of_file(path)),
+        ):
+            if found != file[quantity]:
+                raise Damaged(
+                    f"the checkpoint of step {manifest.step} is damaged: {path.name} has the "
+                    f"{quantity} {found}, its manifest says {file[quantity]}"
+                )
 
     with ThreadPoolExecutor(len(manifest.files)) as threads:
         list(threads.map(fetch, manifest.files))

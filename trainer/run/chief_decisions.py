@@ -20,7 +20,7 @@ from storage.errors import UserError
 from storage.store import Store, probe
 from trainer.machines.workers import Workers
 from trainer.run import checkpoints
-from trainer.run.manifest import Manifest
+from trainer.run.manifest import Damaged, Manifest
 from trainer.run.workdir import CONFIG_FILE
 
 
@@ -71,7 +71,13 @@ def restore_on_all(
         return None
     for manifest in checkpoints.ranked(store, str(step)):
         if (manifest.claim, manifest.digest) == (claim, digest):
-            checkpoints.load(store, manifest, read)
+            try:
+                checkpoints.load(store, manifest, read)
+            except Damaged as error:
+                raise UserError(
+                    f"--workdir: {store.url}: this worker can't read what the chief has read: "
+                    f"{error}; run the same command again"
+                ) from error
             return manifest
     raise UserError(
         f"--workdir: {store.url}: this worker does not see the checkpoint of step {step} that the "

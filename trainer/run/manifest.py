@@ -9,6 +9,7 @@ other sums. It is still read.
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -69,7 +70,7 @@ class Manifest:
 
 def encode(manifest: Manifest) -> bytes:
     """Returns the manifest as JSON, with a checksum of its own fields."""
-    fields = dataclasses.asdict(manifest)
+    fields = {**dataclasses.asdict(manifest), "score": _finite_or_none(manifest.score)}
     return json.dumps({**fields, "crc32c": _digest(fields)}, indent=1).encode()
 
 
@@ -93,12 +94,19 @@ def decode(data: bytes, name: re.Match) -> Manifest:
             fields = _upgraded(fields)
         # Manifests of the first version to have format 2 lack the labels.
         labels = tuple(fields.get("labels", SENTIMENTS.names))
-        manifest = Manifest(**{**fields, "labels": labels, "files": tuple(fields["files"])})
+        score, files = _finite_or_none(fields["score"]), tuple(fields["files"])
+        manifest = Manifest(**{**fields, "labels": labels, "score": score, "files": files})
         if manifest.name != name.string or not manifest.files:
             raise ValueError("it is of another checkpoint, or names no files")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    # JSON that is nested too deeply gives a RecursionError.
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Damaged(f"the manifest of step {name['step']} can't be read ({error})") from error
     return manifest
+
+
+def _finite_or_none(score: float | None) -> float | None:
+    """Returns None for a score that ranks behind every number, and that JSON doesn't have."""
+    return score if score is not None and math.isfinite(score) else None
 
 
 def _upgraded(fields: dict[str, Any]) -> dict[str, Any]:

@@ -55,8 +55,10 @@ class MetricWriter:
 
     def close(self, seconds: float | None = None) -> None:
         """Waits up to `seconds` for each file until the store has all; UserError if it fails."""
-        self._file.close(seconds)
-        self._board.close(seconds)
+        try:
+            self._file.close(seconds)
+        finally:
+            self._board.close(seconds)
 
 
 class NoWriter:

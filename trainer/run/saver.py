@@ -24,6 +24,12 @@ from trainer.run.checkpoints import Checkpoints
 from trainer.run.manifest import Manifest
 
 METRICS = ".metrics.jsonl"  # the file of a checkpoint with the run's metrics up to there
+# What TensorFlow raises for a disk that is full, or fails otherwise.
+_FULL = (tf.errors.ResourceExhaustedError, tf.errors.OutOfRangeError)
+_OF_THE_DISK = (
+    *(*_FULL, tf.errors.NotFoundError, tf.errors.PermissionDeniedError),
+    *(tf.errors.FailedPreconditionError, tf.errors.UnknownError, tf.errors.DataLossError),
+)
 
 
 class Saver:
@@ -75,8 +81,10 @@ class Saver:
         return True
 
     def check(self) -> None:
-        """Raises Superseded when a save has found a newer process."""
-        if isinstance(self._error, Superseded):
+        """Raises what a save has failed with unless the next one may succeed, as in an outage."""
+        if self._error and (
+            isinstance(self._error, Superseded) or not isinstance(self._error, UserError)
+        ):
             self.finish()
 
     def _save(self, manifest: Manifest, metrics: bytes) -> None:
@@ -129,9 +137,10 @@ class NoSaver:
 def _write(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
     try:
         checkpoint.write(prefix)
-    except (tf.errors.ResourceExhaustedError, tf.errors.OutOfRangeError) as error:
+    except _OF_THE_DISK as error:
         reason = error.message.rpartition("; ")[2].partition(" [")[0]
+        advice = "free some space there" if isinstance(error, _FULL) else "mend that"
         raise UserError(
-            f"{Path(prefix).parent}: no room for a checkpoint ({reason}); free some space there "
-            "and run the same command again (for a bucket, TMPDIR says where that is)"
+            f"{Path(prefix).parent}: no checkpoint can be written ({reason}); {advice} and run the "
+            "same command again (for a bucket, TMPDIR says where that is)"
         ) from error

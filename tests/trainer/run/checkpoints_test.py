@@ -1,6 +1,9 @@
 """Checkpoints: saved, restored, ranked and deleted, damaged or not."""
 
 import json
+import math
+import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,6 +12,7 @@ import tensorflow as tf
 
 from storage import checksum, claims
 from storage.errors import Superseded, UserError
+from storage.store import open_store
 from tests.trainer.run.manifests import manifest_of
 from trainer.run.checkpoints import Checkpoints, ranked, restore
 
@@ -55,6 +59,14 @@ def test_newer_of_two_equal_scores_is_the_best(store):
     assert restored(store, "best") == (2, 2)
 
 
+@pytest.mark.parametrize("nan_step", [1, 2, 3])
+def test_score_that_is_no_number_ranks_behind_every_number(store, nan_step):
+    scores = {1: -0.7, 2: -0.9, 3: -0.8, nan_step: math.nan}
+    save(store, 1, 2, 3, scores=scores)
+    assert restored(store, "best")[0] == (3 if nan_step == 1 else 1)
+    assert ranked(store, "best")[-1].step == nan_step
+
+
 def test_without_scores_the_last_checkpoint_is_the_best(store):
     save(store, 1, 2)
     assert restored(store, "best") == (2, 2)
@@ -68,7 +80,17 @@ def test_files_without_manifest_are_no_checkpoint(store):
     assert restored(store, "2") == (2, 2)
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "missing", "manifest"])
+# Damage -> what the warning says of it.
+DAMAGE = {
+    "flip": r"data-00000-of-00001 has the crc32c \d+, its manifest says \d+;",
+    "cut": r"data-00000-of-00001 has the size \d+, its manifest says \d+;",
+    "missing": "lacks",
+    "manifest": "can't be read",
+    "nested manifest": "can't be read",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
 def test_restore_skips_a_damaged_checkpoint_with_a_warning(store, damage, caplog):
     save(store, 1, 2)
     name = data_file(store, 2)
@@ -81,11 +103,23 @@ def test_restore_skips_a_damaged_checkpoint_with_a_warning(store, damage, caplog
     elif damage == "missing":
         store.delete(name)
     else:
-        store.write("checkpoints/2/claim-1.manifest.json", b"{")
+        nested = b"[" * 200_000 if "nested" in damage else b"{"
+        store.write("checkpoints/2/claim-1.manifest.json", nested)
     assert restored(store) == (1, 1)
-    assert "step 2" in caplog.text
+    assert re.search(f"step 2.*{DAMAGE[damage]}", caplog.text)
     save(store, 2)
     assert restored(store) == (2, 2)
+
+
+@pytest.mark.parametrize("name", ["data-00000-of-00001", "manifest.json"])
+def test_restore_skips_a_checkpoint_with_a_file_that_can_not_be_read(tmp_path, name, caplog):
+    store = open_store(str(tmp_path))
+    save(store, 1, 2)
+    path = tmp_path / "checkpoints" / "2" / f"claim-1.{name}"
+    path.unlink()
+    path.symlink_to(path.name)
+    assert restored(store) == (1, 1)
+    assert f"{path}: Too many levels of symbolic links" in caplog.text
 
 
 def test_manifest_with_a_changed_number_is_damaged(store, caplog):
@@ -177,6 +211,45 @@ def test_listing_tolerates_concurrent_deletions(store):
             ranked(store, "last")
         saving.result()
     assert restored(store) == (59, 59)
+
+
+@pytest.mark.parametrize("point", ["after the listing", "before the files are read"])
+def test_checkpoint_that_is_deleted_while_it_is_restored_is_followed_by_a_newer(
+    store, point, monkeypatch
+):
+    save(store, 1, 2, keep_last=1)
+    training, steps = open_store(store.url), iter([3, 4])
+    listing, download, one_at_a_time = store.list, store.download, threading.Lock()
+
+    def train():
+        with one_at_a_time:
+            if step := next(steps, None):
+                save(training, step, keep_last=1)
+
+    def list_then_train(prefix):
+        names = listing(prefix)
+        train()
+        return names
+
+    def train_then_download(*arguments):
+        train()
+        download(*arguments)
+
+    if point == "after the listing":
+        monkeypatch.setattr(store, "list", list_then_train)
+    else:
+        monkeypatch.setattr(store, "download", train_then_download)
+    assert restored(store) == (4, 4)
+
+
+def test_restore_ends_while_all_that_is_listed_is_deleted(store, monkeypatch):
+    def raise_missing(name):
+        raise FileNotFoundError(name)
+
+    save(store, 1)
+    monkeypatch.setattr(store, "read", raise_missing)
+    with pytest.raises(UserError, match="deleted 100 times in a row before they were read; run"):
+        restored(store)
 
 
 def test_checkpoint_of_a_newer_format_is_refused(store):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -36,6 +37,14 @@ def test_manifest_has_format_metrics_and_score():
     assert content["format"] == 2
     assert content["metrics"] == {"accuracy": 0.75}
     assert content["score"] == 0.75
+
+
+@pytest.mark.parametrize("score", [math.nan, -math.inf])
+def test_score_that_is_no_number_is_none(score):
+    content = encode(dataclasses.replace(MANIFEST, score=score))
+    assert b'"score": null' in content
+    assert decode(content, OBJECT_NAME).score is None
+    assert decode(changed(score=score), OBJECT_NAME).score is None  # of an earlier version
 
 
 def test_changed_byte_is_damage():

@@ -1,12 +1,16 @@
 """Metrics as lines of metrics.jsonl and as scalars of TensorBoard."""
 
 import json
+import math
+import threading
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from storage import claims
+from storage.errors import UserError
 from storage.store import open_store
+from tests.fakes.gcs_faults import Fault
 from trainer.run.metric_writers import MetricWriter
 
 
@@ -71,3 +75,14 @@ def test_folder_for_tensorboard_can_be_chosen(store, tmp_path):
     events.Reload()
     assert [event.value for event in events.Scalars("train/loss")] == [0.5]
     assert store.list("tensorboard/") == []
+
+
+def test_failure_of_one_file_does_not_keep_the_other_from_being_closed(cloud, tmp_path):
+    others = set(threading.enumerate())
+    writer = create_writer(open_store(f"gs://bucket/{tmp_path.name}"))
+    cloud.inject(Fault("403", "insert", name="metrics", times=math.inf))
+    writer.write("train", 10, {"loss": 0.5})
+    with pytest.raises(UserError, match="not permitted"):
+        writer.close()
+    cloud.clear()
+    assert "log" not in {thread.name for thread in set(threading.enumerate()) - others}

@@ -1,5 +1,6 @@
 """Asynchronous saves: what they store, one at a time, and how their failures are reported."""
 
+import contextlib
 import threading
 
 import numpy as np
@@ -13,6 +14,7 @@ from storage.store import open_store
 from tests.trainer.run.manifests import manifest_of
 from trainer.learning import train_state
 from trainer.learning.objectives.registry import create_objective
+from trainer.machines.lost_machines import SAVE_THREAD
 from trainer.run.checkpoints import Checkpoints, ranked, restore
 from trainer.run.saver import METRICS, Saver
 
@@ -155,6 +157,35 @@ def test_failure_of_the_last_save_is_raised_once(states, checkpoints, store):
         saver.finish()
     assert saver.finish()
     assert saver.saved_step == 0
+
+
+@pytest.mark.parametrize("wait", [Saver.check, Saver.settle, Saver.finish])
+def test_whatever_ends_a_save_is_raised(states, checkpoints, monkeypatch, wait):
+    monkeypatch.setattr(checkpoints, "save", lambda *_: {}["bug"])
+    saver = Saver(checkpoints, *states)
+    saver.save(manifest_of(1), b"")
+    for thread in threading.enumerate():  # since `check` waits for no save
+        if thread.name == SAVE_THREAD:
+            thread.join()
+    with pytest.raises(KeyError, match="bug"):
+        wait(saver)
+
+
+@pytest.mark.parametrize("cause", ["size", "folder"])
+def test_save_that_the_disk_refuses_is_a_user_error(
+    states, checkpoints, store, tmp_path, monkeypatch, limit_file_size, cause
+):
+    checkpoints.go.set()
+    if cause == "folder":
+        (tmp_path / "file").touch()
+        below = tmp_path / "file" / "below"
+        monkeypatch.setattr(store, "scratch", lambda: contextlib.nullcontext(below))
+    else:
+        limit_file_size(1000)
+    saver = Saver(checkpoints, *states)
+    saver.save(manifest_of(1), b"line\n" * 1000)
+    with pytest.raises(UserError, match=r"no checkpoint can be written \(.*\); "):
+        saver.finish()
 
 
 def test_superseded_start_is_reported_once_a_save_has_found_it(states, checkpoints, store):
