@@ -4,8 +4,8 @@
 
 PATH holds for each split a folder `PATH/<split>`, whose subfolders are the labels and hold text
 files, or a file `PATH/<split>.csv` (.jsonl, .parquet) with the columns `data.text_column` and
-`data.label_column`. When PATH itself is such a folder or file, a fixed tenth of its reviews is the
-split `test` and the others are `train`. A relative PATH is below `data.dir`, or below the working
+`data.label_column`. When PATH itself is such a folder or file, or a folder with nothing but such a
+file, a fixed tenth of its reviews is the split `test` and the others are `train`. A relative PATH is below `data.dir`, or below the working
 folder when that is ''.
 """
 
@@ -45,6 +45,8 @@ def _open_source(argument: str, data: ml_collections.ConfigDict) -> Source:
     advice = f"give {_LAYOUT}, or try --config=configs/sample.py, which needs no data"
     path = existing_path(argument, data.dir, advice)
     has_splits = path.is_dir() and any(_places(path, split) for split in _SPLITS)
+    if path.is_dir() and not has_splits:
+        path = _only_file(path) or path
     is_set = not has_splits and (path.is_file() or len(folder.label_folders(path)) > 1)
     columns = Columns(data.text_column, data.label_column)
 
@@ -94,6 +96,13 @@ def _places(path: Path, split: str) -> list[Path]:
         if (entry.name == split and entry.is_dir())
         or (entry.stem == split and entry.suffix.lower() in _FORMATS)
     )
+
+
+def _only_file(path: Path) -> Path | None:
+    """Returns the file of a known format that is alone in a folder, or None."""
+    entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+    is_alone = len(entries) == 1 and entries[0].is_file()
+    return entries[0] if is_alone and entries[0].suffix.lower() in _FORMATS else None
 
 
 def _place(path: Path, split: str) -> Path:

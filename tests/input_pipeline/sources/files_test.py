@@ -61,6 +61,20 @@ def test_file_without_splits_gives_a_fixed_tenth_as_test(tmp_path, on_bad_text):
     assert sorted(int(text) for text, _ in train + test) == list(range(30))
 
 
+def test_folder_with_nothing_but_a_file_is_that_file(tmp_path):
+    write(
+        tmp_path,
+        {
+            "set/My Reviews.csv": "text,label\n" + "a film,pos\nno film,neg\n" * 20,
+            "set/.DS_Store": b"\0",
+        },
+    )
+    for split in ("train", "test"):
+        alone = read_files(tmp_path / "set" / "My Reviews.csv", split)
+        assert alone
+        assert read_files(tmp_path / "set", split) == alone
+
+
 def test_unknown_split_of_a_set_without_splits_is_refused(tmp_path):
     write(tmp_path, {"pos/1.txt": "Fine.", "neg/1.txt": "Bad."})
     line = complaint(read_files, tmp_path, "dev")
