@@ -52,12 +52,12 @@ class Labels:
                 f"of the run's training reviews: {_listed(self._numbers)}"
             ) from error
 
-    def require_positive(self, positive: str) -> None:
-        """Raises UserError when `data.positive_label` asks for another positive label."""
+    def require_positive(self, positive: str, owner: str) -> None:
+        """Raises UserError when `data.positive_label` asks for another one than `owner` has."""
         if positive and (len(self) > 2 or self._numbers.get(positive) != 1):
             raise UserError(
-                f"config.data.positive_label: got {positive!r}, but the shards were prepared with "
-                f"the labels {self}; give '', or prepare the reviews with that value"
+                f"config.data.positive_label: got {positive!r}, but the labels of {owner} are "
+                f"fixed: {self}; accepted is ''"
             )
 
     def to_bytes(self) -> bytes:

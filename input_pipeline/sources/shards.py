@@ -54,7 +54,7 @@ class PreparedReviews:
                 f"config.data.source: {self._store.url}/{VOCABULARY_FILE} is missing; make the "
                 f"set with --mode=prepare --workdir={self._store.url}"
             )
-        encoding.labels.require_positive(self._data.positive_label)
+        encoding.labels.require_positive(self._data.positive_label, "the prepared shards")
         return encoding
 
     def load_split(self, split: str, encoding: Encoding) -> Examples:

@@ -95,9 +95,9 @@ def test_every_label_needs_a_review_to_train_on():
 @pytest.mark.parametrize("positive", ["negative", "0", "spam"])
 def test_positive_label_of_prepared_reviews_can_not_change(positive):
     for same in ("", "positive", "pos"):
-        SENTIMENTS.require_positive(same)
-    with pytest.raises(UserError, match=f"positive_label: got '{positive}', but the shards"):
-        SENTIMENTS.require_positive(positive)
+        SENTIMENTS.require_positive(same, "x")
+    with pytest.raises(UserError, match=f"positive_label: got '{positive}', but the labels of x"):
+        SENTIMENTS.require_positive(positive, "x")
 
 
 def test_text_tells_the_numbers():

@@ -90,6 +90,9 @@ def initial_encoding(config: ml_collections.ConfigDict) -> Encoding:
             f"config.checkpoint.init_from: {config.checkpoint.init_from} holds no run "
             f"({VOCABULARY_FILE} is missing); give the workdir of one"
         )
+    encoding.labels.require_positive(
+        config.data.positive_label, "the run in config.checkpoint.init_from"
+    )
     return encoding
 
 
