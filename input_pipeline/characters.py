@@ -18,8 +18,8 @@ import tensorflow as tf
 _ENTITY = r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});"
 _REPLACEMENT = 0xFFFD  # U+FFFD, the character for what is none
 _JAMO = r"[\x{1100}-\x{1112}][\x{1161}-\x{1175}][\x{11A8}-\x{11C2}]?"
-# Below this all code points are assigned, so that the table is the same for each version of Unicode,
-# which Python brings. Above it the only composed letters that are in use are those of Hangul.
+# Below this all code points are assigned, so that the table does not depend on Python's version of
+# Unicode. Above it the only composed letters that are in use are those of Hangul.
 _COMPOSED_BELOW = 0x3100
 _HASHES = 2**62
 

@@ -10,7 +10,6 @@ file has one name a line; a line's number, from 0, is the label's.
 """
 
 import dataclasses
-import functools
 import math
 from collections.abc import Iterable, Mapping
 
@@ -36,25 +35,30 @@ class Labels:
         return len(self.names)
 
     def __str__(self) -> str:
-        listed = ", ".join(f"{number} {name}" for number, name in enumerate(self.names))
+        listed = ", ".join(f"{name!r} is {number}" for number, name in enumerate(self.names))
         return f"{listed} (the positive one)" if len(self) == 2 else listed
 
-    def numbers(self, names: Iterable[str]) -> np.ndarray:
-        """Returns the numbers <int32>[n] of labels as a data set spells them.
+    def number_of(self, name: str) -> int | None:
+        """Returns the number of a label as a data set spells it, or None for another name."""
+        if set(self.names) == {_NEGATIVE, _POSITIVE}:
+            name = _SPELLINGS.get(name.lower(), name)
+        return self.names.index(name) if name in self.names else None
 
-        Raises UserError for one that is not among them.
-        """
-        try:
-            return np.array([self._numbers[name] for name in names], np.int32)
-        except KeyError as error:
-            raise UserError(
-                f"config.data.source: a review has the label {error.args[0]!r}, accepted are those "
-                f"of the run's training reviews: {_listed(self._numbers)}"
-            ) from error
+    def numbers(self, names: Iterable[str]) -> np.ndarray:
+        """Returns the numbers <int32>[n] of labels; UserError for one that is not among them."""
+        names = list(names)
+        numbers = {name: self.number_of(name) for name in set(names)}
+        for name, number in numbers.items():
+            if number is None:
+                raise UserError(
+                    f"config.data.source: a review has the label {name!r}, accepted are those of "
+                    f"the run's training reviews: {_listed(self.names)}"
+                )
+        return np.array([numbers[name] for name in names], np.int32)
 
     def require_positive(self, positive: str, owner: str) -> None:
         """Raises UserError when `data.positive_label` asks for another one than `owner` has."""
-        if positive and (len(self) > 2 or self._numbers.get(positive) != 1):
+        if positive and (len(self) > 2 or self.number_of(positive) != 1):
             raise UserError(
                 f"config.data.positive_label: got {positive!r}, but the labels of {owner} are "
                 f"fixed: {self}; accepted is ''"
@@ -63,22 +67,6 @@ class Labels:
     def to_bytes(self) -> bytes:
         """Returns the content of the file of labels."""
         return "".join(name + "\n" for name in self.names).encode()
-
-    @functools.cached_property
-    def _numbers(self) -> Mapping[str, int]:
-        return _Spelled(self.names)
-
-
-class _Spelled(dict[str, int]):
-    """The number of each name; those of SENTIMENTS also by other spellings, in any case."""
-
-    def __init__(self, names: tuple[str, ...]):
-        super().__init__({name: number for number, name in enumerate(names)})
-
-    def __missing__(self, name: str) -> int:
-        if set(self) == {_NEGATIVE, _POSITIVE} and name.lower() in _SPELLINGS:
-            return self[_SPELLINGS[name.lower()]]
-        raise KeyError(name)
 
 
 SENTIMENTS = Labels((_NEGATIVE, _POSITIVE))
@@ -153,12 +141,11 @@ def _positive_last(names: list[str], positive: str) -> list[str]:
             f"config.data.positive_label: got '', accepted is one of {_listed(names)}; give the "
             "one whose probability is to be predicted"
         )
-    try:
-        place = _Spelled(tuple(names))[positive]
-    except KeyError as error:
+    place = Labels(tuple(names)).number_of(positive)
+    if place is None:
         raise UserError(
             f"config.data.positive_label: got {positive!r}, accepted is one of {_listed(names)}"
-        ) from error
+        )
     return names if place == 1 else names[::-1]
 
 

@@ -5,8 +5,8 @@
 PATH holds for each split a folder `PATH/<split>`, whose subfolders are the labels and hold text
 files, or a file `PATH/<split>.csv` (.jsonl, .parquet) with the columns `data.text_column` and
 `data.label_column`. When PATH itself is such a folder or file, or a folder with nothing but such a
-file, a fixed tenth of its reviews is the split `test` and the others are `train`. A relative PATH is below `data.dir`, or below the working
-folder when that is ''.
+file, a fixed tenth of its reviews is the split `test` and the others are `train`. A relative PATH
+is below `data.dir`, or below the working folder when that is ''.
 """
 
 import contextlib

@@ -101,5 +101,5 @@ def test_positive_label_of_prepared_reviews_can_not_change(positive):
 
 
 def test_text_tells_the_numbers():
-    assert str(Labels(("ham", "spam"))) == "0 ham, 1 spam (the positive one)"
-    assert str(Labels(("1", "2", "3"))) == "0 1, 1 2, 2 3"
+    assert str(Labels(("ham", "spam"))) == "'ham' is 0, 'spam' is 1 (the positive one)"
+    assert str(Labels(("1", "2", "3"))) == "'1' is 0, '2' is 1, '3' is 2"

@@ -82,7 +82,7 @@ def test_shards_in_memory_give_the_same_batches(config, prepared):
 def test_encoding_of_shards_is_the_one_beside_them(config, prepared):
     assert load.make_encoding(config.data) == ENCODING
     config.data.positive_label = "negative"
-    with pytest.raises(UserError, match=r"positive_label: got 'negative', but the labels of the prepared"):
+    with pytest.raises(UserError, match="'negative', but the labels of the prepared shards are"):
         load.make_encoding(config.data)
 
 
