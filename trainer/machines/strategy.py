@@ -23,8 +23,9 @@ from trainer.machines.preemption import Stopped
 from trainer.machines.workers import LOST_WORKER_ERRORS
 
 _MAX_WIDTHS = 8
-# For the connection of workers that are all there. Devices are initialized in this time too.
-_CONNECTION_SECONDS = 120
+# How long workers that are all there may take to connect; longer with GPUs, whose initialization
+# is a part of it.
+_SECONDS_TO_CONNECT, _SECONDS_TO_CONNECT_GPUS = 25, 120
 
 
 def make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
@@ -156,7 +157,7 @@ def _multi_worker_strategy(this_cluster: Cluster, gpus: int) -> tf.distribute.St
     options = tf.distribute.experimental.CommunicationOptions(
         implementation=communication.NCCL if gpus else communication.RING
     )
-    with _bounded_connection():
+    with _bounded_connection(_SECONDS_TO_CONNECT_GPUS if gpus else _SECONDS_TO_CONNECT):
         try:
             return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
         except (*LOST_WORKER_ERRORS, tf.errors.InternalError) as error:
@@ -167,8 +168,8 @@ def _multi_worker_strategy(this_cluster: Cluster, gpus: int) -> tf.distribute.St
 
 
 @contextlib.contextmanager
-def _bounded_connection() -> Iterator[None]:
-    """Lets signals, and an alarm after a while, end the process in their own ways meanwhile.
+def _bounded_connection(seconds: int) -> Iterator[None]:
+    """Lets signals, and an alarm after `seconds`, end the process in the system's way meanwhile.
 
     TensorFlow holds Python's lock as it connects, so no handler can run; it waits up to an hour for
     a worker that has just been lost. It also replaces handlers, which are restored.
@@ -176,7 +177,7 @@ def _bounded_connection() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
     for number in handlers:
         signal.signal(number, signal.SIG_DFL)
-    signal.alarm(_CONNECTION_SECONDS)
+    signal.alarm(seconds)
     try:
         yield
     finally:
