@@ -27,7 +27,9 @@ class LocalStore:
                 f"{field}: got {self.url!r}, but '~' is not known here; give the whole path"
             ) from error
         if not scratch.is_utf8(str(self._root)):
-            raise UserError(f"{field}: got {str(self._root)!r}, accepted are names in UTF-8")
+            raise UserError(
+                f"{field}: got {str(self._root)!r}, accepted are names in UTF-8; rename it"
+            )
         with self._explained(""):
             require_folder(self._root)
 
