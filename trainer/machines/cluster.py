@@ -8,7 +8,7 @@ TF_CONFIG is JSON (https://www.tensorflow.org/guide/distributed_training#TF_CONF
     {"cluster": {"chief": ["host:port"], "worker": ["host:port", ...]},
      "task": {"type": "worker", "index": 0}}
 
-Without a chief, the first worker acts as the chief. Other keys and roles are ignored.
+Without a chief, the first worker acts as the chief. An evaluator and other keys are ignored.
 """
 
 import dataclasses
@@ -18,9 +18,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from absl import logging
+
 from storage.errors import UserError
 
 _ROLES = ("chief", "worker")  # in the order of their ranks
+_IGNORED_ROLES = ("evaluator",)  # it takes no part in the training
+_ALONE = (
+    "TF_CONFIG has no task and names fewer than two workers; this process trains alone. Unset it, "
+    "or name all workers"
+)
 _ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 
 
@@ -76,8 +83,17 @@ def parse(text: str) -> Cluster | None:
         ) from error
     content = _object(content, "TF_CONFIG")
     given = _object(content.get("cluster", {}), "TF_CONFIG: cluster")
+    for role, addresses in given.items():
+        if addresses and role not in _ROLES + _IGNORED_ROLES:
+            raise UserError(
+                f"TF_CONFIG: cluster: got the role {role!r}, accepted are 'chief' and 'worker', "
+                "whose processes train, and 'evaluator', which is ignored"
+            )
     roles = tuple((role, _addresses(given[role], role)) for role in _ROLES if given.get(role))
     if sum(len(addresses) for _, addresses in roles) < 2:
+        if "task" not in content:
+            # Once a process, which asks several times.
+            logging.log_first_n(logging.WARNING, _ALONE, 1)
         return None
     task = _object(content.get("task"), "TF_CONFIG: task")
     role, index = task.get("type"), task.get("index")

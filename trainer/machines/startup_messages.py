@@ -26,8 +26,16 @@ _HARMLESS = re.compile(
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
-    """Holds back the process's standard error while the block runs, including that of C++ code."""
-    with tempfile.TemporaryFile() as held:
+    """Holds back the process's standard error while the block runs, including that of C++ code.
+
+    Without a folder for temporary files nothing is held back.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            held = stack.enter_context(tempfile.TemporaryFile())
+        except OSError:
+            yield
+            return
         terminal = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
@@ -37,6 +45,7 @@ def quiet_start() -> Iterator[None]:
             os.dup2(terminal, 2)
             os.close(terminal)
             held.seek(0)
-            for line in held:
-                if not _HARMLESS.match(line):
-                    os.write(2, line)
+            with contextlib.suppress(OSError):  # standard error is lost
+                for line in held:
+                    if not _HARMLESS.match(line):
+                        os.write(2, line)

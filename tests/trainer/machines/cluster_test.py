@@ -1,6 +1,9 @@
 """TF_CONFIG as launchers and cloud services set it, well-formed or not."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -43,12 +46,25 @@ def test_single_machine_has_no_cluster(monkeypatch, text):
     assert cluster.from_environment() is None
 
 
+def test_process_that_trains_alone_for_lack_of_a_task_says_so_once():
+    program = "from trainer.machines.cluster import from_environment as f; print(f(), f())"
+    text = json.dumps({"cluster": {"worker": ["a:1"]}})
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "TF_CONFIG": text}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "None None\n"
+    assert done.stderr.count("TF_CONFIG has no task") == 1
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{", "not valid JSON"),
         ("[]", r"TF_CONFIG: got \[\], accepted is a JSON object"),
         ('{"cluster": []}', r"TF_CONFIG: cluster: got \[\]"),
+        (tf_config({"workers": ["a:1", "b:2"]}), r"got the role 'workers', accepted are 'chief'"),
+        (tf_config({**CLUSTER, "ps": ["d:4"]}), "got the role 'ps'"),
         (tf_config({"chief": "a:1", "worker": ["b:2"]}), r"cluster\.chief: got 'a:1'.*host:port"),
         (tf_config({"worker": ["b", "c:3"]}), r"cluster\.worker: got \['b', 'c:3'\]"),
         (json.dumps({"cluster": CLUSTER}), "TF_CONFIG: task: got None"),
