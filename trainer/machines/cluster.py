@@ -83,10 +83,10 @@ def parse(text: str) -> Cluster | None:
         ) from error
     content = _object(content, "TF_CONFIG")
     given = _object(content.get("cluster", {}), "TF_CONFIG: cluster")
-    for role, addresses in given.items():
-        if addresses and role not in _ROLES + _IGNORED_ROLES:
+    for name, addresses in given.items():
+        if addresses and name not in _ROLES + _IGNORED_ROLES:
             raise UserError(
-                f"TF_CONFIG: cluster: got the role {role!r}, accepted are 'chief' and 'worker', "
+                f"TF_CONFIG: cluster: got the role {name!r}, accepted are 'chief' and 'worker', "
                 "whose processes train, and 'evaluator', which is ignored"
             )
     roles = tuple((role, _addresses(given[role], role)) for role in _ROLES if given.get(role))
