@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import labels
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kills", "store"), [(20, "local"), (10, "gs")])
@@ -15,3 +17,11 @@ def test_repeated_kills_leave_the_result_unchanged(kills, store):
         command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 5])
+def test_labels_are_learned_better_than_by_a_regression(count):
+    ours, regression = labels.compare(count)
+    assert ours > 0.98
+    assert ours > regression
