@@ -73,7 +73,7 @@ def test_run_refuses_reviews_with_other_labels(workdir, config, tmp_path):
     given = config.copy_and_resolve_references()
     given.data.source = f"files:{tmp_path}"
     given.strategy.update(name="one_device", virtual_devices=0)
-    with pytest.raises(UserError, match="has the label 'grand', accepted are .*'bad', 'good'"):
+    with pytest.raises(UserError, match=r"has the label 'grand', accepted are .*'bad', 'good'"):
         evaluate(scoring_config(store, given), store, "best")
 
 
