@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from deploy.job import Job, check_name
 from deploy.jobs import JobPlan, JobTarget, say
+from storage import standard_streams
 from storage.errors import UserError
 from storage.exit_codes import DONE, FAILED, RUN_AGAIN
 
@@ -66,6 +67,7 @@ class ServiceTarget(JobTarget):
 
     def submit(self, plan: JobPlan, wait: bool, pause: Callable[[float], None] = time.sleep) -> int:
         """Uploads the archive, submits the job, and with `wait` watches it to its end."""
+        standard_streams.make_output_optional()
         job = plan.job
         remote = self.connect(plan.options, job.workdir)
         plan.upload()
@@ -104,6 +106,7 @@ def watch(
     `recreate` makes the job again when its machines were taken away for good; without it that is
     the end. Ctrl-C ends only the watching. `pause` sleeps for a number of seconds.
     """
+    standard_streams.make_output_optional()  # the exit code says how the job ended
     shown = None
     try:
         while True:

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Annotated, Any, NamedTuple
 
 import ml_collections
@@ -29,6 +29,7 @@ from deploy.checks import check_between
 from deploy.compatibility import check_strategy
 from deploy.job import Submission
 from deploy.targets.target import Target
+from storage import standard_streams
 from storage.errors import UserError
 from storage.exit_codes import DONE, FAILED, RUN_AGAIN
 
@@ -87,6 +88,7 @@ class LocalPlan(NamedTuple):
 
     def submit(self, wait: bool) -> int:
         """Runs the workers until all are done. Returns an exit code, as `run` does."""
+        standard_streams.make_output_optional()  # the job goes on without its output
         return run(self.arguments, self.options.workers, self.options.max_restarts)
 
 
@@ -106,14 +108,19 @@ def _check_config(config: ml_collections.ConfigDict, options: Options) -> None:
 def run(arguments: Sequence[str], workers: int, max_restarts: int) -> int:
     """Runs `python -m trainer` with these arguments to its end, in `workers` processes.
 
-    Returns DONE when all workers are done; FAILED when one failed for good; RUN_AGAIN when this
-    process was asked to stop, or when workers were lost more than `max_restarts` times.
+    Returns DONE when all workers are done; FAILED when one failed for good, whose last line is then
+    the last one; RUN_AGAIN when this process was asked to stop, or when workers were lost more than
+    `max_restarts` times.
     """
     with _ForwardedSignals() as signals:
         for start in range(max_restarts + 1):
-            codes = _run_once(arguments, workers, signals)
-            if any(_is_failure(code) for code in codes):
-                return FAILED
+            last_lines: dict[int, str] = {}
+            codes = _run_once(arguments, workers, signals, last_lines)
+            for rank, code in enumerate(codes):
+                if _is_failure(code):
+                    line = last_lines.get(rank, f"exit code {code}").removeprefix("error: ")
+                    print(f"error: worker {rank}: {line}", file=sys.stderr)
+                    return FAILED
             if not any(codes):
                 return DONE
             if signals.count:
@@ -149,8 +156,13 @@ class _ForwardedSignals:
         _signal_all(self.processes, signal.SIGTERM if self.count == 1 else signal.SIGKILL)
 
 
-def _run_once(arguments: Sequence[str], workers: int, signals: _ForwardedSignals) -> list[int]:
-    """Starts all workers and returns their exit codes when all have ended."""
+def _run_once(
+    arguments: Sequence[str], workers: int, signals: _ForwardedSignals, last_lines: dict[int, str]
+) -> list[int]:
+    """Starts all workers and returns their exit codes when all have ended.
+
+    Keeps the last line of each worker in `last_lines`, by rank.
+    """
     ended: queue.Queue[int] = queue.Queue()
     with ExitStack() as stack:
         processes = signals.processes = []
@@ -159,7 +171,8 @@ def _run_once(arguments: Sequence[str], workers: int, signals: _ForwardedSignals
         if signals.count:  # a signal that came before the processes were started
             _signal_all(processes, signal.SIGTERM)
         for rank, process in enumerate(processes):
-            threading.Thread(target=_relay, args=(rank, process, ended), daemon=True).start()
+            relayed = (rank, process, ended, last_lines)
+            threading.Thread(target=_relay, args=relayed, daemon=True).start()
         deadline = None
         for _ in processes:
             rank = _next(ended, deadline, processes)
@@ -209,13 +222,19 @@ def _free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _relay(rank: int, process: subprocess.Popen, ended: queue.Queue[int]) -> None:
-    """Prints a worker's lines, and reports its rank when it has ended."""
-    for line in process.stdout or ():
-        with suppress(BrokenPipeError):  # the reader has closed the pipe; the job goes on
-            _say(f"worker {rank}", line.decode(errors="replace").rstrip("\n"))
-    process.wait()
-    ended.put(rank)
+def _relay(
+    rank: int, process: subprocess.Popen, ended: queue.Queue[int], last_lines: dict[int, str]
+) -> None:
+    """Prints a worker's lines and keeps the last one; reports its rank when it has ended."""
+    try:
+        for data in process.stdout or ():
+            line = data.decode(errors="replace").rstrip("\n")
+            _say(f"worker {rank}", line)
+            if line.strip():
+                last_lines[rank] = line
+    finally:  # the launcher waits for the report
+        process.wait()
+        ended.put(rank)
 
 
 def _next(

@@ -161,6 +161,8 @@ def test_mistake_in_the_config_stops_the_job_with_one_line(flags, tmp_path):
     assert code == 1
     assert "error: " in output
     assert "launcher" not in output
+    # The last line is the refusal, not that of the other worker, which is stopped.
+    assert re.fullmatch(r"error: worker [01]: config\.data\.\w+: .*tset.*\n", errors)
 
 
 def run_workers(commands):
