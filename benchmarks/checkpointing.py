@@ -29,13 +29,13 @@ from benchmarks.common import (
     training,
     wait_until,
 )
+from configs.schema.stored import stored_config
 from input_pipeline.encoding import read_encoding
 from storage import checksum
 from storage.exit_codes import RUN_AGAIN
 from storage.store import Store, open_store
 from trainer.learning import train_state
 from trainer.learning.objectives.registry import create_objective
-from trainer.run import workdir
 from trainer.run.checkpoints import ranked
 
 _EVERY_STEPS = 200
@@ -129,7 +129,7 @@ def resume(store: Store, state: train_state.TrainState, folder: Path) -> dict[st
 
 def fresh_state(store: Store) -> train_state.TrainState:
     """Returns the state of a run as it was before the first step."""
-    config, encoding = workdir.stored_config(store), read_encoding(store)
+    config, encoding = stored_config(store), read_encoding(store)
     if encoding is None:
         sys.exit(f"error: {store.url} holds no vocabulary")
     objective = create_objective(config, encoding.labels)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from configs.schema import command_line, rules
+from configs.schema.stored import stored_config
 from storage import standard_streams
 from storage.errors import UserError
 from storage.exit_codes import RUN_AGAIN
@@ -34,7 +35,7 @@ class Mode(NamedTuple):
 
     module: str  # has `run(call)`
     flags: tuple[str, ...]  # what it takes beside --mode and --workdir
-    needs_config: bool = True
+    needs_config: bool = True  # or else the run in the workdir has one
     tensorflow: bool = True  # whether it works with TensorFlow
     prints_answer: bool = False  # whether it has failed when its output is lost
 
@@ -95,6 +96,8 @@ def _run_mode(name: str) -> None:
         raise UserError("--config: missing; give a config such as configs/sample.py")
     patience = {} if config is None else {"retry_seconds": config.checkpoint.retry_seconds}
     store = open_store(_WORKDIR.value, **patience)
+    if not mode.needs_config:
+        stored_config(store)  # refuses a workdir without a run before the slow imports
     if not mode.prints_answer:
         standard_streams.make_output_optional()
     module = _import(mode)

@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from configs.schema.stored import CONFIG_FILE
 from input_pipeline import batch_plan, load, streaming
 from input_pipeline import vocabulary as vocabularies
 from input_pipeline.encoding import Encoding, read_encoding, write_encoding
@@ -47,7 +48,7 @@ def prepare(config: ml_collections.ConfigDict, store: Store) -> None:
 
     Raises UserError when the store holds a run, or sets of another source or config.
     """
-    if store.exists(workdir.CONFIG_FILE):
+    if store.exists(CONFIG_FILE):
         raise UserError(f"--workdir: {store.url} holds a run; give a separate folder for the sets")
     source, data = load.open_reviews(config.data).texts(), config.data
     store.sweep()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import ml_collections
 
 from configs.schema import resume
+from configs.schema.stored import CONFIG_FILE
 from input_pipeline.encoding import Encoding, write_encoding
 from storage import checksum, claims
 from storage.claims import Claim
@@ -21,7 +22,6 @@ from storage.store import Store, probe
 from trainer.machines.workers import Workers
 from trainer.run import checkpoints
 from trainer.run.manifest import Damaged, Manifest
-from trainer.run.workdir import CONFIG_FILE
 
 
 def claim_workdir(

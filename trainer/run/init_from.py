@@ -7,13 +7,14 @@ import json
 
 import ml_collections
 
+from configs.schema.stored import stored_config
 from input_pipeline.encoding import Encoding
 from storage.errors import UserError
 from trainer.learning import train_state
 from trainer.learning.train_state import TrainState
 from trainer.run.checkpoints import restore
 from trainer.run.manifest import Manifest
-from trainer.run.workdir import check_encoding, open_init_from, stored_config
+from trainer.run.workdir import check_encoding, open_init_from
 
 _SHAPES = ("embedding_size", "layer_sizes", "bidirectional", "pooling")
 

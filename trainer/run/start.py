@@ -20,6 +20,7 @@ import ml_collections
 import tensorflow as tf
 
 from configs.schema import resume
+from configs.schema.stored import CONFIG_FILE, stored_config
 from input_pipeline.encoding import Encoding, read_encoding
 from input_pipeline.load import TrainingData, load_training_data
 from storage.claims import Claim
@@ -44,11 +45,9 @@ from trainer.run.metric_writers import MetricWriter, NoWriter
 from trainer.run.progress import Progress
 from trainer.run.saver import METRICS, NoSaver, Saver
 from trainer.run.workdir import (
-    CONFIG_FILE,
     check_encoding,
     initial_encoding,
     require_no_shards,
-    stored_config,
 )
 
 

@@ -1,18 +1,15 @@
-"""What a workdir says about its run: the config and the encoding.
+"""What a workdir says about its run, beside its config: the encoding.
 
-    config = stored_config(store)
     config = scoring_config(store, given=None)      # to evaluate or predict on this machine
     encoding = read_encoding(store) or initial_encoding(config)
 
 Nothing here writes.
 """
 
-import json
-
 import ml_collections
 
 from configs import default
-from configs.schema import resume, rules
+from configs.schema.stored import stored_config
 from input_pipeline import load
 from input_pipeline.encoding import Encoding, read_encoding
 from input_pipeline.labels import LABELS_FILE
@@ -21,33 +18,11 @@ from storage.errors import UserError
 from storage.store import Store, open_store
 from trainer.run.manifest import Manifest
 
-CONFIG_FILE = "config.json"
 RECIPE_FILE = "prepare.json"  # in a folder of prepared shards
 _WHERE_REVIEWS_ARE = (
     *("source", "dir", "test_split", "text_column", "label_column", "on_bad_text"),
     *("cache_dir", "cache_bytes"),
 )
-
-
-def stored_config(store: Store) -> ml_collections.ConfigDict:
-    """Returns the config of the run in a workdir; UserError when there is none."""
-    try:
-        content = json.loads(store.read(CONFIG_FILE))
-        if not isinstance(content, dict):
-            raise ValueError("no JSON object")
-        config = ml_collections.ConfigDict(resume.completed(content))
-    except FileNotFoundError as error:
-        raise UserError(
-            f"--workdir: {store.url} holds no run ({CONFIG_FILE} is missing); give the training "
-            "command, which begins one or brings the file back"
-        ) from error
-    except ValueError as error:
-        raise UserError(
-            f"--workdir: {store.url}/{CONFIG_FILE} can't be read ({error}); delete it and give the "
-            "training command, which writes it again"
-        ) from error
-    rules.check(config)
-    return config
 
 
 def require_no_shards(store: Store) -> None:

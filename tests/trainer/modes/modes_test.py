@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).parents[3]
 PROGRAM_WITH_EXTRA_MODE = """
 from trainer import main
 main.MODES["no_tensorflow"] = main.Mode(
-    "tests.trainer.modes.mode_without_tensorflow", (), needs_config=False, tensorflow=False
+    "tests.trainer.modes.mode_without_tensorflow", ("config",), tensorflow=False
 )
 main.flags.FLAGS["mode"].parser.enum_values.append("no_tensorflow")
 main.run()
@@ -66,9 +66,20 @@ def test_unknown_mode_is_refused_and_the_modes_are_named():
         assert mode in done.stderr
 
 
+@pytest.mark.parametrize("mode", ["evaluate", "predict"])
+def test_workdir_without_a_run_is_refused_before_tensorflow_is_imported(mode, tmp_path):
+    program = "import sys; sys.modules['tensorflow'] = None; from trainer.main import run; run()"
+    done = run(f"--mode={mode}", f"--workdir={tmp_path}", program=("-c", program))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: --workdir: {tmp_path} holds no run")
+
+
 def test_mode_without_tensorflow_does_not_import_it(tmp_path):
     """It doesn't import the modules of other modes either."""
     done = run(
-        "--mode=no_tensorflow", f"--workdir={tmp_path}", program=("-c", PROGRAM_WITH_EXTRA_MODE)
+        "--mode=no_tensorflow",
+        "--config=configs/sample.py",
+        f"--workdir={tmp_path}",
+        program=("-c", PROGRAM_WITH_EXTRA_MODE),
     )
     assert (done.returncode, done.stdout) == (0, f"{tmp_path}: []\n"), done.stderr

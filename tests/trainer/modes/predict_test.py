@@ -5,12 +5,13 @@ import json
 
 import pytest
 
+from configs.schema.stored import stored_config
 from storage.errors import UserError
 from storage.store import open_store
 from trainer.learning.metrics import finite_or_none
 from trainer.modes import evaluate, predict
 from trainer.run.checkpoints import ranked
-from trainer.run.workdir import scoring_config, stored_config
+from trainer.run.workdir import scoring_config
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from configs.schema.stored import stored_config
 from storage.store import open_store
 from trainer.learning.metrics import MetricSums
 from trainer.machines.preemption import StopRequests
 from trainer.modes import evaluate, predict, train
 from trainer.run.checkpoints import ranked
 from trainer.run.clock import Clock
-from trainer.run.workdir import scoring_config, stored_config
+from trainer.run.workdir import scoring_config
 
 DATA = Path(__file__).parents[2] / "data" / "version_0_1"
 TIMED = ("reviews_per_second", "tokens_per_second", "goodput", "time")

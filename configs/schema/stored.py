@@ -1,0 +1,35 @@
+"""The config that a run's workdir keeps.
+
+config = stored_config(store)
+"""
+
+import json
+
+import ml_collections
+
+from configs.schema import resume, rules
+from storage.errors import UserError
+from storage.store import Store
+
+CONFIG_FILE = "config.json"
+
+
+def stored_config(store: Store) -> ml_collections.ConfigDict:
+    """Returns the config of the run in a workdir; UserError when there is none."""
+    try:
+        content = json.loads(store.read(CONFIG_FILE))
+        if not isinstance(content, dict):
+            raise ValueError("no JSON object")
+        config = ml_collections.ConfigDict(resume.completed(content))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"--workdir: {store.url} holds no run ({CONFIG_FILE} is missing); give the training "
+            "command, which begins one or brings the file back"
+        ) from error
+    except ValueError as error:
+        raise UserError(
+            f"--workdir: {store.url}/{CONFIG_FILE} can't be read ({error}); delete it and give the "
+            "training command, which writes it again"
+        ) from error
+    rules.check(config)
+    return config
