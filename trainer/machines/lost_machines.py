@@ -39,6 +39,15 @@ def watch(addresses: Sequence[str], timeout: float = 5.0, lost_after: float = 20
 
 
 def _watch(addresses: Sequence[str], timeout: float, lost_after: float) -> None:
+    try:
+        _watch_until_lost(addresses, timeout, lost_after)
+    # Without the watch a lost machine would go unnoticed.
+    except Exception as error:
+        named = ", ".join(addresses)
+        _exit(f"The machines at {named} can't be watched ({error!r}); run the same command again.")
+
+
+def _watch_until_lost(addresses: Sequence[str], timeout: float, lost_after: float) -> None:
     last_answer = dict.fromkeys(addresses, time.monotonic())
     while True:
         time.sleep(_POLL_SECONDS)
@@ -46,10 +55,10 @@ def _watch(addresses: Sequence[str], timeout: float, lost_after: float) -> None:
             try:
                 _connect(address, timeout)
             except ConnectionRefusedError:  # a restarted server has lost this run's state
-                _exit(address)
+                _exit(_lost(address))
             except OSError:
                 if time.monotonic() - last_answer[address] > lost_after:
-                    _exit(address)
+                    _exit(_lost(address))
             else:
                 last_answer[address] = time.monotonic()
 
@@ -59,13 +68,16 @@ def _connect(address: str, timeout: float) -> None:
     socket.create_connection((host, int(port)), timeout).close()
 
 
-def _exit(address: str) -> None:
-    """Waits for a save in progress, prints the reason and ends the process."""
+def _lost(address: str) -> str:
+    return f"The machine at {address} is lost; run the same command again."
+
+
+def _exit(message: str) -> None:
+    """Waits for a save in progress, prints a message and ends the process."""
     for thread in threading.enumerate():
         if thread.name == SAVE_THREAD:
             thread.join(GRACE_SECONDS)
     with contextlib.suppress(OSError):  # the reader of standard error may have ended
-        message = f"The machine at {address} is lost; run the same command again."
         print(message, file=sys.stderr, flush=True)
     # The main thread may be blocked forever, and the state it would save is on the lost machine.
     os._exit(RUN_AGAIN)

@@ -70,6 +70,19 @@ def test_machine_that_stops_answering_is_lost():
     assert errors.endswith("is lost; run the same command again.\n")
 
 
+def test_process_ends_when_its_watch_ends():
+    failing = "import socket; socket.create_connection = lambda *_: 1 / 0"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", WAIT.replace('print("watching", flush=True)', failing),
+             f"127.0.0.1:{server.getsockname()[1]}"],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 75
+    assert "can't be watched (ZeroDivisionError" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_machine_that_never_answered_is_refused():
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
