@@ -59,6 +59,7 @@ class GcsStore:
         }
         with explained(f"{field}: {url}", bucket, retry_seconds):
             self._client = Client(project=None)  # requests for objects need no project
+            # The session of all requests; the client has no public name for it.
             self._client._http.hooks["response"].append(normalize)
             self._bucket = self._client.bucket(bucket)
             # A first request, so that missing credentials, a missing bucket or a missing permission
