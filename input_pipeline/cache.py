@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from storage import checksum
+
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
 
@@ -99,7 +101,7 @@ def _write(path: Path, key: bytes, arrays: dict[str, Any]) -> None:
 
 def _content_digest(file: io.BufferedReader | io.BufferedRandom, key: bytes) -> bytes:
     """Returns the digest of a file from its position on, and of the key that it belongs to."""
-    return hashlib.file_digest(file, lambda: hashlib.sha256(key)).digest()
+    return checksum.sha256(file, key)
 
 
 def expanded(folder: Path) -> Path | None:

@@ -3,10 +3,14 @@
 checksum.of(b"...")              # an int
 checksum.of_file(path)           # reads the file in parts
 checksum.encoded(value)          # as Cloud Storage writes it
+checksum.sha256(file)            # for where files must not be confused
 """
 
 import base64
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import google_crc32c
 
@@ -22,9 +26,22 @@ def of_file(path: Path) -> int:
     """Returns the checksum of a file's bytes."""
     value = 0
     with path.open("rb") as file:
-        while part := file.read(_PART):
+        for part in _parts(file):
             value = google_crc32c.extend(value, part)
     return value
+
+
+def sha256(file: IO[bytes], start: bytes = b"") -> bytes:
+    """Returns the SHA-256 of `start` and of what an open file holds from its position on."""
+    digest = hashlib.sha256(start)
+    for part in _parts(file):
+        digest.update(part)
+    return digest.digest()
+
+
+def _parts(file: IO[bytes]) -> Iterator[bytes]:
+    while part := file.read(_PART):
+        yield part
 
 
 def encoded(value: int) -> str:

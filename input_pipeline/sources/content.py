@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-_READ_BYTES = 2**20
+from storage import checksum
 
 
 def digest_of(settings: Any, files: Iterable[tuple[str, Path]]) -> str:
@@ -23,9 +23,7 @@ def digest_of(settings: Any, files: Iterable[tuple[str, Path]]) -> str:
     """
     whole = hashlib.sha256(json.dumps(settings).encode())
     for name, path in files:
-        content = hashlib.sha256()
         with path.open("rb") as file:
-            while part := file.read(_READ_BYTES):
-                content.update(part)
-        whole.update(json.dumps([name, content.hexdigest()]).encode())
+            content = checksum.sha256(file)
+        whole.update(json.dumps([name, content.hex()]).encode())
     return whole.hexdigest()
