@@ -94,7 +94,7 @@ def load(source: Source, split: str, encoding: Encoding, cache_dir: str) -> Exam
 
     def encode(batch: tuple[tf.Tensor, list[str]]) -> tuple[tf.RaggedTensor, np.ndarray]:
         texts, names = batch
-        return vocabulary.encode(texts), labels.numbers(names)
+        return vocabulary.encode(texts), labels.numbers(names, split)
 
     def make() -> list[np.ndarray]:
         ids, numbers = zip(*in_threads(encode, source.batches(split)), strict=True)

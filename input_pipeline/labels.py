@@ -2,16 +2,19 @@
 
     labels = choose({"neg": 1500, "pos": 1500}, positive="")
     labels.names                            # ("negative", "positive")
-    labels.numbers(["pos", "neg"])          # <int32>[1, 0]
+    labels.numbers(["pos", "neg"], "test")  # <int32>[1, 0]
     store.write(LABELS_FILE, labels.to_bytes())
 
 A label's number depends on the names alone, never on the order in which a data set has them. The
 file has one name a line; a line's number, from 0, is the label's.
 """
 
+import collections
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -22,6 +25,7 @@ _NEGATIVE, _POSITIVE = "negative", "positive"
 _SPELLINGS = dict.fromkeys(("positive", "pos", "1"), _POSITIVE) | dict.fromkeys(
     ("negative", "neg", "0"), _NEGATIVE
 )
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"))  # of no width
 _MOST = 256  # labels; shards keep a number in a byte
 
 
@@ -40,19 +44,20 @@ class Labels:
 
     def number_of(self, name: str) -> int | None:
         """Returns the number of a label as a data set spells it, or None for another name."""
-        if set(self.names) == {_NEGATIVE, _POSITIVE}:
+        name = _cleaned(name)
+        if name not in self.names:
             name = _SPELLINGS.get(name.lower(), name)
         return self.names.index(name) if name in self.names else None
 
-    def numbers(self, names: Iterable[str]) -> np.ndarray:
-        """Returns the numbers <int32>[n] of labels; UserError for one that is not among them."""
-        names = list(names)
+    def numbers(self, names: Sequence[str], split: str) -> np.ndarray:
+        """Returns the numbers <int32>[n] of labels in a split; UserError for an unknown one."""
         numbers = {name: self.number_of(name) for name in set(names)}
         for name, number in numbers.items():
             if number is None:
                 raise UserError(
-                    f"config.data.source: a review has the label {name!r}, accepted are those of "
-                    f"the run's training reviews: {_listed(self.names)}"
+                    f"config.data.source: a review of the split {split!r} has the label {name!r}, "
+                    f"accepted are the labels of the training reviews: {_listed(self.names)}; "
+                    "correct or remove the review"
                 )
         return np.array([numbers[name] for name in names], np.int32)
 
@@ -79,20 +84,24 @@ def choose(counts: Mapping[str, int], positive: str) -> Labels:
         counts: reviews by the name of their label, as the data set spells it.
         positive: `data.positive_label`, see configs/default.py.
 
-    Names that all spell 'negative' or 'positive' become these two. Others are ordered as numbers if
-    all are numbers, otherwise alphabetically. Raises UserError when there are fewer than two labels
-    or too many, when one looks like a typing error, or when `positive` doesn't fit.
+    Spellings of 'negative' and 'positive' become these two names, but 0 and 1 beside other numbers
+    stay numbers. Names are ordered as numbers if all are numbers, otherwise alphabetically. Raises
+    UserError when there are fewer than two labels or too many, when one looks like a typing error,
+    or when `positive` doesn't fit.
     """
-    if len(counts) > _MOST:
+    cleaned = {_cleaned(name) for name in counts}
+    are_numbers = all(map(_is_number, cleaned)) and not cleaned <= {"0", "1"}
+    merged: collections.Counter[str] = collections.Counter()
+    for spelled, count in counts.items():
+        name = _cleaned(spelled)
+        merged[name if are_numbers else _SPELLINGS.get(name.lower(), name)] += count
+    if len(merged) > _MOST:
         raise UserError(
             f"config.data.label_column: the reviews have more than {_MOST} different labels, such "
-            f"as {_listed(list(counts)[:3])}; name the column of the labels"
+            f"as {_listed(list(merged)[:3])}; name the column of the labels"
         )
-    if all(name.lower() in _SPELLINGS for name in counts):
-        names = sorted({_SPELLINGS[name.lower()] for name in counts})
-    else:
-        _check_typing_errors(counts)
-        names = sorted(counts, key=float if all(map(_is_number, counts)) else None)
+    _check_typing_errors(merged)
+    names = sorted(merged, key=float if are_numbers else None)
     if len(names) < 2:
         raise UserError(
             f"config.data.source: all training reviews have the label {_listed(names)}; at least "
@@ -150,12 +159,19 @@ def _positive_last(names: list[str], positive: str) -> list[str]:
 
 
 def _check_typing_errors(counts: Mapping[str, int]) -> None:
-    alone = [name for name, count in counts.items() if count == 1]
-    if alone:
-        raise UserError(
-            f"config.data.source: the label {alone[0]!r} has one training review of "
-            f"{sum(counts.values()):,}; correct it, or give the label at least two"
-        )
+    for name, count in counts.items():
+        if count == 1 and name not in SENTIMENTS.names:
+            raise UserError(
+                f"config.data.source: the label {name!r} has one training review of "
+                f"{sum(counts.values()):,}; correct it, or give the label at least two"
+            )
+
+
+def _cleaned(name: str) -> str:
+    """Returns a name composed (NFC), without characters that can't be seen, and 1 for 1.0."""
+    name = unicodedata.normalize("NFC", name.translate(_INVISIBLE)).strip()
+    # pandas writes a column of whole numbers like this once a cell was empty.
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", name)
 
 
 def _is_number(name: str) -> bool:

@@ -13,6 +13,7 @@ import ml_collections
 from input_pipeline.cache import expanded
 from input_pipeline.encoding import Encoding, read_encoding
 from input_pipeline.examples import Examples
+from input_pipeline.labels import LABELS_FILE
 from input_pipeline.shards import reader
 from input_pipeline.shards.cache import ShardCache
 from input_pipeline.shards.reader import ShardSet
@@ -85,8 +86,9 @@ class PreparedReviews:
         opened = reader.open_set(self._store, split, cache)
         if not opened.index.fits(encoding):
             raise UserError(
-                f"config.data.source: {url}/{split} was prepared with another vocabulary, or other "
-                "labels, than the run's; start in another --workdir, or prepare it with "
-                "config.checkpoint.init_from of this run"
+                f"config.data.source: {url}/{split} was prepared with another {VOCABULARY_FILE} or "
+                f"{LABELS_FILE} than those of the run, or of a new run those beside the shards; "
+                "bring back the files, or start in another --workdir, or prepare the reviews with "
+                "config.checkpoint.init_from of the run"
             )
         return opened

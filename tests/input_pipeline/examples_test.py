@@ -212,5 +212,5 @@ def test_cache_of_labels_serves_each_positive_label(tmp_path):
     reviews = ListedReviews()
     for positive in ("pos", "neg"):
         built = build_encoding(reviews.source, 0.01, 50, str(tmp_path), positive)
-        assert built.labels.numbers([positive]).tolist() == [1]
+        assert built.labels.numbers([positive], "test").tolist() == [1]
     assert reviews.reads == 1

@@ -16,7 +16,7 @@ def named(*names, positive=""):
 @pytest.mark.parametrize("names", [("pos", "neg"), ("1", "0"), ("NEGATIVE", "Positive", "pos")])
 def test_spellings_of_sentiments_are_one_name_each_in_any_order(names):
     assert named(*names) == SENTIMENTS == named(*reversed(names))
-    assert SENTIMENTS.numbers(["neg", "1", "POS", "negative"]).tolist() == [0, 1, 1, 0]
+    assert SENTIMENTS.numbers(["neg", "1", "POS", "negative"], "test").tolist() == [0, 1, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,11 @@ def test_spellings_of_sentiments_are_one_name_each_in_any_order(names):
         (["b", "a", "10", "9"], ("10", "9", "a", "b")),
         (["0", "1", "2"], ("0", "1", "2")),
         (["positive", "neutral", "negative"], ("negative", "neutral", "positive")),
-        (["nan", "1", "2"], ("1", "2", "nan")),
+        (["nan", "2", "3"], ("2", "3", "nan")),
+        (["pos", "1", "neg", "neutral"], ("negative", "neutral", "positive")),
+        (["1.0", "1", "0", "0.0"], SENTIMENTS.names),
+        (["1.0", "1", "2.00", "-3"], ("-3", "1", "2")),
+        (["cafe\u0301", "caf\u00e9", "bar\u200b", "x"], ("bar", "caf\u00e9", "x")),
     ],
 )
 def test_order_depends_on_the_names_alone(names, order):
@@ -34,14 +38,16 @@ def test_order_depends_on_the_names_alone(names, order):
 
 
 def test_numbers_are_places_among_the_names():
-    numbers = named("a", "b", "c").numbers(["c", "a", "b"])
+    numbers = named("a", "b", "c").numbers(["c", "a", "b"], "test")
     assert (numbers.tolist(), numbers.dtype) == ([2, 0, 1], np.int32)
 
 
 @pytest.mark.parametrize("chosen", [named("a", "b", "c"), SENTIMENTS])
 def test_label_that_training_reviews_do_not_have_is_refused(chosen):
-    with pytest.raises(UserError, match=f"the label 'x', accepted .*: '{chosen.names[0]}', "):
-        chosen.numbers([chosen.names[1], "x"])
+    with pytest.raises(
+        UserError, match=f"'test' has the label 'x', accepted .*: '{chosen.names[0]}', "
+    ):
+        chosen.numbers([chosen.names[1], "x"], "test")
 
 
 @pytest.mark.parametrize("positive", ["ham", "spam"])
@@ -49,9 +55,15 @@ def test_positive_label_is_the_one_asked_for(positive):
     assert named("ham", "spam", positive=positive).names[1] == positive
 
 
+def test_names_that_look_the_same_are_the_same():
+    drinks = named("cafe\u0301", "tea\ufeff", positive="caf\u00e9")
+    assert drinks.names == ("tea", "caf\u00e9")
+    assert drinks.numbers(["caf\u00e9", "cafe\u0301", " tea"], "test").tolist() == [1, 1, 0]
+
+
 def test_positive_label_may_be_a_spelling():
     assert named("pos", "neg", positive="0").names == ("positive", "negative")
-    assert named("pos", "neg", positive="0").numbers(["0", "pos"]).tolist() == [1, 0]
+    assert named("pos", "neg", positive="0").numbers(["0", "pos"], "test").tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(

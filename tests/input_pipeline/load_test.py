@@ -101,7 +101,9 @@ def test_shards_without_a_vocabulary_are_refused(config, prepared):
     ids=["vocabulary", "labels"],
 )
 def test_shards_of_another_encoding_are_refused(config, prepared, other):
-    with pytest.raises(UserError, match="sets/test was prepared with another vocabulary"):
+    with pytest.raises(
+        UserError, match=r"sets/test was prepared with another vocabulary\.txt or labels"
+    ):
         load.load_split(config.data, "test", other)
 
 

@@ -37,6 +37,8 @@ from storage.store import Store, probe
 from trainer.modes.interface import Call
 from trainer.run import workdir
 
+_REVIEWS = "reviews of "  # a key of the recipe begins with it
+
 
 def run(call: Call) -> None:
     """Runs the mode."""
@@ -55,6 +57,7 @@ def prepare(config: ml_collections.ConfigDict, store: Store) -> None:
     probe(store)
     recipe = _recipe(config, source)
     sizes, labels = _contents(store, recipe, source, data)
+    print(f"Labels: {labels}", flush=True)
     held_out = batch_plan.held_out(sizes[data.train_split], data.validation_share)
     encoding = read_encoding(store)
     if encoding is None:
@@ -66,7 +69,7 @@ def prepare(config: ml_collections.ConfigDict, store: Store) -> None:
         (data.train_split, {"train": ~held_out, "validation": held_out}),
         (data.test_split, {"test": everything}),
     ):
-        digest = recipe[f"reviews of {split}"]
+        digest = recipe[f"{_REVIEWS}{split}"]
         made |= _make_sets(store, source, split, sets, encoding, data.shard_reviews, digest)
     for name, index in made.items():
         size = sum(shard.size(index.dtype) for shard in index.shards)
@@ -91,7 +94,7 @@ def _recipe(config: ml_collections.ConfigDict, source: Source) -> dict[str, Any]
     if data.positive_label:
         recipe["config.data.positive_label"] = data.positive_label
     for split in (data.train_split, data.test_split):
-        recipe[f"reviews of {split}"] = _digest(source.fingerprint(split))
+        recipe[f"{_REVIEWS}{split}"] = _digest(source.fingerprint(split))
     return recipe
 
 
@@ -126,19 +129,18 @@ def _contents(
     differ = sorted(key for key in recipe.keys() | old.keys() if recipe.get(key) != old.get(key))
     if differ:
         raise UserError(
-            "; ".join(
-                f"{key}: {_short(old, key)} before, now {_short(recipe, key)}" for key in differ
-            )
+            "; ".join(_difference(key, old.get(key), recipe.get(key)) for key in differ)
             + f"; {store.url} holds sets made that way: give the earlier values, or another "
             "--workdir"
         )
     return sizes, labels
 
 
-def _short(recipe: dict[str, Any], key: str) -> str:
-    """Returns a value of a recipe for a message, of a digest the first 8 digits."""
-    value = recipe.get(key)
-    return value[:8] if key.startswith("reviews") and value else repr(value)
+def _difference(key: str, old: Any, new: Any) -> str:
+    """Returns what is different, in words; the reviews are known by a digest only."""
+    if key.startswith(_REVIEWS):
+        return f"config.data.source: the {key} are not the ones of before"
+    return f"{key}: {old!r} before, now {new!r}"
 
 
 def _count(source: Source, data: ml_collections.ConfigDict) -> tuple[dict[str, int], Labels]:
@@ -152,12 +154,12 @@ def _count(source: Source, data: ml_collections.ConfigDict) -> tuple[dict[str, i
     labels = choose(
         dict(zip(names, np.bincount(places).tolist(), strict=True)), data.positive_label
     )
-    hold_out(data, labels.numbers(names)[places], labels)
+    hold_out(data, labels.numbers(names, data.train_split)[places], labels)
     sizes = {data.train_split: len(places)}
     if data.test_split not in sizes:
         with _progress(f"Counting {data.test_split}", None) as advance:
             names, places = streaming.read_labels(source, data.test_split, advance)
-        labels.numbers(names)
+        labels.numbers(names, data.test_split)
         sizes[data.test_split] = len(places)
     return sizes, labels
 
@@ -257,7 +259,9 @@ def _tokenised(
         ids = vocabulary.encode(texts)
         flat, lengths = ids.flat_values.numpy(), ids.row_lengths().numpy()
         reviews = PackedReviews(
-            flat.astype(dtype), lengths.astype(np.uint32), labels.numbers(names).astype(np.uint8)
+            flat.astype(dtype),
+            lengths.astype(np.uint32),
+            labels.numbers(names, split).astype(np.uint8),
         )
         return len(names), [(name, first, reviews.select(mask)) for name, first, mask in parts]
 
