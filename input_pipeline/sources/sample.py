@@ -12,7 +12,7 @@ import ml_collections
 from input_pipeline import labels
 from input_pipeline.sources import sample_corpus
 from input_pipeline.sources.reviews import TextReviews
-from input_pipeline.sources.source import source_of_pairs
+from input_pipeline.sources.source import SPLIT_FIELDS, source_of_pairs
 from storage.errors import UserError
 
 
@@ -26,7 +26,7 @@ def open_reviews(argument: str, data: ml_collections.ConfigDict) -> TextReviews:
 def _read(split: str) -> list[tuple[str, str]]:
     if split not in sample_corpus.SPLITS:
         raise UserError(
-            f"config.data: sample has no split {split!r}, only {', '.join(sample_corpus.SPLITS)}"
+            f"{SPLIT_FIELDS}: sample has no split {split!r}, only {', '.join(sample_corpus.SPLITS)}"
         )
     return [(text, labels.SENTIMENTS.names[label]) for text, label in sample_corpus.reviews(split)]
 

@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from input_pipeline.sources import once
 from storage.errors import UserError
 
 READ_BATCH = 1024  # reviews
+SPLIT_FIELDS = "config.data.train_split or test_split"  # whichever names a split in an error
 
 
 class Source(NamedTuple):
@@ -45,3 +47,9 @@ def source_of_pairs(
             batch = list(itertools.islice(pairs, READ_BATCH))
 
     return Source(fingerprint, batches)
+
+
+def warn_of_blank_texts(place: object, count: int) -> None:
+    """Warns, once per process, when `count` reviews of a file, folder or split have no text."""
+    if count:
+        once.warn(f"{place}: {count:,} reviews have no text; they stay, as reviews without a word")

@@ -6,7 +6,6 @@
 missing data set is downloaded. The names of the labels are those of the data set's ClassLabel.
 """
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,12 +13,20 @@ import ml_collections
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import naming
 
 from input_pipeline.sources.content import digest_of
 from input_pipeline.sources.reviews import TextReviews
-from input_pipeline.sources.source import READ_BATCH, Source
+from input_pipeline.sources.source import READ_BATCH, SPLIT_FIELDS, Source, warn_of_blank_texts
 from input_pipeline.sources.tfds_download import download
-from input_pipeline.sources.tfds_folder import check_names, damage_of, intact, reason_of
+from input_pipeline.sources.tfds_folder import (
+    damage_of,
+    fault_of_set,
+    intact,
+    name_of,
+    names_of,
+    reason_of,
+)
 from storage.errors import UserError
 
 
@@ -33,7 +40,7 @@ def _open_source(name: str, folder: str) -> Source:
     text, label = _text_and_label(builder, name)
     names = _names(builder, label)
 
-    def name_of(number: int) -> str:
+    def name_of_number(number: int) -> str:
         if names is None:
             return str(number)
         if not 0 <= number < len(names):  # TFDS writes -1 for a review without a label
@@ -57,8 +64,11 @@ def _open_source(name: str, folder: str) -> Source:
                 yield batch[text], batch[label].numpy().tolist()
 
     def batches(split: str) -> Iterable[tuple[tf.Tensor, list[str]]]:
+        blank = 0
         for texts, numbers in read(split):
-            yield texts, [name_of(number) for number in numbers]
+            blank += sum(not text.strip() for text in texts.numpy())
+            yield texts, [name_of_number(number) for number in numbers]
+        warn_of_blank_texts(f"{name}, split {split!r}", blank)
 
     return Source(fingerprint, batches)
 
@@ -69,40 +79,62 @@ def _checked(builder: tfds.core.DatasetBuilder, split: str) -> str:
         count = builder.info.splits[split].num_examples
     except (KeyError, ValueError) as error:
         raise UserError(
-            f"config.data: {builder.name} has no split {split!r}, only "
+            f"{SPLIT_FIELDS}: {builder.name} has no split {split!r}, only "
             f"{', '.join(sorted(builder.info.splits))}"
         ) from error
     if count <= 0:
-        raise UserError(f"config.data: the split {split!r} of {builder.name} has no reviews")
+        raise UserError(
+            f"{SPLIT_FIELDS}: the split {split!r} of {builder.name} has no reviews; take another"
+        )
     return split
 
 
 def _prepared(name: str, folder: str) -> tfds.core.DatasetBuilder:
     """Returns the builder of a data set in a folder, or in TFDS's, where it may download it."""
+    set_name, config, version = _parts(name)
     root = Path(folder or tfds.core.constants.DATA_DIR).expanduser()
     if folder and not root.is_dir():
         raise UserError(f"config.data.dir: {folder} is no folder; {_advice(name)}")
-    own_folder = root / re.split("[/:]", name)[0]
+    too_deep = f"config.data.dir must hold the folder {set_name}, give the folder above it; "
+    hint = too_deep if set_name in root.absolute().parts else ""
     try:
         builder = tfds.builder(name, data_dir=folder or None)
     # Undocumented: TFDS raises what parsing its files and importing its modules does.
     except Exception as error:
-        if own_folder.is_dir():
-            raise damage_of(own_folder, name, error) from error
-        raise UserError(
-            f"config.data.source: no TFDS data set {name!r} ({reason_of(error)}); see "
+        raise fault_of_set(root / set_name, config, version, error) or UserError(
+            f"config.data.source: no TFDS data set {name!r} ({reason_of(error)}); {hint}see "
             "tensorflow.org/datasets"
         ) from error
     if not builder.info.splits:
         path = Path(builder.data_path)
         if path.is_dir():
-            raise damage_of(path, name, FileNotFoundError("no splits in dataset_info.json"))
+            fault = FileNotFoundError("no splits in dataset_info.json")
+            raise damage_of(path, name_of(builder), fault)
         if folder:
             raise UserError(
-                f"config.data.dir: {folder} holds no {builder.name}; {_advice(builder.name)}"
+                f"config.data.dir: {folder} holds no {builder.name}; {hint}{_advice(builder.name)}"
             )
         download(builder, root, _advice(builder.name))
     return builder
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """Returns the data set, the config and the version in a name, "" for one that isn't given.
+
+    Raises UserError for a text that is no name, so that no other folder is looked into.
+    """
+    try:
+        found, options = naming.parse_builder_name_kwargs(name)
+        config = options.get("config", "")
+        if config in (".", ".."):
+            raise ValueError("no name")
+    except ValueError as error:
+        raise UserError(
+            f"config.data.source: got {'tfds:' + name!r}, accepted is tfds:NAME, tfds:NAME/CONFIG, "
+            "tfds:NAME:VERSION or tfds:NAME/CONFIG:VERSION, with letters, digits and underscores "
+            "in NAME and a VERSION such as 1.0.0"
+        ) from error
+    return found.name, config, options.get("version", "")
 
 
 def _advice(name: str) -> str:
@@ -140,5 +172,4 @@ def _names(builder: tfds.core.DatasetBuilder, label: str) -> list[str] | None:
     feature = builder.info.features[label]
     if not isinstance(feature, tfds.features.ClassLabel):
         return None
-    check_names(builder, label)
-    return feature.names
+    return names_of(builder, label)

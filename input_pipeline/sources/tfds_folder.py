@@ -2,7 +2,7 @@
 
 with intact(builder, "train"):
     for example in builder.as_dataset(split="train"): ...
-raise damage_of(Path("tfds/imdb_reviews"), "imdb_reviews", error)
+raise damage_of(Path("tfds/imdb_reviews/1.0.0"), "imdb_reviews", error)
 """
 
 import contextlib
@@ -27,41 +27,105 @@ def reason_of(error: Exception) -> str:
 
 
 def damage(where: Path, fault: str, folder: Path, name: str) -> UserError:
-    """Returns the error of a damaged file in the folder of the data set `name`."""
+    """Returns the error of a damaged file in the folder of one version of the data set `name`."""
+    intact = [
+        f"tfds:{name}:{other.name}"
+        for other in _versions(folder.parent)
+        if other != folder and not _metadata_fault(other)
+    ]
+    instead = f"take {' or '.join(intact)}, which is beside it, or " if intact else ""
     return UserError(
         f"config.data.source: {where}: {fault}; delete {folder} and prepare it again with `tfds "
-        f"build {name} --data_dir=DIR`, or give another config.data.dir"
+        f"build {name} --data_dir=DIR`, or {instead}give another config.data.dir"
     )
 
 
-def damage_of(folder: Path, name: str, error: Exception) -> UserError:
-    """Returns the error of a folder whose metadata TFDS couldn't read for the reason `error`."""
-    versions = {path.parent for path in folder.rglob("*.json") if path.name in _METADATA}
-    for file in (version / part for version in sorted(versions) for part in _METADATA):
+def damage_of(version: Path, name: str, error: Exception) -> UserError:
+    """Returns the error of a version's folder that TFDS couldn't open for the reason `error`."""
+    reason = f"is incomplete or damaged ({reason_of(error)})"
+    return damage(*(_metadata_fault(version) or (version, reason)), version, name)
+
+
+def fault_of_set(folder: Path, config: str, version: str, error: Exception) -> UserError | None:
+    """Returns the error of a data set that TFDS couldn't open, or None when its folder has none.
+
+    Args:
+        folder: the data set's own folder.
+        config: the config that was asked for; "" for any.
+        version: the version that was asked for, such as "1.0.0" or "1.*.*"; "" for the newest.
+        error: what TFDS raised.
+    """
+    configs = [entry for entry in folder.glob("*") if entry.is_dir()]
+    held = [found for parent in (folder, *sorted(configs)) for found in _versions(parent)]
+    asked = [
+        found
+        for found in held
+        if (not config or found.parent == folder / config)
+        and (not version or tfds.core.Version(found.name).match(version))
+    ]
+    # TFDS reads the newest version of a config.
+    newest = {found.parent: found for found in asked}.values()
+    if newest:
+        damaged = min(newest, key=lambda found: _metadata_fault(found) is None)
+        return damage_of(damaged, _name_of(damaged, folder), error)
+    if not held:
+        return None
+    missing = " and ".join(
+        f"no {what} {value}" for what, value in (("config", config), ("version", version)) if value
+    )
+    there = ", ".join(f"tfds:{_name_of(found, folder)}:{found.name}" for found in held)
+    return UserError(f"config.data.source: {folder} has {missing}, there is {there}; take that")
+
+
+def _versions(folder: Path) -> list[Path]:
+    """Returns the folders of versions in a folder, oldest first."""
+    found = [path for path in folder.glob("*.*.*") if tfds.core.Version.is_valid(path.name)]
+    return sorted(found, key=lambda path: tfds.core.Version(path.name))
+
+
+def _name_of(version: Path, folder: Path) -> str:
+    """Returns the name, such as "imdb_reviews/plain_text", of a version in its set's folder."""
+    return version.parent.relative_to(folder.parent).as_posix()
+
+
+def _metadata_fault(version: Path) -> tuple[Path, str] | None:
+    """Returns the file with metadata that can't be parsed, and why; None when all can be."""
+    for file in (version / part for part in _METADATA):
         try:
             if not isinstance(json.loads(file.read_bytes()), dict):
-                return damage(file, "is damaged (no JSON object)", folder, name)
+                return file, "is damaged (no JSON object)"
         except FileNotFoundError:
-            return damage(file, "is missing", folder, name)
+            return file, "is missing"
         except (OSError, ValueError) as fault:
-            return damage(file, f"is damaged ({reason_of(fault)})", folder, name)
-    return damage(folder, f"is incomplete or damaged ({reason_of(error)})", folder, name)
+            return file, f"is damaged ({reason_of(fault)})"
+    return None
 
 
-def check_names(builder: tfds.core.DatasetBuilder, label: str) -> None:
-    """Raises UserError when the names of a ClassLabel are not those in its file.
+def name_of(builder: tfds.core.DatasetBuilder) -> str:
+    """Returns the name of a data set with its config and without its version."""
+    return str(builder.info.full_name).rpartition("/")[0]
 
-    TFDS reads on with numbers for names when it can't use the file.
+
+def names_of(builder: tfds.core.DatasetBuilder, label: str) -> list[str]:
+    """Returns the names of a ClassLabel, or "class 0" and so on for one without names.
+
+    TFDS takes numbers for names when a file of names is missing or can't be used. Numbers would
+    pass for 0 = negative and 1 = positive, whatever they stand for. Raises UserError when the file
+    doesn't name each class.
     """
     feature, folder = builder.info.features[label], Path(builder.data_path)
     file = folder / f"{label}.labels.txt"
     if not file.exists():
-        return
+        digits = list(map(str, range(feature.num_classes)))
+        if feature.names != digits:
+            return feature.names  # those of the data set's code
+        return [f"class {digit.zfill(len(digits[-1]))}" for digit in digits]
     lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
     names = [line.strip() for line in lines if line.strip()]
     if names != feature.names or not len(set(names)) == len(names) == feature.num_classes:
         fault = f"needs {feature.num_classes} different names of labels, has {', '.join(names)!r}"
-        raise damage(file, fault, folder, builder.name)
+        raise damage(file, fault, folder, name_of(builder))
+    return names
 
 
 @contextlib.contextmanager
@@ -77,7 +141,7 @@ def intact(builder: tfds.core.DatasetBuilder, split: str) -> Iterator[None]:
             if found := _fault_of(file, reviews):
                 where, fault = file, found
                 break
-        raise damage(where, fault, folder, builder.name) from error
+        raise damage(where, fault, folder, name_of(builder)) from error
 
 
 def _record_files(builder: tfds.core.DatasetBuilder, split: str) -> list[tuple[Path, int]]:

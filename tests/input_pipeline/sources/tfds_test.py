@@ -4,6 +4,7 @@ TFDS_DATA_DIR names a folder with a prepared imdb_reviews; without it those test
 """
 
 import hashlib
+import logging
 import os
 import shutil
 import struct
@@ -33,6 +34,7 @@ def tfds_dir(tmp_path_factory):
     contents = {
         "reviews": ({"text": text, "label": label(names=["pos", "neg"])}, [0, 1, 1, 0, 1]),
         "classes": ({"text": text, "label": label(num_classes=3)}, [0, 1, 2, 0, 1]),
+        "many": ({"text": text, "label": label(num_classes=11)}, [0, 1, 10, 0, 1]),
         "counts": ({"text": text, "label": number}, [0, 1, 7, 0, -1]),
         "partly": ({"text": text, "label": label(names=["pos", "neg"])}, [0, 1, -1, 0, 1]),
         "numbers": ({"text": number, "label": number}, [0, 1, 1, 0, 1]),
@@ -40,6 +42,7 @@ def tfds_dir(tmp_path_factory):
     }
     for name, (features, values) in contents.items():
         texts = values if name == "numbers" else [f"Review {i}." for i in range(5)]
+        texts = ["", " \n", *texts[2:]] if name == "many" else texts
         data = tf.data.Dataset.from_tensor_slices(dict(zip(features, (texts, values), strict=True)))
         tfds.dataset_builders.store_as_tfds_dataset(
             name=name,
@@ -61,10 +64,21 @@ def test_tfds_set_is_read_in_its_order(tfds_dir):
 
 @pytest.mark.parametrize(
     ("name", "names"),
-    [("classes", ["0", "1", "2", "0", "1"]), ("counts", ["0", "1", "7", "0", "-1"])],
+    [
+        ("classes", ["class 0", "class 1", "class 2", "class 0", "class 1"]),
+        ("many", ["class 00", "class 01", "class 10", "class 00", "class 01"]),
+        ("counts", ["0", "1", "7", "0", "-1"]),
+    ],
 )
-def test_number_without_a_name_is_its_own_name(tfds_dir, name, names):
+def test_class_without_a_name_is_never_taken_for_a_number(tfds_dir, name, names):
     assert [label for _, label in read(f"tfds:{name}", folder=tfds_dir)] == names
+
+
+def test_tfds_reviews_without_text_stay_and_are_counted_once(tfds_dir, caplog):
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert len(read("tfds:many", "test", folder=tfds_dir)) == 2
+    assert caplog.text.count("many, split 'test': 2 reviews have no text; they stay") == 1
 
 
 def test_tfds_fingerprint_tells_splits_and_slices_apart(tfds_dir):
@@ -76,7 +90,7 @@ def test_tfds_fingerprint_tells_splits_and_slices_apart(tfds_dir):
 @pytest.mark.parametrize("split", ["dev", "train[:10", ""])
 def test_unknown_tfds_split_is_refused_with_the_known_ones(tfds_dir, split):
     message = complaint(read, "tfds:reviews", split, folder=tfds_dir)
-    assert f"no split {split!r}" in message
+    assert f"config.data.train_split or test_split: reviews has no split {split!r}" in message
     assert "test, train" in message
 
 
@@ -139,7 +153,7 @@ def test_damaged_tfds_folder_is_refused_with_the_file_and_what_to_do(tfds_dir, t
     spoil(file, change)
     message = complaint(read, "tfds:reviews", folder=str(tmp_path))
     assert f"config.data.source: {file}: {fault}" in message
-    assert f"delete {tmp_path / 'reviews'}" in message
+    assert f"delete {tmp_path / 'reviews/1.0.0'} and" in message
     assert "`tfds build reviews --data_dir=DIR`, or give another config.data.dir" in message
 
 
@@ -171,6 +185,42 @@ def test_fingerprint_of_a_tfds_set_changes_with_its_content(tfds_dir, tmp_path):
     assert one.fingerprint("test") == same.fingerprint("test") != other.fingerprint("test")
     spoil(names.with_name(RECORDS), lambda content: content[:30] + b"!" + content[31:])
     assert one.fingerprint("train") != same.fingerprint("train")
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "/x", "reviews/..", "reviews//1", "reviews:1"])
+def test_text_that_is_no_tfds_name_is_refused_before_anything_is_looked_up(tfds_dir, name):
+    message = complaint(read, f"tfds:{name}", folder=f"{tfds_dir}/reviews")
+    assert f"got 'tfds:{name}', accepted is tfds:NAME, tfds:NAME/CONFIG" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [("reviews:9.9.9", "no version 9.9.9"), ("reviews/big:2.*.*", "no config big and no version")],
+)
+def test_version_that_is_not_there_is_refused_with_those_that_are(tfds_dir, name, missing):
+    message = complaint(read, f"tfds:{name}", folder=tfds_dir)
+    assert f"{Path(tfds_dir, 'reviews')} has {missing}" in message
+    assert "there is tfds:reviews:1.0.0" in message
+    assert "delete" not in message
+
+
+def test_damaged_version_is_named_and_the_intact_one_beside_it(tfds_dir, tmp_path):
+    shutil.copytree(Path(tfds_dir, "reviews"), tmp_path / "reviews")
+    write(tmp_path, {"reviews/2.0.0/features.json": "{}"})
+    message = complaint(read, "tfds:reviews", folder=str(tmp_path))
+    assert f"{tmp_path / 'reviews/2.0.0/dataset_info.json'}: is missing" in message
+    assert f"delete {tmp_path / 'reviews/2.0.0'} and" in message
+    assert "or take tfds:reviews:1.0.0, which is beside it, or" in message
+    assert len(read("tfds:reviews:1.0.0", folder=str(tmp_path))) == 5
+
+
+@pytest.mark.parametrize("name", ["reviews", "imdb_reviews"])
+def test_data_folder_that_is_too_deep_is_named(tmp_path, name):
+    folder = tmp_path / name / "1.0.0"
+    folder.mkdir(parents=True)
+    for deep in (folder, folder.parent):
+        message = complaint(read, f"tfds:{name}", folder=str(deep))
+        assert f"config.data.dir must hold the folder {name}, give the folder above it" in message
 
 
 def test_missing_tfds_folder_says_how_to_prepare_one(tmp_path):
