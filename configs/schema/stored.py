@@ -3,11 +3,10 @@
 config = stored_config(store)
 """
 
-import json
-
 import ml_collections
 
 from configs.schema import resume, rules
+from storage import json_object
 from storage.errors import UserError
 from storage.store import Store
 
@@ -17,9 +16,7 @@ CONFIG_FILE = "config.json"
 def stored_config(store: Store) -> ml_collections.ConfigDict:
     """Returns the config of the run in a workdir; UserError when there is none."""
     try:
-        content = json.loads(store.read(CONFIG_FILE))
-        if not isinstance(content, dict):
-            raise ValueError("no JSON object")
+        content = json_object.parse(store.read(CONFIG_FILE))
         config = ml_collections.ConfigDict(resume.completed(content))
     except FileNotFoundError as error:
         raise UserError(

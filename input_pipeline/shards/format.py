@@ -31,7 +31,7 @@ import tensorflow as tf
 from input_pipeline.encoding import Encoding
 from input_pipeline.examples import Examples
 from input_pipeline.labels import SENTIMENTS
-from storage import checksum
+from storage import checksum, json_object
 from storage.errors import UserError
 
 INDEX = "index.json"
@@ -197,7 +197,7 @@ class Index:
 def index_from_bytes(data: bytes, name: str) -> Index:
     """Parses an index; UserError, which calls it `name`, when the bytes are not an index."""
     try:
-        content = json.loads(data)
+        content = json_object.parse(data)
         if content["format"] not in _FORMATS:
             known = " and ".join(map(str, _FORMATS))
             raise ValueError(f"its format is {content['format']!r}, known are {known}")

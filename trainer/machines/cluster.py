@@ -77,7 +77,7 @@ def parse(text: str) -> Cluster | None:
     """
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"TF_CONFIG: not valid JSON ({error}); set it as the job's launcher does"
         ) from error

@@ -32,6 +32,7 @@ from input_pipeline.shards.writer import ShardWriter
 from input_pipeline.sources.reviews import hold_out
 from input_pipeline.sources.source import Source
 from input_pipeline.vocabulary import VOCABULARY_FILE
+from storage import json_object
 from storage.errors import UserError
 from storage.store import Store, probe
 from trainer.modes.interface import Call
@@ -117,7 +118,7 @@ def _contents(
         with contextlib.suppress(FileExistsError):
             store.create(workdir.RECIPE_FILE, content.encode())
     try:
-        stored = json.loads(store.read(workdir.RECIPE_FILE))
+        stored = json_object.parse(store.read(workdir.RECIPE_FILE))
         labels = Labels(tuple(stored.get("labels", SENTIMENTS.names)))
         old, sizes = dict(stored["order"]), {k: int(v) for k, v in stored["sizes"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from input_pipeline.labels import SENTIMENTS
-from storage import checksum
+from storage import checksum, json_object
 from storage.errors import UserError
 
 FORMAT = 2
@@ -81,7 +81,7 @@ def decode(data: bytes, name: re.Match) -> Manifest:
     them.
     """
     try:
-        fields = json.loads(data)
+        fields = json_object.parse(data)
         if fields.pop("crc32c") != _digest(fields):
             raise ValueError("another checksum")
         written_in = fields.get("format", 1)
@@ -98,8 +98,7 @@ def decode(data: bytes, name: re.Match) -> Manifest:
         manifest = Manifest(**{**fields, "labels": labels, "score": score, "files": files})
         if manifest.name != name.string or not manifest.files:
             raise ValueError("it is of another checkpoint, or names no files")
-    # JSON that is nested too deeply gives a RecursionError.
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Damaged(f"the manifest of step {name['step']} can't be read ({error})") from error
     return manifest
 
