@@ -15,15 +15,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import ml_collections
+import numpy as np
 
 from input_pipeline.batch_plan import held_out
 from input_pipeline.sources import once
 from input_pipeline.sources.content import digest_of
 from input_pipeline.sources.formats import csv_file, folder, jsonl_file, parquet_file, signature
-from input_pipeline.sources.formats.row import Columns, Row, label_name, refusal
-from input_pipeline.sources.paths import existing_path
+from input_pipeline.sources.formats.row import Columns, Row, label_name, listed, refusal
+from input_pipeline.sources.paths import existing_path, require_regular
 from input_pipeline.sources.reviews import TextReviews
-from input_pipeline.sources.source import Source, source_of_pairs
+from input_pipeline.sources.source import (
+    SPLIT_FIELDS,
+    Source,
+    source_of_pairs,
+    warn_of_blank_texts,
+)
+from storage.errors import UserError
 
 _FORMATS = {".csv": csv_file.read, ".jsonl": jsonl_file.read, ".parquet": parquet_file.read}
 _SPLITS = ("train", "test")
@@ -32,7 +39,7 @@ _LAYOUT = (
     "a PATH that holds train and test, each as a folder with a folder of .txt files for each "
     f"label or as a file ({', '.join(_FORMATS)}), or that is one such folder or file"
 )
-_MOST_NAMED = 5  # entries of a folder that a message names
+_UNPACK = f"unpack it to a file that ends in {', '.join(_FORMATS)}"
 
 
 def open_reviews(argument: str, data: ml_collections.ConfigDict) -> TextReviews:
@@ -44,7 +51,8 @@ def open_reviews(argument: str, data: ml_collections.ConfigDict) -> TextReviews:
 def _open_source(argument: str, data: ml_collections.ConfigDict) -> Source:
     advice = f"give {_LAYOUT}, or try --config=configs/sample.py, which needs no data"
     path = existing_path(argument, data.dir, advice)
-    has_splits = path.is_dir() and any(_places(path, split) for split in _SPLITS)
+    require_regular(path, _UNPACK)
+    has_splits = path.is_dir() and _has_splits(path, data)
     if path.is_dir() and not has_splits:
         path = _only_file(path) or path
     is_set = not has_splits and (path.is_file() or len(folder.label_folders(path)) > 1)
@@ -52,8 +60,13 @@ def _open_source(argument: str, data: ml_collections.ConfigDict) -> Source:
 
     def place_of(split: str) -> Path:
         if is_set and split not in _SPLITS:
-            raise refusal(path, f"got the split {split!r}, accepted are 'train' and 'test'")
-        return path if is_set else _place(path, split)
+            raise UserError(
+                f"{SPLIT_FIELDS}: got {split!r}, accepted are 'train' and 'test', since {path} has "
+                "no folders or files for splits"
+            )
+        place = path if is_set else _place(path, split)
+        require_regular(place, _UNPACK)
+        return place
 
     def pairs(place: Path) -> Iterator[tuple[str, str]]:
         return _checked(_rows(place, columns), place, data.on_bad_text)
@@ -63,8 +76,8 @@ def _open_source(argument: str, data: ml_collections.ConfigDict) -> Source:
             place = place_of(split)
             reviews = pairs(place)
             if is_set:
-                is_test = held_out(sum(1 for _ in pairs(place)), _TEST_SHARE)
-                reviews = itertools.compress(reviews, is_test == (split == "test"))
+                count = sum(1 for _ in pairs(place))
+                reviews = itertools.compress(reviews, _drawn(place, count, split))
             yield from reviews
 
     def fingerprint(split: str) -> str:
@@ -88,19 +101,50 @@ def _readable() -> Iterator[None]:
         raise refusal(error.filename, f"{error.strerror}; repair or remove it") from error
 
 
+def _has_splits(path: Path, data: ml_collections.ConfigDict) -> bool:
+    """Returns True for a folder with splits, and warns of entries that belong to none.
+
+    Raises UserError when a split that is to be read seems to have its name in another spelling.
+    """
+    read = {data.train_split, data.test_split}
+    entries = _entries(path)
+    splits = [_split_of(entry) for entry in entries]
+    missing = read.intersection(_SPLITS).difference(splits)
+    spellings = {split + ending for split in missing for ending in ("", "ing")}
+    alike = [entry.name for entry in entries if _split_of(entry).lower() in spellings]
+    if alike:
+        raise refusal(path, f"holds {listed(alike)}; name the splits exactly 'train' and 'test'")
+    known = read.union(_SPLITS)
+    others = [entry.name for entry in entries if _split_of(entry) not in known]
+    if others and len(others) < len(entries):
+        once.warn(
+            f"{path}: left out {listed(others)}; only the splits {data.train_split!r} and "
+            f"{data.test_split!r} are read, and validation reviews are a part of train: "
+            "config.data.validation_share"
+        )
+    return len(others) < len(entries)
+
+
+def _entries(path: Path) -> list[Path]:
+    """Returns what a folder holds, sorted, without names that begin with a dot."""
+    return sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+
+
+def _split_of(entry: Path) -> str:
+    """Returns the name of the split that a folder or a file would hold; "" for another file."""
+    if entry.is_dir():
+        return entry.name
+    return entry.stem if entry.suffix.lower() in _FORMATS else ""
+
+
 def _places(path: Path, split: str) -> list[Path]:
     """Returns the folder and files below `path` that are named after a split."""
-    return sorted(
-        entry
-        for entry in path.iterdir()
-        if (entry.name == split and entry.is_dir())
-        or (entry.stem == split and entry.suffix.lower() in _FORMATS)
-    )
+    return [entry for entry in _entries(path) if _split_of(entry) == split]
 
 
 def _only_file(path: Path) -> Path | None:
     """Returns the file of a known format that is alone in a folder, or None."""
-    entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+    entries = _entries(path)
     is_alone = len(entries) == 1 and entries[0].is_file()
     return entries[0] if is_alone and entries[0].suffix.lower() in _FORMATS else None
 
@@ -113,10 +157,20 @@ def _place(path: Path, split: str) -> Path:
     if places:
         found = " and ".join(place.name for place in places)
         raise refusal(path, f"holds {found}, all for the split {split!r}; keep one")
-    names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
-    held = ", ".join(map(repr, names[:_MOST_NAMED])) or "nothing"
-    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
-    raise refusal(path, f"has no split {split!r}, it holds {held}{more}; give {_LAYOUT}")
+    held = listed([entry.name for entry in _entries(path)]) or "nothing"
+    raise refusal(path, f"has no split {split!r}, it holds {held}; give {_LAYOUT}")
+
+
+def _drawn(place: Path, reviews: int, split: str) -> np.ndarray:
+    """Returns which reviews of a set without splits belong to a split, <bool>[reviews]."""
+    drawn = held_out(reviews, _TEST_SHARE) == (split == "test")
+    if not drawn.any():
+        raise refusal(
+            place,
+            f"has too few reviews ({reviews}) to take a tenth as the split {split!r}; add reviews, "
+            f"or give {_LAYOUT}",
+        )
+    return drawn
 
 
 def _rows(place: Path, columns: Columns) -> Iterator[Row]:
@@ -131,11 +185,14 @@ def _rows(place: Path, columns: Columns) -> Iterator[Row]:
 def _checked(rows: Iterator[Row], place: Path, on_bad_text: str) -> Iterator[tuple[str, str]]:
     """Yields the text and the label's name of each row; UserError for a row that can't be used.
 
-    With `on_bad_text` "skip", rows that are not UTF-8 are left out and counted in a warning.
+    With `on_bad_text` "skip", rows that are not UTF-8 are left out and counted in a warning, as
+    rows without a text are. UserError, too, when no row is left.
     """
-    skipped = 0
+    used = skipped = blank = 0
     for row in rows:
         if not row.fault:
+            used += 1
+            blank += not row.text.strip()
             yield row.text, label_name(row)
         elif on_bad_text == "skip":
             skipped += 1
@@ -146,3 +203,15 @@ def _checked(rows: Iterator[Row], place: Path, on_bad_text: str) -> Iterator[tup
             )
     if skipped:
         once.warn(f"{place}: skipped {skipped:,} reviews that are not UTF-8")
+    warn_of_blank_texts(place, blank)
+    if not used:
+        raise refusal(place, f"has no reviews{_reason_of_none(place, skipped)}")
+
+
+def _reason_of_none(place: Path, skipped: int) -> str:
+    """Returns the rest of an error about a folder or file of which no review can be used."""
+    if skipped:
+        return f" that are UTF-8, {skipped:,} skipped; convert them"
+    if place.is_dir():
+        return "; put a file that ends in .txt into a label's folder for each review"
+    return "; write some to the file, or give another PATH"

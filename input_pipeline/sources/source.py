@@ -13,7 +13,6 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from input_pipeline.sources import once
-from storage.errors import UserError
 
 READ_BATCH = 1024  # reviews
 SPLIT_FIELDS = "config.data.train_split or test_split"  # whichever names a split in an error
@@ -32,19 +31,13 @@ class Source(NamedTuple):
 def source_of_pairs(
     fingerprint: Callable[[str], str], read: Callable[[str], Iterable[tuple[str, str]]]
 ) -> Source:
-    """Returns the source whose splits `read` returns as pairs (text, label)."""
+    """Returns the source whose splits `read` returns as pairs (text, label), one or more."""
 
     def batches(split: str) -> Iterable[tuple[tf.Tensor, list[str]]]:
         pairs = iter(read(split))
-        batch = list(itertools.islice(pairs, READ_BATCH))
-        if not batch:
-            raise UserError(
-                f"config.data: the split {split!r} has no reviews; at least 1 is needed"
-            )
-        while batch:
+        while batch := list(itertools.islice(pairs, READ_BATCH)):
             texts, labels = zip(*batch, strict=True)
             yield tf.constant(texts), list(labels)
-            batch = list(itertools.islice(pairs, READ_BATCH))
 
     return Source(fingerprint, batches)
 

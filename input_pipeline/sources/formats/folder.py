@@ -12,6 +12,7 @@ from pathlib import Path
 from input_pipeline.sources import once
 from input_pipeline.sources.formats import signature
 from input_pipeline.sources.formats.row import Row, plain_row, refusal
+from input_pipeline.sources.paths import require_regular
 
 _ENDING = ".txt"
 _UNLABELLED = "unsup"  # a folder of IMDB's archive
@@ -55,6 +56,8 @@ def text_files(folder: Path) -> list[tuple[str, Path]]:
             elif not entry.name.lower().endswith(_ENDING):
                 left_out[f"files that don't end in {_ENDING}"] += 1
             else:
+                if not entry.is_file():
+                    require_regular(Path(entry.path), "remove it")
                 files.append((label, folder / label / entry.name))
     if left_out:
         counts = ", ".join(f"{what}: {count:,}" for what, count in left_out.items())

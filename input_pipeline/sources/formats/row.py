@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from storage.errors import UserError
 
+_LONGEST_SHOWN = 60  # characters of a value in a message
 # Categories of Unicode: control characters, halves of surrogate pairs, separators of lines.
 NOT_UTF8 = "not UTF-8; convert the file"
 _NOT_IN_NAMES = ("Cc", "Cs", "Zl", "Zp")
@@ -35,6 +36,18 @@ class Row(NamedTuple):
 def refusal(where: object, fault: str) -> UserError:
     """Returns the error of a file, or of a row in it."""
     return UserError(f"config.data.source: {where}: {fault}")
+
+
+def shown(value: Any) -> str:
+    """Returns a value as a message shows it: in quotes if it is a text, cut when it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Returns "'a', 'b' and 7 more", at most `most` of the names; "" for none."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(shown, names[:most])) + more
 
 
 def is_unicode(text: str) -> bool:

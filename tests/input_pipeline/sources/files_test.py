@@ -78,8 +78,7 @@ def test_folder_with_nothing_but_a_file_is_that_file(tmp_path):
 def test_unknown_split_of_a_set_without_splits_is_refused(tmp_path):
     write(tmp_path, {"pos/1.txt": "Fine.", "neg/1.txt": "Bad."})
     line = complaint(read_files, tmp_path, "dev")
-    assert "'dev'" in line
-    assert "'train' and 'test'" in line
+    assert "data.train_split or test_split: got 'dev', accepted are 'train' and 'test'" in line
 
 
 def test_bad_text_may_be_skipped_and_is_counted_once_per_run(tmp_path, caplog):
@@ -91,19 +90,82 @@ def test_bad_text_may_be_skipped_and_is_counted_once_per_run(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    "files",
+    ("files", "fault"),
     [
-        {"train.csv": "text,label\n"},
-        {"train.csv": b"text,label\n\xff,1\n"},
-        {"train.jsonl": ""},
-        {"train/pos/a.md": "", "train/neg/a.md": ""},
+        ({"train.csv": "text,label\n"}, "train.csv: has no reviews; write some to the file"),
+        ({"all.csv": "text,label\n"}, "all.csv: has no reviews; write some to the file"),
+        ({"all.csv": "text,label\n" + "A,1\n" * 3}, "all.csv: has too few reviews (3) to take a"),
+        ({"train.csv": b"text,label\n\xff,1\n"}, "no reviews that are UTF-8, 1 skipped; convert"),
+        ({"train.jsonl": ""}, "train.jsonl: has no reviews; write some"),
+        ({"train/pos/a.md": "", "train/neg/a.md": ""}, "train: has no reviews; put a file that"),
     ],
-    ids=["csv", "nothing left", "jsonl", "folder"],
+    ids=["csv", "set", "small set", "nothing left", "jsonl", "folder"],
 )
-def test_empty_split_is_refused(tmp_path, files):
+def test_place_without_reviews_is_refused_by_its_name(tmp_path, files, fault):
     write(tmp_path, files)
-    message = complaint(read_files, tmp_path, on_bad_text="skip")
-    assert "'train' has no reviews" in message
+    split = "test" if "all.csv" in files else "train"
+    message = complaint(read_files, tmp_path, split, on_bad_text="skip")
+    assert fault in message
+    assert str(tmp_path) in message
+
+
+def test_reviews_without_text_stay_and_are_counted_once(tmp_path, caplog):
+    write(tmp_path, {"train.csv": 'text,label\n,1\n" \n",0\nFine.,1\n'})
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert len(read_files(tmp_path)) == 3
+    assert caplog.text.count("train.csv: 2 reviews have no text; they stay, as reviews") == 1
+
+
+def test_entries_beside_the_splits_are_named_in_one_warning(tmp_path, caplog):
+    write(tmp_path, {**FOLDERS, "validation.csv": ROWS, "dev/pos/1.txt": "", ".git/x": ""})
+    with caplog.at_level(logging.WARNING):
+        for split in ("train", "test"):
+            assert read_files(tmp_path, split)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}: left out 'dev', 'validation.csv'; only the splits 'train' and 'test' are "
+        "read, and validation reviews are a part of train: config.data.validation_share"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["training", "testing"], "'testing', 'training'"),
+        (["Train", "Test"], "'Test', 'Train'"),
+        (["TRAIN.csv"], "'TRAIN.csv'"),
+        (["train", "Testing.CSV"], "'Testing.CSV'"),
+    ],
+    ids=["folders", "capitals", "one file", "one of two"],
+)
+def test_split_in_another_spelling_is_refused(tmp_path, names, found):
+    folders = ("/pos/1.txt", "/neg/1.txt")
+    write(tmp_path, {n + end: ROWS for n in names for end in (folders if "." not in n else [""])})
+    message = complaint(read_files, tmp_path)
+    assert f"{tmp_path}: holds {found}; name the splits exactly 'train' and 'test'" in message
+
+
+def test_splits_of_other_names_may_be_given(tmp_path):
+    write(tmp_path, {name.replace("/", "ing/", 1): text for name, text in FOLDERS.items()})
+    names = {"train_split": "training", "test_split": "testing"}
+    assert len(read_files(tmp_path, "training", **names)) == 3
+    assert len(read_files(tmp_path, "testing", **names)) == 2
+
+
+@pytest.mark.parametrize(
+    ("pipe", "path"),
+    [("all", "all"), ("set/train.csv", "set"), ("neg/1.txt", ".")],
+    ids=["set", "split", "review"],
+)
+@pytest.mark.parametrize("ask", ["batches", "fingerprint"])
+def test_pipe_is_refused_without_waiting_for_a_writer(tmp_path, pipe, path, ask):
+    write(tmp_path, {"pos/1.txt": "Fine.", "neg/2.txt": "Bad.", "set/test.csv": ROWS})
+    os.mkfifo(tmp_path / pipe)
+    message = complaint(
+        lambda: list(getattr(open_source(f"files:{tmp_path / path}"), ask)("train"))
+    )
+    assert f"{tmp_path / pipe}: is neither a regular file nor a folder; " in message
+    assert complaint(read, "files:/dev/null").endswith("ends in .csv, .jsonl, .parquet")
 
 
 def test_missing_path_is_refused_with_where_it_was_looked_for(tmp_path, monkeypatch):
