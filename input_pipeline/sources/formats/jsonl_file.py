@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from input_pipeline.sources.formats.row import NOT_UTF8, Columns, Row, is_unicode, refusal
+from input_pipeline.sources.formats.row import NOT_UTF8, Columns, Row, is_unicode, refusal, shown
 from input_pipeline.sources.formats.signature import check_is_utf8
 
 _HALF_A_PAIR = "half of a surrogate pair in the text; repair the line"
@@ -26,9 +26,11 @@ def read(file: Path, columns: Columns) -> Iterator[Row]:
 def _row(where: str, line: str, columns: Columns) -> Row:
     found = _parse(where, line)
     if not isinstance(found, dict):
-        raise refusal(where, f"expected a JSON object, got {_kind(found)}")
+        raise refusal(
+            where, f"expected a JSON object, got {_kind(found)}; give one JSON object a line"
+        )
     if not {columns.text, columns.label} <= found.keys():
-        raise columns.missing(where, f"the keys {', '.join(map(repr, found)) or '(none)'}")
+        raise columns.missing(where, "keys", list(found))
     text = found[columns.text]
     if not isinstance(text, str):
         raise refusal(where, f"no text, {columns.text!r} is {_kind(text)}; repair the line")
@@ -68,7 +70,7 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         doubled = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {doubled!r} occurs twice")
+        raise ValueError(f"the key {shown(doubled)} occurs twice")
     return found
 
 

@@ -52,6 +52,6 @@ def _values(column: Any) -> list[Any]:
 
 def _row(where: str, text: Any, label: Any, columns: Columns) -> Row:
     if not isinstance(text, str):
-        kind = "null" if text is None else f"a {type(text).__name__}"
+        kind = "null" if text is None else f"of type {type(text).__name__}"
         raise refusal(where, f"no text, {columns.text!r} is {kind}; remove or repair the row")
     return Row(where, text, label, "" if is_unicode(text) else NOT_UTF8)

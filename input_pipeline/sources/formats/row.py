@@ -13,12 +13,15 @@ import json
 import math
 import unicodedata
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from storage.errors import UserError
 
 _LONGEST_SHOWN = 60  # characters of a value in a message
+_LONGEST_LABEL = 100  # characters
+_MOST_COLUMNS = 20  # that a message names
 # Categories of Unicode: control characters, halves of surrogate pairs, separators of lines.
 NOT_UTF8 = "not UTF-8; convert the file"
 _NOT_IN_NAMES = ("Cc", "Cs", "Zl", "Zp")
@@ -73,16 +76,22 @@ def plain_row(file: Path, line: int, text: str, label: Any) -> Row:
 def label_name(row: Row) -> str:
     """Returns the name of a row's label: a stripped text, or a number or truth value as text."""
     label = row.label
-    if isinstance(label, float) and label.is_integer():
-        label = int(label)
+    if isinstance(label, float | Decimal) and math.isfinite(label):
+        label = int(label) if label == int(label) else float(label)
     if isinstance(label, bool | int) or (isinstance(label, float) and math.isfinite(label)):
         return json.dumps(label)
     name = label.strip() if isinstance(label, str) else ""
+    if len(name) > _LONGEST_LABEL:
+        raise refusal(
+            row.where,
+            f"got a label of {len(name):,} characters, accepted are up to {_LONGEST_LABEL}; name "
+            "the column of the labels with --config.data.label_column=NAME, or shorten the label",
+        )
     if not name or any(unicodedata.category(character) in _NOT_IN_NAMES for character in name):
         raise refusal(
             row.where,
-            f"got the label {label!r}, accepted is a name or a number without line breaks and "
-            "tabs; repair the label or remove the review",
+            f"got the label {shown(label)}, accepted is a text without line breaks and tabs, an "
+            "integer, True/False or a finite number; repair the label or remove the review",
         )
     return name
 
@@ -93,19 +102,25 @@ class Columns(NamedTuple):
     text: str
     label: str
 
-    def places(self, file: Path, names: Sequence[str]) -> tuple[int, int]:
-        """Returns the places of both columns among all; UserError when one is not there once."""
+    def places(self, file: Path, names: Sequence[str], advice: str = "") -> tuple[int, int]:
+        """Returns the places of both columns among all.
+
+        Raises UserError, which ends with `advice`, when one is not there, or twice.
+        """
         doubled = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
         if doubled:
-            raise refusal(file, f"two columns are named {doubled[0]!r}; rename one")
+            raise refusal(file, f"two columns are named {shown(doubled[0])}; rename one{advice}")
         if not {self.text, self.label} <= set(names):
-            raise self.missing(file, f"the columns {', '.join(map(repr, names)) or '(none)'}")
+            raise self.missing(file, "columns", names, advice)
         return names.index(self.text), names.index(self.label)
 
-    def missing(self, where: object, found: str) -> UserError:
-        """Returns the error of a file or row that has only the columns described by `found`."""
+    def missing(
+        self, where: object, kind: str, names: Sequence[str], advice: str = ""
+    ) -> UserError:
+        """Returns the error of a file or row that has only the columns, or keys, `names`."""
         return refusal(
             where,
-            f"has {found}, but {self.text!r} and {self.label!r} are needed; name your columns "
-            "with --config.data.text_column=NAME and --config.data.label_column=NAME",
+            f"has the {kind} {listed(names, _MOST_COLUMNS) or '(none)'}, but {self.text!r} and "
+            f"{self.label!r} are needed; name your columns with --config.data.text_column=NAME and "
+            f"--config.data.label_column=NAME{advice}",
         )

@@ -17,6 +17,7 @@ _COMPRESSED = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"7z\xbc\xaf\x27\x1c": "7z",
 }
+_EXCEL = " (or an Excel workbook: save it as CSV UTF-8)"
 # UTF-32 first: the mark of its little-endian form begins with that of UTF-16.
 _MARKS = {
     b"\xff\xfe\x00\x00": "UTF-32",
@@ -31,7 +32,7 @@ def fault_of(sample: bytes) -> str:
     """Returns what is wrong with a file that begins with `sample`; "" when it may be UTF-8."""
     for start, program in _COMPRESSED.items():
         if sample.startswith(start):
-            return f"compressed with {program}; unpack it"
+            return f"compressed with {program}{_EXCEL if program == 'zip' else ''}; unpack it"
     if encoding := _other_unicode(sample):
         return (
             f"not UTF-8 (it looks like {encoding}); convert it, for example with "

@@ -50,6 +50,8 @@ COMMAS = "the header has 2; put quotes around a text with commas"
         ('text,label\n"Fine,\nfine.",1\nSo-so.,\n', 4, "got the label ''"),
         ('text,label\n\nFine.," "\n', 3, "got the label ' '"),
         ('text,label\nFine.,"so\nso"\n', 2, r"got the label 'so\nso'"),
+        ("text,label,,\nA,1,,\nB,0,,note,x\n", 3, "column 4 has a value but no name in the header"),
+        (f"label,text\n1,A\n{'x' * 5000},0\n", 3, "got a label of 5,000 characters, accepted are"),
         (b"text,label\nFine.,p\xff\n", 2, r"got the label 'p\udcff'"),
         (b'text,label\n"Fine,\nfine \xe9",1\nBad.,0\n', 3, "not UTF-8; convert the file, or skip"),
         (b'id,text,label\n"a\nb","Fine,\n\xe9",1\n', 4, "not UTF-8; convert the file, or skip"),
@@ -63,6 +65,8 @@ COMMAS = "the header has 2; put quotes around a text with commas"
         "empty label",
         "blank label",
         "label with a line break",
+        "value without a column",
+        "text for a label",
         "label that is not UTF-8",
         "not UTF-8",
         "not UTF-8 after a field with a line break",
@@ -78,18 +82,36 @@ def test_row_that_can_not_be_used_is_refused_with_its_line(tmp_path, content, li
 @pytest.mark.parametrize(
     ("header", "found"),
     [
-        ("", "(none)"),
         ("text", "'text'"),
         ("review,label", "'review', 'label'"),
-        ("text;label", "'text;label'"),
-        ("Text,Label", "'Text', 'Label'"),
+        ("Text, label", "'Text', ' label'"),
+        ("1," + "A film. " * 50, "'1', '" + "A film. " * 7 + "A f..."),
+        (",".join(f"c{i}" for i in range(30)), "'c18', 'c19' and 10 more"),
     ],
+    ids=["one", "other", "capitals and spaces", "no header", "many"],
 )
 def test_missing_columns_are_refused_with_those_found(tmp_path, header, found):
-    write(tmp_path, {"train.csv": f"{header}\nFine.,1\n" if header else ""})
+    write(tmp_path, {"train.csv": f"{header}\nFine.,1\n"})
     message = complaint(read_files, tmp_path)
-    assert f"{tmp_path / 'train.csv'}: has the columns {found}, but 'text' and 'label'" in message
+    assert f"{tmp_path / 'train.csv'}: has the columns '" in message
+    assert f"{found}, but 'text' and 'label'" in message
     assert "--config.data.text_column=NAME and --config.data.label_column=NAME" in message
+    assert "they are compared exactly, with case and spaces" in message
+
+
+@pytest.mark.parametrize(
+    ("header", "fault"),
+    [
+        ("", "is empty; the first line must hold the column names"),
+        ("text;label", "the header has one column, 'text;label'; separate columns with commas"),
+        ("text\tlabel", r"the header has one column, 'text\tlabel'; separate columns with commas"),
+        ("sep=,", "begins with a note to Excel ('sep='), not with the column names; delete"),
+        ("sep=;", "begins with a note to Excel ('sep='), not with the column names; delete"),
+    ],
+)
+def test_first_line_that_is_no_header_is_refused(tmp_path, header, fault):
+    write(tmp_path, {"train.csv": f"{header}\nFine.,1\n" if header else ""})
+    assert f"{tmp_path / 'train.csv'}: {fault}" in complaint(read_files, tmp_path)
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path):

@@ -39,7 +39,7 @@ def test_label_becomes_a_name(tmp_path, label, expected):
         ('{"text": "Fine."}', "has the keys 'text', but 'text' and 'label' are needed"),
         ('{"review": "", "stars": 1}', "has the keys 'review', 'stars', but"),
         ("{}", "has the keys (none), but"),
-        ('["Fine.", 1]', "expected a JSON object, got a list"),
+        ('["Fine.", 1]', "expected a JSON object, got a list; give one JSON object a line"),
         ('"Fine."', "expected a JSON object, got a text"),
         ("7", "expected a JSON object, got a number"),
         ("null", "expected a JSON object, got null"),
@@ -48,14 +48,15 @@ def test_label_becomes_a_name(tmp_path, label, expected):
         ('{"text": "", "label": NaN}', "NaN is no JSON"),
         ('{"text": "", "label": 1e999}', "got the label inf"),
         ('{"text": "", "label": null}', "got the label None"),
-        ('{"text": "", "label": ["pos"]}', "got the label ['pos']"),
+        ('{"text": "", "label": ["pos"]}', "got the label ['pos'], accepted is a text without"),
+        (f'{{"text": "", "label": [{"1," * 99}1]}}', "got the label [" + "1, " * 19 + "1,..., acc"),
         ('{"text": "", "label": 1, "label": 0}', "the key 'label' occurs twice"),
         ('{"text": ["Fine."], "label": 1}', "no text, 'text' is a list"),
         ('{"text": null, "label": 1}', "no text, 'text' is null"),
         (r'{"text": "\ud83d", "label": 1}', "half of a surrogate pair in the text; repair"),
         (b'{"text": "\xff", "label": 1}', "not UTF-8; convert the file, or skip such reviews"),
     ],
-    ids=range(20),
+    ids=range(21),
 )
 def test_line_that_can_not_be_used_is_refused_with_its_number(tmp_path, line, fault):
     line = line if isinstance(line, bytes) else line.encode()

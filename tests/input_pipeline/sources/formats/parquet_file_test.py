@@ -1,6 +1,8 @@
 """Run with `python -m pytest tests/input_pipeline/sources/formats/parquet_file_test.py`."""
 
+import datetime
 import sys
+from decimal import Decimal
 
 import pyarrow
 import pytest
@@ -25,9 +27,20 @@ def write_table(folder, **columns):
         (pyarrow.array([7, 8, 7]).dictionary_encode(), ["7", "8", "7"]),
         (pyarrow.array([1, 0, 2], pyarrow.uint8()), ["1", "0", "2"]),
         ([1.0, 0.0, 2.5], ["1", "0", "2.5"]),
+        ([Decimal("1.00"), Decimal("0.00"), Decimal("2.50")], ["1", "0", "2.5"]),
         ([True, False, True], ["true", "false", "true"]),
     ],
-    ids=["text", "large text", "view", "dictionary", "numbers' dictionary", "int", "float", "bool"],
+    ids=[
+        "text",
+        "large text",
+        "view",
+        "dictionary",
+        "numbers' dictionary",
+        "int",
+        "float",
+        "decimal",
+        "bool",
+    ],
 )
 def test_labels_of_any_type_become_names(tmp_path, labels, names):
     write_table(tmp_path, id=[1, 2, 3], label=labels, text=TEXTS)
@@ -48,11 +61,16 @@ def test_columns_may_have_other_names(tmp_path):
         ({"text": ["A", "B", None], "label": [1, 0, 1]}, "row 3: no text, 'text' is null"),
         ({"text": ["A", "B", "C"], "label": [1, 0, None]}, "row 3: got the label None"),
         ({"text": ["A"], "label": [float("nan")]}, "row 1: got the label nan"),
-        ({"text": [3], "label": [1]}, "row 1: no text, 'text' is a int"),
+        ({"text": [3], "label": [1]}, "row 1: no text, 'text' is of type int"),
         ({"text": ["A"], "label": [[1]]}, "row 1: got the label [1]"),
+        (
+            {"text": ["A"], "label": [datetime.date(2020, 1, 2)]},
+            "row 1: got the label datetime.date(2020, 1, 2), accepted is a text without line "
+            "breaks and tabs, an integer, True/False or a finite number;",
+        ),
         ({"text": pyarrow.array([b"\xff"]).view("string"), "label": [1]}, "row 1: not UTF-8"),
     ],
-    ids=["null text", "null label", "nan", "text is a number", "list", "not UTF-8"],
+    ids=["null text", "null label", "nan", "text is a number", "list", "date", "not UTF-8"],
 )
 def test_row_that_can_not_be_used_is_refused_with_its_number(tmp_path, columns, fault):
     write_table(tmp_path, **columns)

@@ -28,7 +28,7 @@ FOREIGN = {
     "gzip": (gzip.compress(TEXT.encode()), "compressed with gzip; unpack it"),
     "bzip2": (bz2.compress(TEXT.encode()), "compressed with bzip2; unpack it"),
     "xz": (lzma.compress(TEXT.encode()), "compressed with xz; unpack it"),
-    "zip": (zipped(TEXT), "compressed with zip; unpack it"),
+    "zip": (zipped(TEXT), "compressed with zip (or an Excel workbook: save it as CSV UTF-8)"),
     "zstd": (b"\x28\xb5\x2f\xfd\x04\x00", "compressed with zstd; unpack it"),
 }
 
