@@ -73,8 +73,9 @@ def fault_of_set(folder: Path, config: str, version: str, error: Exception) -> U
     missing = " and ".join(
         f"no {what} {value}" for what, value in (("config", config), ("version", version)) if value
     )
-    there = ", ".join(f"tfds:{_name_of(found, folder)}:{found.name}" for found in held)
-    return UserError(f"config.data.source: {folder} has {missing}, there is {there}; take that")
+    usable = [found for found in held if not _metadata_fault(found)] or held
+    there = " and ".join(f"tfds:{_name_of(found, folder)}:{found.name}" for found in usable)
+    return UserError(f"config.data.source: {folder} has {missing}, there is {there}")
 
 
 def _versions(folder: Path) -> list[Path]:
