@@ -1,6 +1,7 @@
 """A store in a local folder. See `storage.store` for the interface."""
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -46,7 +47,9 @@ class LocalStore:
 
     def read(self, name: str) -> bytes:
         with self._explained(name, FileNotFoundError, reads=True):
-            return self._path(name).read_bytes()
+            path = self._path(name)
+            _require_no_pipe(path)
+            return path.read_bytes()
 
     def write(self, name: str, data: bytes, check: Callable[[], None] | None = None) -> None:
         with self._explained(name), self._scratch() as folder:
@@ -72,7 +75,9 @@ class LocalStore:
 
     def download(self, name: str, path: Path) -> None:
         with self._explained(name, FileNotFoundError, reads=True), scratch.room():
-            shutil.copyfile(self._path(name), path)
+            source = self._path(name)
+            _require_no_pipe(source)
+            shutil.copyfile(source, path)
 
     def delete(self, name: str) -> None:
         with self._explained(name):
@@ -190,6 +195,13 @@ def _is_there(path: Path) -> bool:
         return False
 
 
+def _require_no_pipe(path: Path) -> None:
+    """Raises OSError for what would wait for a writer instead of giving bytes."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "It is no file", str(path))
+
+
 def _files(folder: Path) -> Iterator[str]:
     """Yields the paths of all files below a folder. Raises OSError for a part it can't look into.
 
@@ -205,10 +217,20 @@ def _files(folder: Path) -> Iterator[str]:
                 raise
             continue
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
+            if _is_folder(entry):
                 folders.append(entry.path)
             else:
                 yield entry.path
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Returns True for a folder and for a link to one; False for a link that leads nowhere."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False
 
 
 def _sync(path: Path) -> None:

@@ -19,6 +19,7 @@ _ADVICE = {
     errno.EFBIG: "raise the limit of a file's size (`ulimit -f`)",
     errno.ELOOP: "delete the link, which leads back to itself",
     errno.EISDIR: "move the folder away, a file has to be there",
+    errno.EINVAL: "move it away, a file has to be there",
     errno.ENAMETOOLONG: "give a shorter name",
     errno.ENOENT: "bring it back",
     **dict.fromkeys(
@@ -28,7 +29,10 @@ _ADVICE = {
 # No more can be written; has nothing to do with what is read.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # One file can't be read, others may be.
-UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ELOOP, errno.EISDIR, errno.ENOTDIR)
+UNREADABLE = (
+    *(errno.EACCES, errno.EPERM, errno.EIO, errno.ELOOP, errno.EISDIR, errno.ENOTDIR),
+    errno.EINVAL,  # a pipe, see `local.py`
+)
 
 
 def explanation(error: OSError, otherwise: str = "") -> str:

@@ -57,6 +57,7 @@ def _is_tensorboard_dir(value: Any) -> bool:
 
 
 _MILLION, _BILLION = 10**6, 10**9
+_LONGEST_SHOWN = 80  # characters
 # Within the range of float32, with a margin: a number outside would become 0 or infinite silently.
 _POSITIVE = _number("a number from 1e-30 to 1e+30", lambda v: 1e-30 <= v <= 1e30)
 _NOT_NEGATIVE = _number("a number from 0.0 to 1e+30", lambda v: 0 <= v <= 1e30)
@@ -144,11 +145,19 @@ def check(config: Mapping[str, Any]) -> None:
         if field not in fields:
             raise UserError(f"config.{field}: missing; begin with configs.default.get_config()")
         if not rule.allows(fields[field]):
-            raise UserError(f"config.{field}: got {fields[field]!r}, accepted is {rule.accepted}")
+            raise UserError(
+                f"config.{field}: got {_shown(fields[field])}, accepted is {rule.accepted}"
+            )
     unknown = sorted(fields.keys() - RULES.keys())
     if unknown:
         raise UserError(f"config.{unknown[0]}: no such field; configs/default.py holds them all")
     _check_combinations(fields)
+
+
+def _shown(value: Any) -> str:
+    """Returns a value for a message, cut when it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _check_combinations(fields: Mapping[str, Any]) -> None:

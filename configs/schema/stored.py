@@ -28,5 +28,11 @@ def stored_config(store: Store) -> ml_collections.ConfigDict:
             f"--workdir: {store.url}/{CONFIG_FILE} can't be read ({error}); delete it and give the "
             "training command, which writes it again"
         ) from error
-    rules.check(config)
+    try:
+        rules.check(config)
+    except UserError as error:
+        raise UserError(
+            f"--workdir: {store.url}/{CONFIG_FILE} is damaged ({error}); bring it back, or delete "
+            "it and give the training command, which writes it again"
+        ) from error
     return config

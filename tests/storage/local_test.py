@@ -1,5 +1,7 @@
 """Run with `python -m pytest tests/storage/local_test.py`: local folders only."""
 
+import os
+
 import pytest
 
 from storage.errors import Corrupt, UserError
@@ -33,6 +35,15 @@ def test_workdir_that_can_not_be_a_folder_is_refused(file, way):
     place = file.parent / way.partition("/")[0]
     with pytest.raises(UserError, match=rf"^--workdir: {place}: Not a directory; move the file or"):
         open_store(str(file.parent / way))
+
+
+def test_pipe_is_refused_without_waiting_for_a_writer(tmp_path):
+    os.mkfifo(tmp_path / "config.json")
+    store = open_store(str(tmp_path))
+    with pytest.raises(UserError, match=r"config\.json: It is no file; move it away"):
+        store.read("config.json")
+    with pytest.raises(UserError, match="It is no file"):
+        store.download("config.json", tmp_path / "copy")
 
 
 def test_home_that_is_not_known_is_a_user_error():

@@ -7,6 +7,7 @@ process can listen as early as possible.
 """
 
 import contextlib
+import fcntl
 import os
 import signal
 from types import FrameType
@@ -23,8 +24,9 @@ def listen() -> None:
     for number in SIGNALS:
         signal.signal(number, stop_at_once)
     with contextlib.suppress(OSError):  # standard error is closed
-        # A copy: startup_messages.py holds back what is written to the original.
-        _messages = os.dup(_messages)
+        # A copy: startup_messages.py holds back what is written to the original. Above the numbers
+        # of the standard streams, one of which may be closed.
+        _messages = fcntl.fcntl(_messages, fcntl.F_DUPFD_CLOEXEC, 3)
 
 
 def stop_at_once(number: int, frame: FrameType | None) -> None:

@@ -12,6 +12,7 @@ Readers look at manifests only, and verify the files that they name.
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,7 @@ from storage.errors import Corrupt, Superseded, UserError
 from storage.store import Store
 from trainer.run.manifest import MANIFEST, NAME, Damaged, Manifest, decode, encode
 
+_FOLDER = re.compile(r"checkpoints/\d+")
 _LISTINGS = 100  # while a training that goes on deletes what was listed
 
 
@@ -186,6 +188,7 @@ def _read_manifests(
     """
     for _ in range(_LISTINGS):
         names, found = store.list("checkpoints/"), []
+        _require_folders(store, names)
         with contextlib.suppress(FileNotFoundError):
             for match in map(NAME.fullmatch, names):
                 if match and match["part"] == MANIFEST:
@@ -195,6 +198,16 @@ def _read_manifests(
                         logging.warning("%s: %s", store.url, error)
             return names, sorted(found, key=lambda m: (m.claim, m.step), reverse=True)
     raise _busy(store)
+
+
+def _require_folders(store: Store, names: list[str]) -> None:
+    """Raises UserError when a file or a dead link stands for a checkpoint's folder."""
+    for name in names:
+        if _FOLDER.fullmatch(name):
+            raise UserError(
+                f"--workdir: {store.url}/{name}: a file, or a link to a folder that is not there; "
+                "bring back the folder, or delete it to go on without that checkpoint"
+            )
 
 
 def _busy(store: Store) -> UserError:

@@ -33,14 +33,16 @@ def claim_workdir(
 ) -> Claim:
     """Claims the workdir for the job and writes config and encoding into it.
 
-    Raises UserError on a worker whose command, data or workdir differs from the chief's.
+    Raises UserError on all workers when the command or the data of one differs from the chief's,
+    and on a worker that does not see the chief's workdir.
     """
     identity = f"{resume.decisive_fields(config)} {encoding.digest} {data_digest}"
     digest = checksum.of(identity.encode())
-    if workers.from_chief([digest]) != [digest]:
+    # All of them leave: the chief must not begin the run that only it was asked for.
+    if workers.any(workers.from_chief([digest]) != [digest]):
         raise UserError(
-            "--config: this worker's config, encoding or reviews differ from the chief's; give "
-            "all workers the same command and the same data"
+            "--config: a worker's config, encoding or reviews differ from the chief's; give all "
+            "workers the same command and the same data"
         )
     if not workers.is_chief:
         number, content = workers.from_chief([0, 0])

@@ -14,7 +14,7 @@ from trainer.learning import train_state
 from trainer.learning.train_state import TrainState
 from trainer.run.checkpoints import restore
 from trainer.run.manifest import Manifest
-from trainer.run.workdir import check_encoding, open_init_from
+from trainer.run.workdir import check_config, check_encoding, open_init_from
 
 _SHAPES = ("embedding_size", "layer_sizes", "bidirectional", "pooling")
 
@@ -37,6 +37,7 @@ def load_initial_weights(
             )
 
     def read(path: str, manifest: Manifest) -> None:
+        check_config(other, manifest)
         check_encoding(other, encoding, manifest)
         for network in filter(None, (state.model, state.average)):
             train_state.load_weights(path, other_config, network)

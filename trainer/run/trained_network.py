@@ -18,7 +18,7 @@ from trainer.learning.objectives.registry import create_objective
 from trainer.model.network import Encoder
 from trainer.run.checkpoints import restore
 from trainer.run.manifest import Manifest
-from trainer.run.workdir import check_encoding
+from trainer.run.workdir import check_config, check_encoding
 
 
 class Trained(NamedTuple):
@@ -45,6 +45,7 @@ def load_trained(config: ml_collections.ConfigDict, store: Store, checkpoint: st
     network = objective.network(config, len(encoding.vocabulary))
 
     def read(path: str, manifest: Manifest) -> None:
+        check_config(store, manifest)
         check_encoding(store, encoding, manifest)
         train_state.load_weights(path, config, network)
 

@@ -9,7 +9,8 @@ Nothing here writes.
 import ml_collections
 
 from configs import default
-from configs.schema.stored import stored_config
+from configs.schema import resume
+from configs.schema.stored import CONFIG_FILE, stored_config
 from input_pipeline import load
 from input_pipeline.encoding import Encoding, read_encoding
 from input_pipeline.labels import LABELS_FILE
@@ -75,6 +76,17 @@ def open_init_from(config: ml_collections.ConfigDict) -> Store:
     """Opens the workdir of the run whose weights and vocabulary a fresh run starts from."""
     checkpoint = config.checkpoint
     return open_store(checkpoint.init_from, "config.checkpoint.init_from", checkpoint.retry_seconds)
+
+
+def check_config(store: Store, manifest: Manifest) -> None:
+    """Raises UserError when a checkpoint was trained with another config than the workdir's."""
+    try:
+        resume.require_same_fields(manifest.config, stored_config(store))
+    except UserError as error:
+        raise UserError(
+            f"--workdir: {store.url}/{CONFIG_FILE} is not the config that the checkpoint of step "
+            f"{manifest.step} was trained with ({error}); bring back that file"
+        ) from error
 
 
 def check_encoding(store: Store, encoding: Encoding, manifest: Manifest) -> None:

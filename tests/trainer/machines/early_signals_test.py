@@ -45,3 +45,20 @@ def test_signal_ends_the_command_with_one_line_at_any_moment(module, number, tmp
         cwd=REPOSITORY, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (75, "Stopped; run the same command again.\n")
+
+
+@pytest.mark.parametrize("descriptor", [0, 1, 2])
+def test_closed_standard_stream_stays_closed(descriptor):
+    code = f"""
+import os
+os.close({descriptor})
+from trainer.machines import early_signals
+early_signals.listen()
+try:
+    os.fstat({descriptor})
+except OSError:
+    os._exit(0)
+os._exit(1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False)
+    assert done.returncode == 0

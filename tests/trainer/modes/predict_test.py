@@ -6,6 +6,7 @@ import json
 import pytest
 
 from configs.schema.stored import stored_config
+from input_pipeline import load
 from storage.errors import UserError
 from storage.store import open_store
 from trainer.learning.metrics import finite_or_none
@@ -50,9 +51,8 @@ def test_checkpoint_can_be_chosen(store, capsys):
         predicted(store, ["x"], capsys, "7")
 
 
-def test_prediction_needs_only_the_workdir(store, capsys):
-    text = store.read("config.json").decode().replace("files:", "files:/nowhere/")
-    store.write("config.json", text.encode())
+def test_prediction_needs_only_the_workdir(store, capsys, monkeypatch):
+    monkeypatch.setattr(load, "open_reviews", None)
     assert len(predicted(store, ["a fine film"], capsys)[0]) == 1
 
 
@@ -68,6 +68,26 @@ def test_changed_vocabulary_is_refused(store, capsys):
     text = store.read("vocabulary.txt").decode().replace("film\n", "zzz\n")
     store.write("vocabulary.txt", text.encode())
     with pytest.raises(UserError, match="bring back that file"):
+        predicted(store, ["x"], capsys)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            '"pooling": "last"',
+            '"pooling": "mean"',
+            "step .*'last', got 'mean'.*bring back that file",
+        ),
+        ('"embedding_size": 8', '"embedding_size": 16', "the run has 8, got 16"),
+        ('"precision": "float32"', '"precision": null', "is damaged .*precision"),
+    ],
+)
+def test_changed_config_is_refused(store, capsys, old, new, message):
+    text = store.read("config.json").decode()
+    assert old in text
+    store.write("config.json", text.replace(old, new).encode())
+    with pytest.raises(UserError, match=rf"^--workdir: .*config\.json .*{message}"):
         predicted(store, ["x"], capsys)
 
 

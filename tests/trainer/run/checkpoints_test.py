@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -120,6 +121,26 @@ def test_restore_skips_a_checkpoint_with_a_file_that_can_not_be_read(tmp_path, n
     path.symlink_to(path.name)
     assert restored(store) == (1, 1)
     assert f"{path}: Too many levels of symbolic links" in caplog.text
+
+
+def test_checkpoint_behind_a_link_is_read(tmp_path):
+    store = open_store(str(tmp_path / "run"))
+    save(store, 1, 2)
+    folder = tmp_path / "run" / "checkpoints" / "2"
+    folder.rename(tmp_path / "moved")
+    folder.symlink_to(tmp_path / "moved")
+    assert restored(store) == (2, 2)
+
+
+@pytest.mark.parametrize("target", [None, "nowhere", "2"])
+def test_what_stands_for_a_checkpoint_without_being_a_folder_is_refused(tmp_path, target):
+    store = open_store(str(tmp_path))
+    save(store, 1, 2)
+    folder = tmp_path / "checkpoints" / "2"
+    shutil.rmtree(folder)
+    folder.symlink_to(target) if target else folder.touch()
+    with pytest.raises(UserError, match=r"checkpoints/2: a file, or a link to a folder that is"):
+        restored(store)
 
 
 def test_manifest_with_a_changed_number_is_damaged(store, caplog):
