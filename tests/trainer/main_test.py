@@ -28,7 +28,7 @@ def run(*arguments, module=("trainer",), env=None) -> subprocess.CompletedProces
     )  # fmt: skip
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=[pytest.param("local", marks=pytest.mark.slow), "gs"])
 def url(request, tmp_path, cloud):
     """Returns the URL of an unused workdir, once in a local folder and once in a bucket."""
     return STORES[request.param](tmp_path)
@@ -75,6 +75,7 @@ def test_run_asked_to_leave_anywhere_saves_and_resumes_to_the_same_result(
     assert tensors(url) == tensors(finished)
 
 
+@pytest.mark.slow
 def test_run_resumes_on_another_number_of_replicas_with_the_same_losses(flags, finished, tmp_path):
     url = tmp_path / "run"
     replicas = "--config.strategy.virtual_devices=2"

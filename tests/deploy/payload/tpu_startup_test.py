@@ -35,6 +35,7 @@ def machine(tmp_path):
     return Machine(tmp_path, tmp_path / "remote")
 
 
+@pytest.mark.slow
 def test_killed_and_booted_again_the_job_resumes_and_ends(machine, cloud, reviews, tmp_path):
     machine.environment["LONGHAUL_PYTHON"] = sys.executable
     archive = package.build(REPOSITORY)

@@ -71,7 +71,7 @@ def one_replica(shipped):
     return train(shipped)
 
 
-@pytest.mark.parametrize("replicas", [2, 4])
+@pytest.mark.parametrize("replicas", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_number_of_replicas_does_not_change_the_training(shipped, one_replica, replicas):
     result, state = train(shipped, replicas)
     expected, expected_state = one_replica

@@ -116,6 +116,7 @@ def test_sigterm_to_one_worker_stops_all_at_the_same_step(flags, finished, tmp_p
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_two_workers_train_from_shards_in_a_bucket_like_one_process(
     flags, run_config, tmp_path, cloud
 ):

@@ -30,6 +30,7 @@ def start(flags, addresses):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_run_that_loses_a_machine_ends_with_the_numbers_of_a_local_run(
     flags, finished, shards_source, tmp_path
 ):

@@ -18,7 +18,7 @@ OPINIONS = {"good": "a lovely film", "bad": "a dull film", "so so": "a film of s
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
-    """A config of a run on CSV files, on two replicas, that learns three labels by heart."""
+    """A config of a run on CSV files, on four replicas, that learns three labels by heart."""
     folder = tmp_path_factory.mktemp("reviews")
     for split in ("train", "test"):
         with (folder / f"{split}.csv").open("w", newline="") as file:
@@ -29,7 +29,7 @@ def config(tmp_path_factory):
     config.model.layer_sizes = (8,)
     config.train.update(epochs=6, batch_size=8)
     config.optimizer.learning_rate = 2e-2
-    config.strategy.update(name="mirrored", virtual_devices=2)
+    config.strategy.update(name="mirrored", virtual_devices=4)
     return config
 
 

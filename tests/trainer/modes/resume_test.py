@@ -112,7 +112,7 @@ def test_refused_start_takes_no_claim(run_config, workdir):
 def test_changed_vocabulary_is_refused(run_config, workdir):
     path = workdir / "vocabulary.txt"
     path.write_text(path.read_text().replace("film\n", "zzz\n"))
-    with pytest.raises(UserError, match=r"vocabulary.txt is not the vocabulary"):
+    with pytest.raises(UserError, match=r"vocabulary.txt is not the file"):
         start(run_config, workdir)
 
 

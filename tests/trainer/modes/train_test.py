@@ -19,8 +19,9 @@ from trainer.run.trained_network import load_trained
 def test_finished_run_has_the_documented_files_and_lines(finished):
     names = {path.name for path in finished.iterdir() if not path.name.startswith(".")}
     assert names == {
-        "config.json", "vocabulary.txt", "metrics.jsonl", "tensorboard", "checkpoints", "claims"
-    }  # fmt: skip
+        *("config.json", "vocabulary.txt", "labels.txt", "metrics.jsonl", "tensorboard"),
+        *("checkpoints", "claims"),
+    }
     assert [line["step"] for line in lines(finished, "train")] == list(range(10, 82, 10))
     assert [line["step"] for line in lines(finished, "validation", "epoch")] == [41, 41, 82, 82]
     assert [line["step"] for line in lines(finished, "test")] == [STEPS]
@@ -130,7 +131,7 @@ def test_weights_with_a_changed_vocabulary_are_refused(run_config, workdir, tmp_
     path.write_text(path.read_text().replace("film\n", "zzz\n"))
     config = run_config.copy_and_resolve_references()
     config.checkpoint.init_from = str(workdir)
-    with pytest.raises(UserError, match=r"vocabulary.txt is not the vocabulary"):
+    with pytest.raises(UserError, match=r"vocabulary.txt is not the file"):
         start(config, tmp_path / "new")
 
 
@@ -147,5 +148,5 @@ def test_reviews_with_a_single_label_are_refused(run_config, reviews, tmp_path):
         (tmp_path / f"{name}.jsonl").write_text("\n".join(rows))
     config = run_config.copy_and_resolve_references()
     config.data.source = f"files:{tmp_path}"
-    with pytest.raises(UserError, match="have the label 1"):
+    with pytest.raises(UserError, match="all training reviews have the label 'positive'"):
         start(config, tmp_path / "run")
