@@ -80,8 +80,9 @@ def open_init_from(config: ml_collections.ConfigDict) -> Store:
 
 def check_config(store: Store, manifest: Manifest) -> None:
     """Raises UserError when a checkpoint was trained with another config than the workdir's."""
+    stored = stored_config(store)
     try:
-        resume.require_same_fields(manifest.config, stored_config(store))
+        resume.require_same_fields(manifest.config, stored)
     except UserError as error:
         raise UserError(
             f"--workdir: {store.url}/{CONFIG_FILE} is not the config that the checkpoint of step "
