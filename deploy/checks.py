@@ -11,6 +11,15 @@ from storage.errors import UserError
 
 PROJECT = r"[a-z][a-z0-9-]{4,28}[a-z0-9]"
 REGION = r"[a-z]{2,20}-[a-z]{2,20}[0-9]{1,2}"
+_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"  # of the path of an image's name
+_DIGEST = r"@sha256:[0-9a-f]{64}"
+# A container image's full name. The host has a dot, which tells it from a folder of Docker Hub, or
+# is this machine.
+IMAGE = (
+    r"(?:[a-z0-9][a-z0-9-]*(?:\.[a-z0-9-]+)+|localhost)(?::[0-9]{1,5})?"
+    rf"(?:/{_PART})+(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}}(?:{_DIGEST})?|{_DIGEST})"
+)
+IMAGE_HELP = "HOST/PATH:TAG or HOST/PATH@sha256:DIGEST, such as us-docker.pkg.dev/PROJECT/R/I:TAG"
 _SHOWN = 60  # characters of a value that an error repeats
 
 
