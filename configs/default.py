@@ -153,6 +153,8 @@ def _strategy() -> ml_collections.ConfigDict:
     strategy.name = "auto"
     # Splits the CPU into this many devices, to try replicas without GPUs; 0 is off.
     strategy.virtual_devices = 0
+    # GPUs that each worker must find, or TPU cores of the whole TPU; 0 accepts any number.
+    strategy.accelerators = 0
     # For 'tpu': 'local' on a TPU VM; elsewhere the TPU's name, or grpc://HOST:PORT of each of its
     # machines, separated by commas.
     strategy.tpu = "local"

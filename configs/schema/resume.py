@@ -47,6 +47,7 @@ SINCE: dict[str, Any] = {
     "data.positive_label": "",
     "data.text_column": "text",
     "objective.name": "classification",
+    "strategy.accelerators": 0,
     "strategy.connect_seconds": 600.0,
     "train.patience": 0,
     "train.tensorboard_dir": "tensorboard",

@@ -118,6 +118,7 @@ RULES: dict[str, Rule] = {
     "strategy.name": _one_of("auto", "default", "one_device", "mirrored", "multi_worker", "tpu"),
     "strategy.tpu": Rule("a name or address", lambda v: isinstance(v, str) and v != ""),
     "strategy.virtual_devices": _integer(0, 64),
+    "strategy.accelerators": _integer(0, 100_000),
     "strategy.connect_seconds": _number("a number from 1.0 to 86400.0", lambda v: 1 <= v <= 86400),
     "checkpoint.every_steps": _integer(0, _BILLION),
     "checkpoint.keep_last": _integer(1, _MILLION),

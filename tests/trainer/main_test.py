@@ -83,7 +83,7 @@ def test_run_resumes_on_another_number_of_replicas_with_the_same_losses(flags, f
         arguments = ("SIGTERM", "step", number, *flags, *layout, f"--workdir={url}")
         stopped = run(*arguments, module=("tests.killed",))
         assert stopped.returncode == 75, stopped.stderr
-        assert f"{1 + len(layout)} replica(s)" in stopped.stdout
+        assert stopped.stdout.startswith(f"Devices: {1 + len(layout)} replica")
     done = run(*flags, f"--workdir={url}")
     assert done.returncode == 0, done.stderr
     for line, expected in zip(lines(url, "train"), lines(finished, "train"), strict=True):

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from configs.schema import rules
 from storage.errors import UserError
-from trainer.machines import cluster, lost_machines, rendezvous
+from trainer.machines import cluster, devices, lost_machines, rendezvous
 from trainer.machines.cluster import Cluster
 from trainer.machines.early_signals import SIGNALS
 from trainer.machines.preemption import Stopped
@@ -109,6 +109,8 @@ def _make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
             f"config.strategy.name: got {config.name!r}, but TF_CONFIG names {workers} worker(s); "
             "accepted is 'multi_worker' for several workers and another name for one, or 'auto'"
         )
+    if name != "tpu":
+        devices.require_accelerators(config.accelerators, gpus, "GPUs")
     if config.virtual_devices:
         if gpus or workers > 1:
             raise UserError(
@@ -121,7 +123,10 @@ def _make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
         rendezvous.wait_for_all(this_cluster, config.connect_seconds)
         return _multi_worker_strategy(this_cluster, gpus)
     if name == "tpu":
-        return _tpu_strategy(config.tpu)
+        strategy = _tpu_strategy(config.tpu)
+        cores = strategy.num_replicas_in_sync
+        devices.require_accelerators(config.accelerators, cores, "TPU cores")
+        return strategy
     kind, count = ("GPU", gpus) if gpus else ("CPU", max(config.virtual_devices, 1))
     if name == "mirrored":
         return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])

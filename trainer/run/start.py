@@ -32,6 +32,7 @@ from trainer.learning.objectives.registry import create_objective
 from trainer.learning.scorer import Scorer
 from trainer.learning.steps import StepResult
 from trainer.learning.train_state import TrainState
+from trainer.machines import devices
 from trainer.machines import strategy as strategies
 from trainer.machines.preemption import StopRequests
 from trainer.machines.workers import Workers
@@ -84,6 +85,7 @@ def start(
     if store.exists(CONFIG_FILE):
         resume.require_same_run(stored_config(store), config)
     strategy = strategies.make_strategy(config)
+    print(f"Devices: {devices.describe(strategy)}", flush=True)
     workers = Workers(strategy)
     encoding = read_encoding(store) or initial_encoding(config)
     loop_device = strategies.loop_device(strategy)
@@ -97,7 +99,7 @@ def start(
     claim = claim_workdir(config, store, encoding, data.train.digest, workers)
     print(
         f"{len(data.train):,} reviews to train on, {len(data.validation):,} to validate, "
-        f"{len(encoding.vocabulary):,} token ids; {strategy.num_replicas_in_sync} replica(s)\n"
+        f"{len(encoding.vocabulary):,} token ids\n"
         f"Labels: {encoding.labels}",
         flush=True,
     )

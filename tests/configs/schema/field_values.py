@@ -53,6 +53,7 @@ ACCEPTED = {
     "optimizer.clip_norm": 0.0,
     "strategy.name": "mirrored",
     "strategy.virtual_devices": 8,
+    "strategy.accelerators": 100_000,
     "strategy.tpu": "grpc://10.0.0.2:8470",
     "strategy.connect_seconds": 1,
     "checkpoint.every_steps": 0,

@@ -11,6 +11,7 @@ from tests.configs.schema.field_values import ACCEPTED, changed
 
 FREE = {
     *("strategy.name", "strategy.virtual_devices", "strategy.tpu", "evaluation.batch_size"),
+    "strategy.accelerators",
     "model.kernel",
     *("checkpoint.every_steps", "checkpoint.keep_last", "checkpoint.init_from"),
     "checkpoint.retry_seconds",

@@ -54,6 +54,7 @@ REFUSED = {
     "optimizer.clip_norm": (-1.0, float("inf")),
     "strategy.name": ("", "horovod"),
     "strategy.virtual_devices": (-1,),
+    "strategy.accelerators": (-1, 100_001, 1.0, True),
     "strategy.tpu": ("", 1),
     "strategy.connect_seconds": (0.5, 86401, float("nan"), True),
     "checkpoint.every_steps": (-1,),
