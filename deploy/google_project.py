@@ -9,7 +9,7 @@ from deploy.checks import PROJECT, check_matches
 from storage.errors import UserError
 
 PROJECT_HELP = "Google Cloud project; by default GOOGLE_CLOUD_PROJECT or the credentials' project."
-_VARIABLE = "GOOGLE_CLOUD_PROJECT"
+VARIABLE = "GOOGLE_CLOUD_PROJECT"
 _NO_NETWORK = "NO_GCE_CHECK"  # read by google.auth
 
 
@@ -18,7 +18,7 @@ def project_from_environment(given: str) -> str:
 
     Raises UserError when that is no project's ID.
     """
-    return _checked(given or os.environ.get(_VARIABLE, ""))
+    return _checked(given or os.environ.get(VARIABLE, ""))
 
 
 def require_project(given: str) -> str:
@@ -29,7 +29,7 @@ def require_project(given: str) -> str:
     project = project_from_environment(given) or _checked(_project_of_credentials())
     if not project:
         raise UserError(
-            f"--project: not given, and neither {_VARIABLE} nor the credentials name one; give it"
+            f"--project: not given, and neither {VARIABLE} nor the credentials name one; give it"
         )
     return project
 

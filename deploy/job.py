@@ -9,17 +9,21 @@ Every target is given the same Job; see deploy/targets/target.py for what a targ
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import ml_collections
 
 from deploy.checks import check_matches
 from storage.errors import UserError
 
+if TYPE_CHECKING:
+    from deploy.settings import Defaults
+
 _BOOTSTRAP = Path(__file__).parent / "payload" / "bootstrap.py"
 _NAME = r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?"
 _URL = r"(?=.{1,600}$)gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](?:/[A-Za-z0-9][A-Za-z0-9._=@+-]*)+/?"
 _LONGEST_ARGUMENT = 10_000  # characters
+TRAIN, PREPARE = MODES = ("train_and_evaluate", "prepare")  # of the trainer, as jobs
 
 
 class Submission(NamedTuple):
@@ -29,6 +33,8 @@ class Submission(NamedTuple):
     arguments: tuple[str, ...]  # of `python -m trainer`: those that make the config
     config: ml_collections.ConfigDict
     workdir: str
+    defaults: "Defaults"  # where the options' values are from, and prices
+    mode: str = TRAIN  # of `python -m trainer`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +47,7 @@ class Job:
     archive_url: str  # of the source distribution, which may not be uploaded yet
     digest: str  # of the content of the source distribution, in hex; see deploy/package.py
     config: ml_collections.ConfigDict  # as the trainer will resolve it
+    mode: str = TRAIN  # or PREPARE, whose machines need no accelerator
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -52,6 +59,10 @@ class Job:
             ". _ = @ + -, each part of which begins with a letter or digit, 600 characters at most",
         )
         check_arguments(self.arguments)
+
+    def renamed(self, name: str) -> "Job":
+        """Returns the same job under another name."""
+        return dataclasses.replace(self, name=name)
 
     @property
     def bucket(self) -> str:

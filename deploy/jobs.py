@@ -2,7 +2,7 @@
 
 plan = target.prepare(submission, options)      # of a JobTarget, such as vertex
 print(plan.describe())                          # sends and writes nothing
-exit_code = plan.submit(wait=True)
+exit_code = plan.submit(Waiting())
 """
 
 import abc
@@ -10,17 +10,17 @@ import dataclasses
 import hashlib
 import re
 import shlex
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from deploy import package
+from deploy import cost, package, records
 from deploy.checks import refusal
 from deploy.compatibility import check_reachable
-from deploy.job import Job, Submission, bucket_of, check_arguments
+from deploy.job import TRAIN, Job, Submission, bucket_of, check_arguments
 from deploy.package import Archive
-from deploy.targets.target import VERBS
+from deploy.settings import Defaults
+from deploy.targets.target import VERBS, Following, Listed, Waiting, alternatives
 from storage.errors import UserError
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -33,8 +33,11 @@ class JobTarget(abc.ABC):
     """
 
     name: str  # as in --target
-    can_wait: bool
     located_by: tuple[str, ...]  # the flags that find a job again; "workdir" may be among them
+
+    @abc.abstractmethod
+    def can_wait(self, options: Any) -> bool:
+        """Returns True when the job's end can be waited for with --wait."""
 
     @abc.abstractmethod
     def request(self, job: Job, options: Any) -> Any:
@@ -56,15 +59,23 @@ class JobTarget(abc.ABC):
         """Returns what a job needs before it starts, a line each, with the command for it."""
 
     @abc.abstractmethod
-    def submit(self, plan: "JobPlan", wait: bool) -> int:
-        """Submits a job, and with `wait` watches it to its end. Returns an exit code."""
+    def machines(self, options: Any) -> tuple[str, int]:
+        """Returns what is rented, as in the settings' table of prices, and how many of it."""
 
     @abc.abstractmethod
-    def follow(self, verb: str, name: str, options: Any, workdir: str | None) -> int:
-        """Does what `verb` says with a job. Returns an exit code."""
+    def submit(self, plan: "JobPlan", waiting: Waiting | None) -> int:
+        """Submits a job, and unless `waiting` is None watches it. Returns an exit code."""
 
-    def prepare(self, submission: Submission, options: Any) -> "JobPlan":
-        """Packs the working tree and builds the request.
+    @abc.abstractmethod
+    def follow(self, following: Following, options: Any) -> int:
+        """Does what the verb says with a job. Returns an exit code."""
+
+    @abc.abstractmethod
+    def jobs(self, options: Any, known: Mapping[str, str]) -> list[Listed]:
+        """Returns the jobs at the place that the options name, and of the known ones."""
+
+    def prepare(self, submission: Submission, options: Sequence[Any]) -> "JobPlan":
+        """Packs the working tree, evaluates the config as the job will, and builds the requests.
 
         Raises UserError for every mistake that can be found without asking the service.
         """
@@ -74,8 +85,9 @@ class JobTarget(abc.ABC):
                 "workdir", workdir, "gs://BUCKET/PATH, which the job's machines can reach"
             )
         check_reachable(submission.config)
-        arguments, config_file = _portable(submission.arguments)
-        arguments = (*arguments, f"--workdir={workdir}")
+        config_arguments, config_file = _portable(submission.arguments)
+        mode = () if submission.mode == TRAIN else (f"--mode={submission.mode}",)
+        arguments = (*config_arguments, *mode, f"--workdir={workdir}")
         check_arguments(arguments)
         archive = package.build(_ROOT, config_file)
         job = Job(
@@ -85,73 +97,120 @@ class JobTarget(abc.ABC):
             archive_url=package.address(archive, _archives(workdir)),
             digest=archive.digest,
             config=submission.config,
+            mode=submission.mode,
         )
-        return JobPlan(self, options, job, archive, config_file, self.request(job, options))
+        attempts = _attempts(self, job, options)
+        return JobPlan(self, attempts, job, archive, config_file, submission.defaults)
+
+
+class Attempt(NamedTuple):
+    """One of the alternatives of a plan."""
+
+    options: Any
+    request: Any
+    place: str  # what sets it apart from the others, such as "provisioning=spot"; "" for only one
 
 
 @dataclasses.dataclass(frozen=True)
 class JobPlan:
-    """A job, its archive and its request: everything that a submission sends, already checked."""
+    """A job, its archive and its requests: everything that a submission sends, already checked."""
 
     target: JobTarget
-    options: Any
+    attempts: tuple[Attempt, ...]  # tried in this order
     job: Job
     archive: Archive
     config_file: Path | None  # a config from outside the tree, which the archive includes
-    request: Any
+    defaults: Defaults
+
+    def renamed(self, name: str) -> "JobPlan":
+        """Returns the plan of the same job under another name."""
+        job = self.job.renamed(name)
+        attempts = _attempts(self.target, job, [attempt.options for attempt in self.attempts])
+        return dataclasses.replace(self, job=job, attempts=attempts)
 
     def describe(self) -> str:
         """Returns what --dry_run prints: everything that `submit` would do."""
-        job, target = self.job, self.target
-        settings = sorted(dataclasses.asdict(self.options).items())
+        job, target, first = self.job, self.target, self.attempts[0]
         config = [] if self.config_file is None else [str(self.config_file)]
         upload = ["python", "-m", "deploy.package", _archives(job.workdir), *config]
         size = self.archive.path.stat().st_size / 1e3
         return f"""\
 # Request
-{target.render(self.request).rstrip()}
+{target.render(first.request).rstrip()}
 
-# Settings of --target={target.name}, including defaults
-{_indented(f"--{flag}={value!r}" for flag, value in settings)}
+# Settings of --target={target.name}, and where each is from
+{_indented(self.defaults.shown(first.options))}
+{self._others()}
+# What it costs at most
+{_indented(cost.at_most(*target.machines(first.options), first.options, self.defaults))}
 
 # Upload, skipped when the archive is already in the bucket
   {self.archive.name} ({size:,.0f} kB) to {job.archive_url}
 {_indented(package.files(self.archive))}
 
 # Prerequisites, with the commands that create them
-{_indented(target.prerequisites(job, self.options))}
+{_indented(target.prerequisites(job, first.options))}
 
 # Commands that submit the same job by hand
-{_indented([shlex.join(upload), target.equivalent(job, self.options)])}
+{_indented([shlex.join(upload), target.equivalent(job, first.options)])}
 
 # Commands that follow the job
-{_indented(self.follow_commands())}
+{_indented(self.follow_commands(first))}
 """
 
-    def submit(self, wait: bool) -> int:
-        """Submits the job, and with `wait` watches it to its end. Returns an exit code."""
-        return self.target.submit(self, wait)
+    def _others(self) -> str:
+        """Returns what is shown of the alternatives after the first."""
+        if len(self.attempts) == 1:
+            return ""
+        places = (f"{attempt.place}" for attempt in self.attempts)
+        return f"\n# Tried in this order, while there are no machines\n{_indented(places)}\n"
+
+    def submit(self, waiting: Waiting | None) -> int:
+        """Submits the job, and unless `waiting` is None watches it. Returns an exit code."""
+        return self.target.submit(self, waiting)
 
     def upload(self) -> None:
         """Uploads the archive to the workdir's bucket unless it is already there."""
         package.upload(self.archive, _archives(self.job.workdir))
 
-    def follow_commands(self) -> list[str]:
-        """Returns the commands that show, wait for, log and cancel the job."""
-        return follow_commands(self.target, self.job, self.options)
+    def remember(self, attempt: Attempt) -> None:
+        """Records the job on this machine, so that its name is enough to follow it."""
+        options = {f: v for f, v in self._places(attempt).items() if f != "workdir"}
+        records.add(records.Record(self.job.name, self.target.name, options, self.job.workdir))
+
+    def follow_commands(self, attempt: Attempt) -> list[str]:
+        """Returns the commands that follow the job, and those that look at its files."""
+        flags = [f"--{flag}={value}" for flag, value in self._places(attempt).items() if value]
+        submit = ["python", "-m", "deploy.submit"]
+        name = self.job.name
+        verbs = [
+            shlex.join([*submit, v, name, f"--target={self.target.name}", *flags]) for v in VERBS
+        ]
+        workdir, copy = self.job.workdir, f"runs/{name}"
+        return [
+            *verbs,
+            shlex.join(["gcloud", "storage", "rsync", "--recursive", workdir, copy]),
+            shlex.join(["tensorboard", f"--logdir={copy}"]),
+        ]
+
+    def _places(self, attempt: Attempt) -> dict[str, Any]:
+        """Returns the flags that find the job again, with their values."""
+        values = {**dataclasses.asdict(attempt.options), "workdir": self.job.workdir}
+        return {flag: values[flag] for flag in self.target.located_by}
 
 
-def follow_commands(target: JobTarget, job: Job, options: Any) -> list[str]:
-    """Returns the commands that show, wait for, log and cancel a job, one for each of VERBS."""
-    values = {**dataclasses.asdict(options), "workdir": job.workdir}
-    flags = [f"--target={target.name}", *(f"--{flag}={values[flag]}" for flag in target.located_by)]
-    submit = ["python", "-m", "deploy.submit"]
-    return [shlex.join([*submit, verb, job.name, *flags]) for verb in VERBS]
-
-
-def say(*lines: str) -> None:
-    """Prints lines for the user, apart from the command's own output."""
-    print(*lines, sep="\n", file=sys.stderr, flush=True)
+def _attempts(target: JobTarget, job: Job, options: Sequence[Any]) -> tuple[Attempt, ...]:
+    """Returns the alternatives of a job, in order, each with its request."""
+    listed = alternatives(type(options[0]))
+    differ = [flag for flag in listed if len({getattr(one, flag) for one in options}) > 1]
+    return tuple(
+        Attempt(
+            one,
+            target.request(job, one),
+            ", ".join(f"{flag}={getattr(one, flag)}" for flag in differ),
+        )
+        for one in options
+    )
 
 
 def _portable(arguments: Sequence[str]) -> tuple[tuple[str, ...], Path | None]:
@@ -174,13 +233,16 @@ def _portable(arguments: Sequence[str]) -> tuple[tuple[str, ...], Path | None]:
     return tuple(portable), outside
 
 
-def _default_name(target: str, options: Any, arguments: tuple[str, ...]) -> str:
-    """Returns a name made from the command, so that giving the same command twice is noticed."""
-    command = "\0".join([target, repr(options), *arguments])
+def _default_name(target: str, options: Sequence[Any], arguments: tuple[str, ...]) -> str:
+    """Returns a name made from the command, so that giving the same command twice is noticed.
+
+    It leaves room for the number that a later job of the same command gets.
+    """
+    command = "\0".join([target, *map(repr, options), *arguments])
     digest = hashlib.sha256(command.encode()).hexdigest()[:8]
     config = next(a.partition("=")[2] for a in arguments if a.startswith("--config="))
-    stem = re.sub(r"[^a-z0-9]+", "-", Path(config).stem.lower()).strip("-")
-    return f"{stem[:30]}-{digest}" if stem[:1].isalpha() else f"job-{digest}"
+    stem = re.sub(r"[^a-z0-9]+", "-", Path(config).stem.lower()).strip("-")[:26].rstrip("-")
+    return f"{stem}-{digest}" if stem[:1].isalpha() else f"job-{digest}"
 
 
 def _archives(workdir: str) -> str:

@@ -1,39 +1,50 @@
-"""Targets that hand their jobs to a service with an API: submitting a job, and following it.
+"""Targets that hand their jobs to a service: submitting a job, and following it.
 
 remote = target.connect(options)        # of a ServiceTarget, such as vertex
 remote.state("imdb-1f0c").text
-exit_code = watch(remote, "imdb-1f0c")
 """
 
 import abc
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
 
 from deploy.job import Job, check_name
-from deploy.jobs import JobPlan, JobTarget, say
+from deploy.jobs import Attempt, JobPlan, JobTarget
+from deploy.messages import say
+from deploy.targets.target import Following, Listed, State, Waiting
+from deploy.watch import SECONDS_BETWEEN_LOOKS, Watch, shown
 from storage import standard_streams
 from storage.errors import UserError
 from storage.exit_codes import DONE, FAILED, RUN_AGAIN
 
-_SECONDS_BETWEEN_LOOKS = 10.0
+_LOOKS_FOR_THE_END = 90  # at a job that was cancelled; 15 minutes
 
 
-class State(NamedTuple):
-    """The state of a submitted job."""
+class LogReader(Protocol):
+    """A job's log, read piece by piece."""
 
-    text: str  # in the service's own word, such as JOB_STATE_RUNNING
-    over: bool
-    succeeded: bool
-    detail: str = ""  # the reason, where the service gives one
-    taken_away: bool = False  # its machines were taken away for good; it can only be recreated
+    def read(self) -> Iterator[str]:
+        """Yields the lines since the last call, oldest first; the first call yields all."""
+        ...
 
 
 class Remote(Protocol):
-    """A connection to a service. Its methods raise UserError for what a user can correct."""
+    """A connection to a service. Its methods raise UserError for what a user can correct.
+
+    A name is that of a job, or what the service calls it, where parse_full_name knows the form.
+    """
 
     def submit(self, job: Job, request: Any) -> str:
-        """Submits a job and returns its full name. Raises UserError when the name is taken."""
+        """Submits a job and returns its full name.
+
+        Raises UserError when another submission of this name was faster.
+        """
+        ...
+
+    def find(self, name: str) -> State | None:
+        """Returns the state of a job, or None when there never was one of this name."""
         ...
 
     def state(self, name: str) -> State:
@@ -44,19 +55,29 @@ class Remote(Protocol):
         """Ends a job for good; a job that is over stays unchanged."""
         ...
 
-    def logs(self, name: str) -> str:
-        """Returns what the job has printed so far, or the last part of it."""
+    def delete(self, name: str) -> None:
+        """Removes what the service has of a job; the files in its workdir stay."""
         ...
 
-    def recreate(self, job: Job, request: Any) -> str:
-        """Makes a job again whose state is `taken_away` and returns its full name."""
-        raise UserError(f"{job.name}: this service can't recreate a job; submit it again")
+    def log(self, name: str, since: datetime | None) -> LogReader:
+        """Opens the log of a job, from a point in time on."""
+        ...
+
+    def jobs(self) -> list[Listed]:
+        """Returns longhaul's jobs at this place, the newest first."""
+        ...
+
+    def link(self, name: str) -> str:
+        """Returns the URL of a job in the service's console; "" when it has none."""
+        ...
+
+    def recreate(self, name: str) -> str:
+        """Submits a job again whose state is `taken_away`, as it was. Returns its full name."""
+        ...
 
 
 class ServiceTarget(JobTarget):
     """A target that hands its jobs to a service with an API."""
-
-    can_wait = True
 
     @abc.abstractmethod
     def connect(self, options: Any, workdir: str | None = None) -> Remote:
@@ -65,71 +86,120 @@ class ServiceTarget(JobTarget):
         The workdir is that of the jobs to follow, for services that keep no record of ended jobs.
         """
 
-    def submit(self, plan: JobPlan, wait: bool, pause: Callable[[float], None] = time.sleep) -> int:
-        """Uploads the archive, submits the job, and with `wait` watches it to its end."""
+    def can_wait(self, options: Any) -> bool:
+        """Returns True: the service knows when a job is over."""
+        return True
+
+    def submit(
+        self,
+        plan: JobPlan,
+        waiting: Waiting | None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> int:
+        """Uploads the archive, submits the job, and unless `waiting` is None watches it."""
         standard_streams.make_output_optional()
-        job = plan.job
-        remote = self.connect(plan.options, job.workdir)
+        remotes = [self.connect(attempt.options, plan.job.workdir) for attempt in plan.attempts]
+        plan = plan.renamed(_free_name(remotes, plan.job.name))
         plan.upload()
-        print(f"{job.name}: submitted as {remote.submit(job, plan.request)}", flush=True)
-        say(*plan.follow_commands())
-        if not wait:
-            return DONE
-        return watch(remote, job.name, lambda: remote.recreate(job, plan.request), pause)
-
-    def follow(self, verb: str, name: str, options: Any, workdir: str | None) -> int:
-        """Does what `verb` says with a job. Returns an exit code."""
-        check_name(name)
-        remote = self.connect(options, workdir)
-        if verb == "wait":
-            return watch(remote, name)
-        if verb == "logs":
-            print(remote.logs(name), end="")
-            return DONE
-        if verb == "cancel":
-            remote.cancel(name)
-            print(f"{name}: cancelled; its checkpoints are kept")
-            return DONE
-        state = remote.state(name)
-        print(_shown(name, state))
-        return FAILED if state.over and not state.succeeded else DONE
-
-
-def watch(
-    remote: Remote,
-    name: str,
-    recreate: Callable[[], object] | None = None,
-    pause: Callable[[float], None] = time.sleep,
-) -> int:
-    """Prints each new state of a job until the job is over. Returns an exit code.
-
-    `recreate` makes the job again when its machines were taken away for good; without it that is
-    the end. Ctrl-C ends only the watching. `pause` sleeps for a number of seconds.
-    """
-    standard_streams.make_output_optional()  # the exit code says how the job ended
-    shown = None
-    try:
-        while True:
-            state = remote.state(name)
-            if state != shown:
-                print(_shown(name, state), flush=True)
-                shown = state
-            if state.over:
-                return DONE if state.succeeded else FAILED
-            if state.taken_away:
-                if not recreate:
-                    say(
-                        f"{name} will not come back; submit it again with --wait, which recreates "
-                        "it each time"
-                    )
-                    return RUN_AGAIN
-                print(f"{name}: its machines were taken away; recreating it", flush=True)
-                recreate()
-            pause(_SECONDS_BETWEEN_LOOKS)
-    except KeyboardInterrupt:
-        say(f"{name} keeps running; `wait` watches it again, `cancel` ends it")
+        for remote, attempt in zip(remotes, plan.attempts, strict=True):
+            _send(remote, plan, attempt)
+            if waiting is None:
+                return DONE
+            bounded = len(remotes) > 1
+            code = Watch(remote, plan.job.name, waiting, bounded, pause).run()
+            if code is not None:
+                return code
+            _withdraw(remote, plan.job.name, attempt, pause)
+        say(f"{plan.job.name}: no machines at any of these places; run the same command later")
         return RUN_AGAIN
 
+    def follow(self, following: Following, options: Any) -> int:
+        """Does what the verb says with a job. Returns an exit code."""
+        name = following.name
+        remote = self.connect(options, following.workdir)
+        if following.verb == "wait":
+            code = Watch(remote, name, following.waiting, False).run()
+            return FAILED if code is None else code
+        if following.verb == "logs":
+            return _print_log(remote, following)
+        if following.verb in ("cancel", "delete"):
+            end, ended = {
+                "cancel": (remote.cancel, "cancelled"),
+                "delete": (remote.delete, "deleted"),
+            }[following.verb]
+            end(name)
+            print(f"{name}: {ended}; its checkpoints are kept")
+            return DONE
+        state, link = remote.state(name), remote.link(name)
+        print("\n".join(filter(None, [shown(name, state), link])))
+        return FAILED if state.over and not state.succeeded else DONE
 
-def _shown(name: str, state: State) -> str:
-    return f"{name}: {state.text} {state.detail}".rstrip()
+    def jobs(self, options: Any, known: Mapping[str, str]) -> list[Listed]:
+        """Returns the jobs that the service lists, and of the known ones those that it finds."""
+        jobs = self.connect(options).jobs()
+        for name in [*known][::-1]:
+            is_listed = any(job.name == name for job in jobs)
+            if not is_listed and (state := self.connect(options, known[name]).find(name)):
+                jobs.append(Listed(name, state, None))
+        return jobs
+
+
+def _free_name(remotes: Sequence[Remote], name: str) -> str:
+    """Returns the name, with a number behind it when jobs of that name are over.
+
+    Raises UserError when one of them is not.
+    """
+    candidate, number = name, 1
+    while states := [state for remote in remotes if (state := remote.find(candidate))]:
+        for state in states:
+            if not state.over:
+                raise UserError(
+                    f"--name: {shown(candidate, state)}: that job is not over; follow it with "
+                    "`wait`, end it with `cancel`, or give another --name"
+                )
+        number += 1
+        candidate = f"{name}-{number}"
+        check_name(candidate)
+    if number > 1:
+        say(f"{name}: an earlier job of that name is over; this one is {candidate}")
+    return candidate
+
+
+def _send(remote: Remote, plan: JobPlan, attempt: Attempt) -> None:
+    """Submits the job as one of its alternatives, and says where it is."""
+    name = plan.job.name
+    place = f" ({attempt.place})" if attempt.place else ""
+    print(f"{name}: submitted as {remote.submit(plan.job, attempt.request)}{place}", flush=True)
+    plan.remember(attempt)
+    say(*filter(None, [remote.link(name)]), *plan.follow_commands(attempt))
+
+
+def _withdraw(remote: Remote, name: str, attempt: Attempt, pause: Callable[[float], None]) -> None:
+    """Cancels a job that got no machines, and waits until it is over.
+
+    Otherwise it could still get some while the next alternative runs.
+    """
+    say(f"{name}: no machines ({attempt.place}); cancelling it")
+    remote.cancel(name)
+    for _ in range(_LOOKS_FOR_THE_END):
+        state = remote.find(name)
+        if state is None or state.over:
+            return
+        pause(SECONDS_BETWEEN_LOOKS)
+    raise UserError(f"{name}: cancelled, but not over yet; see `status`, then submit it again")
+
+
+def _print_log(remote: Remote, following: Following) -> int:
+    """Prints a job's log, and with `follow` what comes until the job is over."""
+    reader, lines = remote.log(following.name, following.since), 0
+    while True:
+        over = not following.follow or remote.state(following.name).over
+        for line in reader.read():
+            print(line, flush=following.follow)
+            lines += 1
+        if over:
+            break
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    if not lines:
+        say(f"{following.name}: no log yet; it begins when the job has started, see `status`")
+    return DONE

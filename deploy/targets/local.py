@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Annotated, Any, NamedTuple
 
@@ -27,8 +27,8 @@ import ml_collections
 from configs.schema import rules
 from deploy.checks import check_between
 from deploy.compatibility import check_strategy
-from deploy.job import Submission
-from deploy.targets.target import Target
+from deploy.job import PREPARE, Submission
+from deploy.targets.target import Following, Listed, Target, Waiting
 from storage import standard_streams
 from storage.errors import UserError
 from storage.exit_codes import DONE, FAILED, RUN_AGAIN
@@ -52,21 +52,32 @@ class Options:
 class LocalTarget:
     """This machine. Its jobs end with the command that started them, so they can't be followed."""
 
-    can_wait = False
+    located_by: tuple[str, ...] = ()
 
-    def prepare(self, submission: Submission, options: Options) -> "LocalPlan":
+    def can_wait(self, options: Options) -> bool:
+        """Returns False: the command itself lasts until the processes end."""
+        return False
+
+    def prepare(self, submission: Submission, options: Sequence[Options]) -> "LocalPlan":
         """Plans the processes. Raises UserError for what each of them would refuse."""
+        (own,) = options
         if submission.name:
             raise UserError(f"--name: got {submission.name!a}, but local processes have no name")
-        _check_config(submission.config, options)
-        return LocalPlan((*submission.arguments, f"--workdir={submission.workdir}"), options)
+        if submission.mode != PREPARE:
+            _check_config(submission.config, own)
+        mode = f"--mode={submission.mode}"
+        return LocalPlan((*submission.arguments, mode, f"--workdir={submission.workdir}"), own)
 
-    def follow(self, verb: str, name: str, options: Any, workdir: str | None) -> int:
+    def follow(self, following: Following, options: Options) -> int:
         """Raises UserError: a local job has no name to follow it by."""
         raise UserError(
-            f"{verb}: got --target=local, whose jobs end with the command that started them; give "
-            "the --target that the job was submitted to"
+            f"{following.verb}: got --target=local, whose jobs end with the command that started "
+            "them; give the --target that the job was submitted to"
         )
+
+    def jobs(self, options: Options, known: Mapping[str, str]) -> list[Listed]:
+        """Returns no job: none outlives the command that started it."""
+        return []
 
 
 class LocalPlan(NamedTuple):
@@ -86,7 +97,7 @@ class LocalPlan(NamedTuple):
         restarts = f"# all started again when one is lost, up to {self.options.max_restarts} times"
         return "\n".join([*lines, restarts, ""])
 
-    def submit(self, wait: bool) -> int:
+    def submit(self, waiting: Waiting | None) -> int:
         """Runs the workers until all are done. Returns an exit code, as `run` does."""
         standard_streams.make_output_optional()  # the job goes on without its output
         return run(self.arguments, self.options.workers, self.options.max_restarts)

@@ -3,14 +3,15 @@
     target, options = load("vertex"), make_options("vertex", {"region": "us-central1"})
     plan = target.prepare(submission, options)
     print(plan.describe())
-    exit_code = plan.submit(wait=False)
+    exit_code = plan.submit(None)
 
-To add a target, such as another cloud's, make a folder beside this file and a line in _REGISTRY.
-The folder has `Options`, a frozen dataclass, and `TARGET`, a Target. Each field of Options becomes
-a flag of `python -m deploy.submit`, and the text of its annotation the flag's help:
+To add a target, such as another cloud's, see docs/targets.md: make a folder beside this file and a
+line in _REGISTRY. The folder has `Options`, a frozen dataclass, and `TARGET`, a Target. Each field
+of Options becomes a flag of `python -m deploy.submit`, and the text of its annotation the flag's
+help:
 
     zone: Annotated[str, "Zone with TPUs, such as us-west4-a."]     # no default: required
-    spot: Annotated[bool, "Use spot machines."] = False
+    workers: Annotated[int, "Machines."] = 1
 
 For a target on other machines, deploy/jobs.py has a base class; for one behind an API, so does
 deploy/remote.py. The module of Options must import no optional client library, since `--help` reads
@@ -19,14 +20,55 @@ it.
 
 import dataclasses
 import importlib
+import itertools
+import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from deploy.job import Submission
 from storage.errors import UserError
 
-VERBS = ("status", "wait", "logs", "cancel")  # what can be done with a job that was submitted
+VERBS = ("status", "wait", "logs", "cancel", "delete")  # what can be done with a submitted job
+
+
+class Waiting(NamedTuple):
+    """What --wait does beside watching."""
+
+    resubmits: int = 10  # how often a job is submitted again whose machines were taken away
+    try_minutes: int = 30  # for which each alternative waits for machines
+
+
+class Following(NamedTuple):
+    """A verb and the job that it is for."""
+
+    verb: str  # one of VERBS
+    name: str
+    workdir: str | None = None
+    follow: bool = False  # whether `logs` goes on until the job is over
+    since: datetime | None = None  # where `logs` begins
+    waiting: Waiting = Waiting()  # of `wait`
+
+
+class State(NamedTuple):
+    """The state of a submitted job."""
+
+    text: str  # in the service's own word, such as JOB_STATE_RUNNING
+    over: bool
+    succeeded: bool
+    detail: str = ""  # the reason, where the service gives one
+    taken_away: bool = False  # it lost its machines or asked to be run again, and is not by itself
+    waiting: bool = False  # it has no machines yet
+    no_capacity: bool = False  # the service says that it has no such machines
+
+
+class Listed(NamedTuple):
+    """A job as `list` shows it."""
+
+    name: str
+    state: State
+    created: datetime | None
 
 
 class Plan(Protocol):
@@ -36,25 +78,40 @@ class Plan(Protocol):
         """Returns what --dry_run prints: everything that `submit` would do."""
         ...
 
-    def submit(self, wait: bool) -> int:
-        """Submits the job, and with `wait` watches it to its end. Returns an exit code."""
+    def submit(self, waiting: Waiting | None) -> int:
+        """Submits the job, and watches it to its end unless `waiting` is None.
+
+        Returns an exit code.
+        """
         ...
 
 
 class Target(Protocol):
     """A place where jobs run. `options` is always an instance of the target's own Options."""
 
-    can_wait: bool  # True when the job's end can be waited for with --wait
+    located_by: tuple[str, ...]  # the flags that find a job again; "workdir" may be among them
 
-    def prepare(self, submission: Submission, options: Any) -> Plan:
+    def can_wait(self, options: Any) -> bool:
+        """Returns True when the job's end can be waited for with --wait."""
+        ...
+
+    def prepare(self, submission: Submission, options: Sequence[Any]) -> Plan:
         """Plans a submission without asking any service.
 
+        `options` are alternatives: when there are no machines for the first one, the next is tried.
         Raises UserError for every mistake that can be found that way.
         """
         ...
 
-    def follow(self, verb: str, name: str, options: Any, workdir: str | None) -> int:
-        """Does what `verb`, one of VERBS, says with a job. Returns an exit code."""
+    def follow(self, following: Following, options: Any) -> int:
+        """Does what the verb says with a job. Returns an exit code."""
+        ...
+
+    def jobs(self, options: Any, known: Mapping[str, str]) -> list[Listed]:
+        """Returns the jobs at the place that the options name, the newest first.
+
+        `known` has the workdirs of jobs, by name, that the service may have forgotten.
+        """
         ...
 
 
@@ -95,26 +152,62 @@ def load(name: str) -> Target:
         ) from error
 
 
-def make_options(name: str, given: Mapping[str, Any]) -> Any:
-    """Makes a target's Options from the flags that were given.
+def make_options(name: str, given: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Makes a target's Options from the flags that were given, one for each alternative.
+
+    A flag in the class's ALTERNATIVES may hold several values, separated by commas. The first of
+    these flags varies slowest.
 
     Raises UserError when the target is not installed, doesn't take a flag, needs another one, or
-    refuses a value.
+    refuses a value. Everything missing is named at once.
     """
     load(name)
     options = options_class(name)
-    fields = {field.name: field for field in dataclasses.fields(options)}
+    fields = field_names(name)
     for flag, value in given.items():
         if flag not in fields:
-            accepted = ", ".join(f"--{name}" for name in sorted(fields))
+            accepted = _listed(sorted(fields))
             raise UserError(
                 f"--{flag}: got {value!r}, but --target={name} has no such flag; accepted are "
                 f"{accepted}"
             )
-    for flag, field in fields.items():
-        if _is_required(field) and flag not in given:
-            raise UserError(f"--{flag}: missing; --target={name} needs it")
-    return options(**given)
+    if missing := missing_flags(name, given):
+        raise UserError(f"{_listed(missing)}: missing; --target={name} needs it")
+    several = {flag: given[flag].split(",") for flag in alternatives(options) if flag in given}
+    return tuple(
+        options(**{**given, **dict(zip(several, values, strict=True))})
+        for values in itertools.product(*several.values())
+    )
+
+
+def missing_flags(name: str, given: Mapping[str, Any]) -> list[str]:
+    """Returns the flags that a target needs and that were not given."""
+    fields = dataclasses.fields(options_class(name))
+    return [f.name for f in fields if f.default is dataclasses.MISSING and f.name not in given]
+
+
+def field_names(name: str) -> list[str]:
+    """Returns the names of a target's flags."""
+    return [field.name for field in dataclasses.fields(options_class(name))]
+
+
+def alternatives(options: Any) -> tuple[str, ...]:
+    """Returns the flags of a target's Options that may hold several values."""
+    return getattr(options, "ALTERNATIVES", ())
+
+
+def parse_full_name(text: str) -> tuple[str, dict[str, str], str] | None:
+    """Returns the target, flags and name of a job from a service's full name of it.
+
+    Such as projects/P/locations/us-central1/customJobs/123. Returns None for another text.
+    """
+    for target in NAMES:
+        pattern = getattr(options_class(target), "FULL_NAME", None)
+        if pattern and (match := re.fullmatch(pattern, text, re.ASCII)):
+            found = match.groupdict()
+            name = found.pop("name")
+            return target, found, name
+    return None
 
 
 def option_flags() -> list[OptionFlag]:
@@ -142,12 +235,12 @@ def options_class(name: str) -> Any:
     return importlib.import_module(_REGISTRY[name].options).Options
 
 
-def _is_required(field: dataclasses.Field) -> bool:
-    return field.default is dataclasses.MISSING
+def _listed(flags: Iterable[str]) -> str:
+    return ", ".join(f"--{flag}" for flag in flags)
 
 
 def _default(field: dataclasses.Field) -> str:
     """Returns what a flag's help says of its default."""
-    if _is_required(field):
+    if field.default is dataclasses.MISSING:
         return " Required."
     return f" Default: {field.default}." if field.default else ""
