@@ -4,12 +4,10 @@
 """
 
 import shlex
-from collections.abc import Mapping
 
+from deploy import image as container_image
 from deploy.job import Job
 from input_pipeline.sources import registry
-
-_REGISTRY = "-docker.pkg.dev"  # how the host of an Artifact Registry ends
 
 
 def credentials_and_apis(project: str, *apis: str) -> list[str]:
@@ -53,22 +51,18 @@ def bucket(job: Job, project: str, location: str) -> str:
     return f"the bucket: {shlex.join([*create, f'--location={location}'])}"
 
 
-def image(name: str, build_arguments: Mapping[str, str] | None = None) -> list[str]:
-    """Returns the lines for the container image and the repository that holds it.
-
-    `build_arguments` replace defaults of deploy/payload/Dockerfile.
-    """
-    host, *path = name.split("/")[:3]
-    lines = []
-    if host.endswith(_REGISTRY) and len(path) == 2:
-        create = ["gcloud", "artifacts", "repositories", "create", path[1], f"--project={path[0]}"]
-        create += [f"--location={host.removesuffix(_REGISTRY)}", "--repository-format=docker"]
-        lines.append(f"the repository: {shlex.join(create)}")
-        lines.append(f"docker's access to it: gcloud auth configure-docker {host}")
-    build = ["docker", "build", f"--tag={name}"]
-    build += [f"--build-arg={key}={value}" for key, value in (build_arguments or {}).items()]
-    push = shlex.join(["docker", "push", name])
-    return [*lines, f"the image: {shlex.join([*build, '-'])} < deploy/payload/Dockerfile && {push}"]
+def image(name: str, tpu: bool = False) -> list[str]:
+    """Returns the lines for the container image and the repository that holds it."""
+    if "@" in name:
+        return [f"the image {name}, which exists already, since a digest names it"]
+    once = ("the repository", "docker's access to it")
+    prepare = zip(once, container_image.prepare_commands(name), strict=False)
+    by_hand = " && ".join(container_image.commands(name, tpu))
+    return [
+        *(f"{what}: {command}" for what, command in prepare),
+        "the image: python -m deploy.submit image, with --target and its flags as here; or by "
+        f"hand: {by_hand}",
+    ]
 
 
 def reviews(job: Job) -> list[str]:

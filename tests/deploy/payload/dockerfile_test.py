@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import setuptools
 from packaging.requirements import Requirement
 
-from deploy.targets.gke.image import TPU_BUILD
+from deploy.image import TPU_BUILD, TPU_LIBRARY
 from deploy.targets.tpu_vm.startup_script import requirements
 from tests.deploy.examples import REPOSITORY
 
@@ -85,3 +85,13 @@ def test_largest_layer_of_the_image_comes_first():
     installs = [line for line in dockerfile() if "pip install" in line]
     assert "tensorflow[and-cuda]" in installs[0]
     assert len(installs) > 1
+
+
+def test_library_of_the_tpu_is_where_the_base_image_has_its_packages():
+    python = re.match(r"FROM python:(3\.\d+)", dockerfile()[0])[1]
+    assert f"/usr/local/lib/python{python}/site-packages/libtpu/libtpu.so" == TPU_LIBRARY
+
+
+def test_image_sets_no_variable_that_makes_tensorflow_load_a_tpu():
+    # They would also hold for the driver of a slice and for the image's own check.
+    assert not re.search("PLUGGABLE|TPU_LIBRARY", " ".join(dockerfile()))
