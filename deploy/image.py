@@ -15,12 +15,12 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from deploy.checks import IMAGE, IMAGE_HELP, PROJECT, REGION, check_matches, refusal
+from deploy.messages import say
 from storage.errors import UserError
 from storage.exit_codes import DONE
 
@@ -126,7 +126,7 @@ def _default_builder() -> str:
     """Returns the first builder whose program is on PATH, and says so."""
     for builder, program in BUILDERS.items():
         if shutil.which(program):
-            print(f"--builder={builder}, since {program} is on PATH", file=sys.stderr, flush=True)
+            say(f"--builder={builder}, since {program} is on PATH")
             return builder
     raise UserError(
         "--builder: neither docker nor gcloud is on PATH; install docker for --builder=docker or "

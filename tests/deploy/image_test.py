@@ -238,3 +238,15 @@ def test_prerequisites_name_the_command_and_those_it_runs():
     )
     assert one_command.startswith("the image: python -m deploy.submit image, ")
     assert one_command.endswith(" && ".join(image.commands(NAME, tpu=True)))
+
+
+def test_command_ends_with_1_and_one_line_when_the_check_fails(programs):
+    command = [sys.executable, "-m", "deploy.submit", "image", "--target=gke", f"--image={NAME}"]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env={**os.environ, "FAILING": "run"}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert [call[1] for call, _ in programs.take_calls()] == ["build", "run"]
+    *_, reason, error = done.stderr.splitlines()
+    assert (done.returncode, reason) == (1, "the reason for which run failed")
+    assert error.startswith(f"error: {NAME}: built but not pushed, ")
