@@ -14,12 +14,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from configs.schema import rules
+from configs.schema import config_fault, rules
+from configs.schema.config_fault import last_line
 from storage import standard_streams
 from storage.exit_codes import FAILED
 
@@ -35,7 +36,7 @@ def define_config() -> flags.FlagHolder:
         )
     # It reads the command line, and the file of a --flagfile, when it is defined.
     except flags.Error as error:
-        _exit(_last_line(error))
+        _exit(last_line(error))
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -71,28 +72,54 @@ def _parse(argv: list[str], module: ModuleType) -> list[str]:
     """Parses the flags and returns the other arguments.
 
     Exits with code 1 and one line that says what is wrong with them. A config file that is not in
-    the working folder is looked for among the installed ones.
+    the working folder is looked for among the installed ones. It can import files beside it.
     """
     if _HELP.intersection(argv):  # absl would exit with code 1
         _print_help(module, full="--helpfull" in argv)
         sys.exit()
     argv = _joined(argv)
-    file = next((a.partition("=")[2] for a in argv if a.startswith("--config=")), "--config")
     for argument in argv:
-        _check_field(argument, with_config=file != "--config")
+        _check_field(argument, with_config=_config_file(argv) is not None)
     argv = [_with_found_config(argument) for argument in argv]
+    file = _config_file(argv)
+    if file is not None:
+        _make_neighbours_importable(file)
     try:
         # What a config file prints must not mix with the command's own output.
         with contextlib.redirect_stdout(sys.stderr):
             others = flags.FLAGS(argv)
     except flags.Error as error:
-        _exit(_describe_flag_error(str(error), file))
+        _exit(_describe_flag_error(str(error), str(file)))
     # A config file is a program: it may raise anything, and exit.
     except (Exception, SystemExit) as error:
-        _exit(_describe_config_error(file, error))
-    if file != "--config" and not isinstance(flags.FLAGS["config"].value, ConfigDict):
-        _exit(f"--config: {file} can't be used: its get_config() returns no ConfigDict")
+        _exit(f"--config: {config_fault.describe(str(file), error)}")
+    if file is not None:
+        _check_is_config(file, flags.FLAGS["config"].value)
     return others
+
+
+def _config_file(argv: list[str]) -> str | None:
+    """Returns the config file that the arguments, in one form, name."""
+    return next((a.partition("=")[2] for a in argv if re.match(r"--?config=", a)), None)
+
+
+def _make_neighbours_importable(file: str) -> None:
+    """Appends the config file's folder to sys.path: last, so that it hides no module."""
+    folder = str(Path(file).resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+def _check_is_config(file: str, value: Any) -> None:
+    """Exits unless the value of --config is a ConfigDict."""
+    if isinstance(value, ConfigDict):
+        return
+    try:
+        # After an OSError of the config file this is an object that raises it when it is used.
+        hasattr(value, "lock")
+    except OSError as error:
+        _exit(f"--config: {config_fault.describe(file, error.__cause__ or error)}")
+    _exit(f"--config: {file} can't be used: its get_config() returns no ConfigDict")
 
 
 def _print_help(module: ModuleType, full: bool) -> None:
@@ -128,23 +155,18 @@ def _describe_flag_error(text: str, file: str) -> str:
     """Returns absl's error about a flag as one line: the flag, what it got, what it accepts."""
     match = re.match(r"flag --([\w.]+)=(.*?): ", text, re.DOTALL)
     if not match:
-        return f"{_last_line(text)}; --help lists the flags"
+        return f"{last_line(text)}; --help lists the flags"
     flag, value = match.groups()
     if flag == "config":
-        return _describe_config_error(file, text[match.end() :])
+        return f"--config: {config_fault.describe(file, text[match.end() :])}"
     if flag.startswith("config."):
         field = flag.removeprefix("config.")
         return f"{flag}: got {value!a}, accepted is {rules.RULES[field].accepted}"
     kind = flags.FLAGS[flag].flag_type()
     accepted = {"int": "an integer", "bool": "true or false"}.get(kind)
     if not accepted:
-        return f"{_last_line(text)}; --help lists the flags"
+        return f"{last_line(text)}; --help lists the flags"
     return f"--{flag}: got {value!a}, accepted is {accepted}"
-
-
-def _describe_config_error(file: str, error: BaseException | str) -> str:
-    kind = "" if isinstance(error, str) else f"{type(error).__name__}: "
-    return f"--config: {file} can't be used ({kind}{_last_line(error)})"
 
 
 def _check_field(argument: str, with_config: bool) -> None:
@@ -168,12 +190,6 @@ def _with_found_config(argument: str) -> str:
         known = sorted(path.name for path in _CONFIGS.glob("*.py") if path.stem != "__init__")
         _exit(f"--config: {name} does not exist; accepted is a file, or configs/{'|'.join(known)}")
     return f"{flag}={installed}"
-
-
-def _last_line(error: BaseException | str) -> str:
-    """Returns the last line of an error's text, which in a traceback says what went wrong."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else "no reason given"
 
 
 def _exit(text: str) -> NoReturn:

@@ -140,18 +140,53 @@ def test_override_without_a_config_asks_for_one(complaint):
     assert "give --config=FILE" in complaint("--mode=evaluate", "--config.data.dir=reviews")
 
 
+OVER_DEFAULT = "from configs import default\n\n\ndef get_config():\n    return {}\n"
+
+
 @pytest.mark.parametrize(
     ("source", "named"),
     [
-        ("import sys; sys.exit(0)", "SystemExit: 0"),
-        ("raise SystemExit('bye')", "SystemExit: bye"),
-        ("raise ValueError('one\\ntwo')", "two"),
+        ("import sys; sys.exit(0)", "mine.py:1: SystemExit: 0"),
+        ("raise SystemExit('bye')", "mine.py:1: SystemExit: bye"),
+        ("raise SystemExit('error: bye')", "mine.py:1: bye"),
+        ("raise ValueError('one\\ntwo')", "mine.py:1: two"),
+        ("1 / 0", "mine.py:1: ZeroDivisionError: division by zero"),
+        ("open('a')", "OSError: [Errno 2] No such file or directory: 'a'"),
+        (
+            OVER_DEFAULT.format("open('a')"),
+            "mine.py:5: FileNotFoundError: [Errno 2] No such file or directory: 'a'",
+        ),
+        (OVER_DEFAULT.format("int('a')"), None),
+        (OVER_DEFAULT.format("default.get_config().seed.a"), None),
     ],
 )
-def test_config_file_that_exits_or_raises_is_named(complaint, tmp_path, source, named):
+def test_config_file_that_exits_or_raises_is_named_with_the_line(
+    complaint, tmp_path, source, named
+):
     (tmp_path / "mine.py").write_text(source)
     line = complaint("--config=mine.py")
-    assert line == f"error: --config: mine.py can't be used ({named})\n"
+    if named is None:
+        assert line.startswith("error: --config: mine.py can't be used (mine.py:5: ")
+    else:
+        assert line == f"error: --config: mine.py can't be used ({named})\n"
+
+
+def test_error_in_a_file_beside_the_config_is_named_with_its_line(complaint, tmp_path):
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my" / "mine.py").write_text("import beside\n")
+    (tmp_path / "my" / "beside.py").write_text("\n1 / 0\n")
+    line = complaint("--config=my/mine.py")
+    assert "my/mine.py can't be used (beside.py:2: ZeroDivisionError" in line
+
+
+def test_file_beside_a_config_hides_no_module(complaint, tmp_path):
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my" / "mine.py").write_text(
+        "import storage.errors, json\nraise ValueError('fine')\n"
+    )
+    (tmp_path / "my" / "json.py").write_text("1 / 0\n")
+    (tmp_path / "my" / "storage.py").write_text("1 / 0\n")
+    assert "mine.py:2: ValueError: fine" in complaint("--config=my/mine.py")
 
 
 def test_config_file_without_a_config_is_named(tmp_path):
