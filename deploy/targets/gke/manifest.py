@@ -1,24 +1,31 @@
 """The JobSet that runs a job: one Job of pods with GPUs, or of the pods of a TPU slice.
 
-print(yaml_text.dump(job_set(job, Options(workers=3, spot=True))))
+print(yaml_text.dump(job_set(job, Options(workers=3, provisioning="spot"))))
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 from configs.schema import rules
+from deploy.checks import refusal
 from deploy.compatibility import check_gpus, check_strategy
-from deploy.job import Job
-from deploy.targets.gke import restart_rules
-from deploy.targets.gke.image import image
+from deploy.image import TPU_LIBRARY
+from deploy.job import PREPARE, Job
+from deploy.targets.gke import placement, restart_rules
 from deploy.targets.gke.options import Options
+from deploy.targets.gke.pod_logs import CONTAINER
+from storage.errors import UserError
 
 _PAYLOAD = Path(__file__).parents[2] / "payload"
 # What tells each of several pods its index, and the port that the others reach it at.
 _WORKER_LAUNCHER = (_PAYLOAD / "gke_worker.py", 2222)
 _SLICE_LAUNCHER = (_PAYLOAD / "gke_slice.py", 8470)
-_CONTAINER = "trainer"
-_EXCLUSIVE = "alpha.jobset.sigs.k8s.io/exclusive-topology"
+# Without these, TensorFlow on a TPU v5e takes an older way that does not support it.
+_TPU_VARIABLES = {
+    "NEXT_PLUGGABLE_DEVICE_USE_C_API": "true",
+    "TF_PLUGGABLE_DEVICE_LIBRARY_PATH": TPU_LIBRARY,
+}
 
 
 def job_set(job: Job, options: Options) -> dict[str, Any]:
@@ -26,12 +33,11 @@ def job_set(job: Job, options: Options) -> dict[str, Any]:
 
     Raises UserError when the config doesn't fit the pods, or no project of the image is known.
     """
-    _check_config(job, options)
+    _check(job, options)
     labels = {"app.kubernetes.io/name": "longhaul", "longhaul/digest": job.digest[:16]}
     metadata: dict[str, Any] = {"name": job.name, "namespace": options.namespace, "labels": labels}
-    if options.is_slice_of_several:
-        # A slice is one node pool; without this the pods may be spread over several.
-        metadata["annotations"] = {_EXCLUSIVE: "cloud.google.com/gke-nodepool"}
+    if annotations := placement.annotations(options):
+        metadata["annotations"] = annotations
     workers = {"name": "worker", "replicas": 1, "template": {"spec": _job_spec(job, options)}}
     spec: dict[str, Any] = {
         # The pods find each other as JOBSET-worker-0-INDEX.SUBDOMAIN.
@@ -53,27 +59,41 @@ def job_set(job: Job, options: Options) -> dict[str, Any]:
     }
 
 
-def devices(options: Options) -> tuple[dict[str, int], dict[str, str]]:
-    """Returns the devices that a pod requests, and the labels of the nodes that have them."""
-    if options.tpu_topology:
-        labels = {
-            "cloud.google.com/gke-tpu-accelerator": options.tpu_accelerator,
-            "cloud.google.com/gke-tpu-topology": options.tpu_topology,
-        }
-        return {"google.com/tpu": options.chips // options.pods}, labels
-    if options.accelerator:
-        labels = {"cloud.google.com/gke-accelerator": options.accelerator}
-        return {"nvidia.com/gpu": options.gpus}, labels
-    return {}, {}
-
-
-def _check_config(job: Job, options: Options) -> None:
-    if options.tpu_topology:
+def _check(job: Job, options: Options) -> None:
+    """Raises UserError when the job can't run on the pods."""
+    if not options.image:
+        raise UserError(
+            "--image: missing, and no project to look for it in; give --image or --project, or set "
+            "GOOGLE_CLOUD_PROJECT"
+        )
+    if job.mode == PREPARE:
+        if options.tpu_topology:
+            raise refusal("tpu_topology", options.tpu_topology, "'' with --mode=prepare")
+    elif options.tpu_topology:
         topology = f"--tpu_topology={options.tpu_topology}"
         check_strategy(job.config, ("auto", "tpu"), topology)
         rules.check_replicas(job.config, options.chips)
     else:
         check_gpus(job, options.workers, options.gpus)
+
+
+def _expecting(job: Job, found: int) -> Job:
+    """Returns the job, told how many devices it must find, so that it never trains without them.
+
+    Raises UserError when the config expects another number.
+    """
+    if job.mode == PREPARE:
+        return job
+    expected = job.config.strategy.accelerators
+    if expected not in (0, found):
+        raise UserError(
+            f"config.strategy.accelerators: got {expected}, but each pod has {found} GPUs or the "
+            f"slice {found} chips; accepted is that number, or 0 to leave it to the submission"
+        )
+    if not found or expected:
+        return job
+    arguments = (*job.arguments, f"--config.strategy.accelerators={found}")
+    return dataclasses.replace(job, arguments=arguments)
 
 
 def _job_spec(job: Job, options: Options) -> dict[str, Any]:
@@ -83,7 +103,7 @@ def _job_spec(job: Job, options: Options) -> dict[str, Any]:
         "parallelism": options.pods,
         "backoffLimit": 0,
         "activeDeadlineSeconds": options.max_run_hours * 3600,
-        "podFailurePolicy": {"rules": restart_rules.pod_rules(_CONTAINER)},
+        "podFailurePolicy": {"rules": restart_rules.pod_rules(CONTAINER)},
         "template": {"spec": _pod_spec(job, options)},
     }
     if options.is_slice_of_several:
@@ -94,41 +114,42 @@ def _job_spec(job: Job, options: Options) -> dict[str, Any]:
 
 def _pod_spec(job: Job, options: Options) -> dict[str, Any]:
     """Returns what all pods share; a pod learns from its index which one it is."""
-    pod_devices, nodes = devices(options)
-    container = _container(job, options, pod_devices)
+    container = _container(job, options)
     pod = {
         "restartPolicy": "Never",  # restart_rules.py says when all pods start again
         "serviceAccountName": options.service_account,
-        # Seconds between SIGTERM and SIGKILL, to save in; a spot node gives no more than 15
-        # (cloud.google.com/kubernetes-engine/docs/concepts/spot-vms).
-        "terminationGracePeriodSeconds": 15 if options.spot else 60,
-        "nodeSelector": nodes,
+        "terminationGracePeriodSeconds": placement.seconds_to_save(options),
+        "nodeSelector": placement.node_labels(options),
+        **placement.tolerations(options),
         "containers": [container],
     }
-    if options.spot:
-        nodes["cloud.google.com/gke-spot"] = "true"
-        spot = {"key": "cloud.google.com/gke-spot", "operator": "Equal", "value": "true"}
-        pod["tolerations"] = [{**spot, "effect": "NoSchedule"}]
-    if pod_devices.get("nvidia.com/gpu", 0) > 1:
+    if options.tpu_topology:
+        # The image's user is not root. A TPU's device files (/dev/vfio/*, /dev/accel*) belong to
+        # root on the node, and the pod sees them with that owner.
+        pod["securityContext"] = {"runAsUser": 0, "runAsGroup": 0}
+    if options.gpus > 1:
         # GPUs without a direct link exchange gradients in /dev/shm; by default it has 64 MiB.
         container["volumeMounts"] = [{"name": "memory", "mountPath": "/dev/shm"}]  # noqa: S108
         pod["volumes"] = [{"name": "memory", "emptyDir": {"medium": "Memory"}}]
     return pod
 
 
-def _container(job: Job, options: Options, pod_devices: dict[str, int]) -> dict[str, Any]:
-    command, environment = job.command, []
-    if options.pods > 1:
+def _container(job: Job, options: Options) -> dict[str, Any]:
+    command, variables = _expecting(job, options.chips or options.gpus).command, {}
+    if options.pods > 1 and job.mode != PREPARE:
         launcher, port = _SLICE_LAUNCHER if options.tpu_topology else _WORKER_LAUNCHER
         command = ("python3", "-c", launcher.read_text(encoding="utf-8"), *command)
         hosts = [f"{job.name}-worker-0-{i}.{job.name}:{port}" for i in range(options.pods)]
-        environment = [{"name": "LONGHAUL_HOSTS", "value": ",".join(hosts)}]
-    requests = {"cpu": options.cpu, "memory": options.memory, **pod_devices}
+        variables["LONGHAUL_HOSTS"] = ",".join(hosts)
+    elif options.tpu_topology:
+        variables = _TPU_VARIABLES
+    devices = placement.devices(options)
+    requests = {"cpu": options.cpu, "memory": options.memory, **devices}
     return {
-        "name": _CONTAINER,
-        "image": image(options),
+        "name": CONTAINER,
+        "image": options.image,
         # Kubernetes replaces $(NAME) with the variable's value; it reads $$ as a plain $.
         "command": [argument.replace("$", "$$") for argument in command],
-        "env": environment,
-        "resources": {"requests": requests, "limits": pod_devices},
+        "env": [{"name": name, "value": value} for name, value in variables.items()],
+        "resources": {"requests": requests, "limits": devices},
     }

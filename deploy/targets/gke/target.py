@@ -1,34 +1,43 @@
-"""Google Kubernetes Engine as a target: each job is a JobSet for kubectl. Not run on hardware.
+"""Google Kubernetes Engine as a target: each job is a JobSet. Not run on hardware.
 
-    plan = TARGET.prepare(submission, Options(workers=3, spot=True, queue="lstm"))
-    plan.submit(wait=False)         # prints the manifest for `kubectl apply -f -`
+    (options,) = make_options("gke", {"workers": 3, "apply": True})
+    plan = TARGET.prepare(submission, [options])
+    plan.submit(None)               # kubectl creates the JobSet
 
-This target talks to no cluster: for each verb it prints the command of kubectl that does it.
+Without --apply it prints the manifest. Without --context it prints, for each verb, the command of
+kubectl that does it.
 """
 
+import math
 import shlex
+import time
+from collections.abc import Callable, Mapping
+from datetime import timezone
 from typing import Any
 
-from deploy import prerequisites
-from deploy.google_project import project_from_environment
 from deploy.job import Job, check_name
-from deploy.jobs import JobPlan, JobTarget, say
+from deploy.jobs import JobPlan
+from deploy.messages import say
+from deploy.remote import ServiceTarget
 from deploy.targets.gke import yaml_text
-from deploy.targets.gke.image import image_prerequisites
-from deploy.targets.gke.manifest import devices, job_set
-from deploy.targets.gke.options import Options
-from deploy.targets.target import Target
+from deploy.targets.gke.cluster import LABEL, Cluster
+from deploy.targets.gke.kubectl import JOB_SETS, Kubectl
+from deploy.targets.gke.manifest import job_set
+from deploy.targets.gke.needs import needs
+from deploy.targets.gke.options import TPU, Options
+from deploy.targets.target import Following, Listed, Target, Waiting
 from storage.exit_codes import DONE
 
-_RELEASE = "kubectl apply --server-side -f https://github.com/kubernetes-sigs/{}/releases/latest"
 
-
-class GkeTarget(JobTarget):
+class GkeTarget(ServiceTarget):
     """The target's interface; its longer parts are in the modules beside this one."""
 
     name = "gke"
-    can_wait = False
-    located_by = ("namespace",)
+    located_by = ("context", "namespace")
+
+    def can_wait(self, options: Options) -> bool:
+        """Returns True when kubectl submits the job."""
+        return options.apply
 
     def request(self, job: Job, options: Options) -> dict[str, Any]:
         """Returns the JobSet."""
@@ -40,93 +49,95 @@ class GkeTarget(JobTarget):
 
     def equivalent(self, job: Job, options: Options) -> str:
         """Returns the command of kubectl that takes the manifest."""
-        return "kubectl apply -f -  # with the manifest above as its input"
+        return f"{_kubectl(options, 'create', '-f', '-')}  # with the manifest above as its input"
 
     def prerequisites(self, job: Job, options: Options) -> list[str]:
         """Returns what a job needs before it starts, a line each, with the command for it."""
-        project = _project(options)
-        apis = ("container.googleapis.com", "artifactregistry.googleapis.com")
-        lines = [
-            *prerequisites.credentials_and_apis(project, *apis),
-            _cluster(options),
-            f"JobSet v0.10.0 or later in it: {_RELEASE.format('jobset')}/download/manifests.yaml",
-            *image_prerequisites(options),
-            prerequisites.bucket(job, project, options.region),
-            _bucket_access(job, options),
-        ]
-        if options.queue:
-            queue = ["kubectl", "get", f"localqueue/{options.queue}", _namespace(options)]
-            lines.append(
-                f"Kueue: {_RELEASE.format('kueue')}/download/manifests.yaml; and in it the queue, "
-                f"which this shows: {shlex.join(queue)}"
-            )
-        if options.is_slice_of_several:
-            rule = prerequisites.slice_network_rule("a NetworkPolicy", "the pods of the job")
-            lines.append(f"{rule}: kubectl get networkpolicy {_namespace(options)}")
-        return [*lines, *prerequisites.reviews(job)]
+        return needs(job, options)
 
-    def submit(self, plan: JobPlan, wait: bool) -> int:
-        """Uploads the archive and prints the manifest, which kubectl submits."""
+    def machines(self, options: Options) -> tuple[str, int]:
+        """Returns the accelerators in GKE's words, or the cores, of all pods together.
+
+        The machines themselves are the node pool's choice, and not known here.
+        """
+        if options.tpu_topology:
+            return TPU, options.chips
+        if options.accelerator:
+            return options.accelerator, options.workers * options.gpus
+        thousandths = options.cpu.endswith("m")
+        cores = int(options.cpu.removesuffix("m")) / (1000 if thousandths else 1)
+        return "gke-cpu", math.ceil(options.workers * cores)
+
+    def connect(self, options: Options, workdir: str | None = None) -> Cluster:
+        """Returns the cluster of --context. The workdir is not used."""
+        return Cluster(Kubectl(options.context, options.namespace))
+
+    def submit(
+        self,
+        plan: JobPlan,
+        waiting: Waiting | None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> int:
+        """Uploads the archive, and with --apply submits the job; otherwise prints the manifest."""
+        attempt = plan.attempts[0]
+        options: Options = attempt.options
+        if options.apply:
+            say(f"--context={options.context}, --namespace={options.namespace}")
+            return super().submit(plan, waiting, pause)
         plan.upload()
-        print(self.render(plan.request), end="")
-        say("Hand this to `kubectl apply -f -`. Then:", *plan.follow_commands())
+        print(self.render(attempt.request), end="")
+        create = _kubectl(options, "create", "-f", "-")
+        say(f"Hand this to `{create}`, or give --apply. Then:", *plan.follow_commands(attempt))
         return DONE
 
-    def follow(self, verb: str, name: str, options: Options, workdir: str | None) -> int:
-        """Prints the command of kubectl for a verb."""
-        print(kubectl_command(verb, name, options))
+    def follow(self, following: Following, options: Options) -> int:
+        """Does what the verb says with a job; without --context prints the command for it."""
+        if options.context:
+            return super().follow(following, options)
+        print(kubectl_command(following, options))
         return DONE
 
+    def jobs(self, options: Options, known: Mapping[str, str]) -> list[Listed]:
+        """Returns the jobs of the cluster; without --context says which command lists them."""
+        if options.context:
+            return super().jobs(options, known)
+        command = _kubectl(options, "get", JOB_SETS, f"--selector={LABEL}")
+        say(f"gke: no --context, so these jobs are not listed; this lists them: {command}")
+        return []
 
-def kubectl_command(verb: str, job_name: str, options: Options) -> str:
-    """Returns the command of kubectl that does what `verb` says with a job.
+
+def kubectl_command(following: Following, options: Options) -> str:
+    """Returns the command of kubectl that does what the verb says with a job.
 
     Raises UserError for a name that no job can have.
     """
-    check_name(job_name)
-    resource, label = f"jobset/{job_name}", f"jobset.sigs.k8s.io/jobset-name={job_name}"
+    check_name(following.name)
+    resource = f"jobset/{following.name}"
     commands = {
         "status": ["get", resource],
         # The state is Completed or Failed; a negative timeout is a week.
         "wait": ["wait", resource, "--for=jsonpath={.status.terminalState}", "--timeout=-1s"],
-        "logs": ["logs", f"--selector={label}", "--prefix", "--tail=-1"],
+        "logs": _logs(following),
         "cancel": ["delete", resource],
+        "delete": ["delete", resource],
     }
-    return shlex.join(["kubectl", *commands[verb], _namespace(options)])
+    return _kubectl(options, *commands[following.verb])
 
 
-def _project(options: Options) -> str:
-    """Returns the project's ID, or a placeholder: with --image no project needs to be known."""
-    return project_from_environment(options.project) or "PROJECT"
+def _logs(following: Following) -> list[str]:
+    label = f"jobset.sigs.k8s.io/jobset-name={following.name}"
+    options = ["--prefix", "--tail=-1"]
+    if following.since:
+        options.append(f"--since-time={following.since.astimezone(timezone.utc).isoformat()}")
+    if following.follow:
+        # Of as many pods at once as a job can have.
+        options += ["--follow", "--max-log-requests=256"]
+    return ["logs", f"--selector={label}", *options]
 
 
-def _cluster(options: Options) -> str:
-    get = ["gcloud", "container", "clusters", "get-credentials", "CLUSTER"]
-    get += [f"--region={options.region}", f"--project={_project(options)}"]
-    _, labels = devices(options)
-    nodes = ", ".join(f"{key}={value}" for key, value in labels.items())
-    oldest = "1.31" if options.is_slice_of_several else "1.28"  # successPolicy needs 1.31
-    return (
-        f"a cluster of Kubernetes {oldest} or later with a node pool"
-        f"{f' of {nodes}' if nodes else ''}, and kubectl connected to it: {shlex.join(get)}"
-    )
-
-
-def _bucket_access(job: Job, options: Options) -> str:
-    project = _project(options)
-    account = f"ns/{options.namespace}/sa/{options.service_account}"
-    grant = ["gcloud", "storage", "buckets", "add-iam-policy-binding", job.bucket]
-    grant += ["--role=roles/storage.objectUser"]
-    number = prerequisites.project_number(project)
-    return (
-        f"access of the pods to the bucket, by workload identity: {shlex.join(grant)} "
-        f'--member="principal://iam.googleapis.com/projects/{number}/locations/'
-        f'global/workloadIdentityPools/{project}.svc.id.goog/subject/{account}"'
-    )
-
-
-def _namespace(options: Options) -> str:
-    return f"--namespace={options.namespace}"
+def _kubectl(options: Options, *arguments: str) -> str:
+    context = [f"--context={options.context}"] if options.context else []
+    return shlex.join(["kubectl", *context, f"--namespace={options.namespace}", *arguments])
 
 
 TARGET: Target = GkeTarget()

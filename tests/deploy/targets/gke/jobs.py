@@ -14,14 +14,23 @@ PROJECT = {"project": "my-project"}
 CASES = {
     "one_gpu": {},
     "four_gpus": {"accelerators": 4, "accelerator": "nvidia-tesla-t4", "cpu": "12"},
-    "three_workers": {"workers": 3, "spot": True, "queue": "lstm", "service_account": "trainer"},
-    "tpu_slice": {"tpu_topology": "2x2", "namespace": "research", "image": "pkg/tpu:1"},
-    "tpu_slice_of_four_pods": {"tpu_topology": "4x4", "spot": True},
+    "three_workers": {
+        "workers": 3,
+        "provisioning": "spot",
+        "queue": "lstm",
+        "service_account": "trainer",
+    },
+    "flex_start": {"provisioning": "flex_start", "queue": "lstm", "max_run_hours": 2},
+    "reservation": {"reservation": "research-l4"},
+    "tpu_slice": {"tpu_topology": "2x2", "namespace": "research", "image": "docker.io/pkg/tpu:1"},
+    "tpu_slice_of_four_pods": {"tpu_topology": "4x4", "provisioning": "spot"},
     "no_accelerator": {"accelerator": "", "cpu": "500m", "max_restarts": 0, "max_run_hours": 1},
 }
 
 
-def make_gke_job(arguments=("--config=configs/imdb.py",), strategy="auto", source="sample"):
+def make_gke_job(
+    arguments=("--config=configs/imdb.py",), strategy="auto", source="sample", **changes
+):
     """Returns a job whose batches 1, 3, 4 and 16 replicas can divide."""
     config = imdb.get_config()
     config.strategy.name = strategy
@@ -35,6 +44,7 @@ def make_gke_job(arguments=("--config=configs/imdb.py",), strategy="auto", sourc
         archive_url="gs://bucket/longhaul/a.tar.gz",
         digest="0f" * 32,
         config=config,
+        **changes,
     )
 
 

@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 import yaml
 
+from deploy.image import TPU_LIBRARY
 from deploy.targets.gke.options import Options
 from deploy.targets.gke.target import TARGET
 from tests.deploy.examples import GOLDEN, REPOSITORY, refusal
@@ -29,8 +30,10 @@ from tests.deploy.targets.gke.jobs import (
 from trainer.machines import cluster
 
 SCHEMA = json.loads((GOLDEN.parent / "jobset_schema.json").read_text(encoding="utf-8"))
+SLICE = {"tpu_topology": "2x2"}
 PAYLOAD = REPOSITORY / "deploy" / "payload"
 BOOTSTRAP = (PAYLOAD / "bootstrap.py").read_text(encoding="utf-8")
+EXPECTED = "--config.strategy.accelerators=1"  # what the manifest adds for one GPU
 # Arguments that must arrive unchanged, though a shell, YAML or Kubernetes would change them.
 HOSTILE = (
     "--config.data.source=files:/a b;$(touch X)`touch Y`'\"\\",
@@ -106,7 +109,7 @@ def test_texts_that_some_parsers_read_as_other_types_are_quoted():
 def test_hostile_arguments_arrive_intact(workers):
     manifest = job_set({"workers": workers}, arguments=HOSTILE)
     start = 3 * (workers - 1)  # after the launcher's arguments
-    assert tuple(command_of(manifest)[start:]) == make_gke_job(HOSTILE).command
+    assert tuple(command_of(manifest)[start:]) == (*make_gke_job(HOSTILE).command, EXPECTED)
 
 
 def test_nothing_is_executed_on_the_way_to_the_command(tmp_path):
@@ -120,7 +123,7 @@ def test_nothing_is_executed_on_the_way_to_the_command(tmp_path):
     }
     run = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, timeout=60)
     assert not run.returncode, run.stderr
-    assert tuple(json.loads(run.stdout)) == make_gke_job(HOSTILE).command[3:]
+    assert tuple(json.loads(run.stdout)) == (*make_gke_job(HOSTILE).command[3:], EXPECTED)
     assert not list(tmp_path.iterdir())
 
 
@@ -144,7 +147,7 @@ def test_pod_finds_its_rank_by_its_index(index):
 
 
 def test_a_single_pod_has_no_launcher_and_no_cluster():
-    assert tuple(command_of(job_set({}))) == make_gke_job().command
+    assert tuple(command_of(job_set({}))) == (*make_gke_job().command, EXPECTED)
     assert not container(job_set({}))["env"]
 
 
@@ -155,10 +158,56 @@ def test_a_tpu_slice_has_as_many_pods_as_machines(topology, pods, chips):
     job = make_gke_job(strategy="tpu")
     job.config.train.batch_size = job.config.evaluation.batch_size = 256
     manifest = TARGET.request(job, Options(**PROJECT, tpu_topology=topology))
+    assert command_of(manifest)[-1] == f"--config.strategy.accelerators={pods * chips}"
     job_spec = manifest["spec"]["replicatedJobs"][0]["template"]["spec"]
     assert (job_spec["completions"], job_spec["parallelism"]) == (pods, pods)
     assert container(manifest)["resources"]["limits"] == {"google.com/tpu": chips}
     assert ("successPolicy" in job_spec) == (pods > 1)
+
+
+def test_a_tpu_of_one_pod_is_used_through_pjrt_and_a_slice_sets_that_itself():
+    variables = {item["name"]: item["value"] for item in container(job_set(SLICE))["env"]}
+    assert variables == {
+        "NEXT_PLUGGABLE_DEVICE_USE_C_API": "true",
+        "TF_PLUGGABLE_DEVICE_LIBRARY_PATH": TPU_LIBRARY,
+    }
+    several = container(job_set({"tpu_topology": "4x4"}))["env"]
+    assert [item["name"] for item in several] == ["LONGHAUL_HOSTS"]
+
+
+@pytest.mark.parametrize(("flags", "root"), [(SLICE, True), ({}, False), ({"workers": 2}, False)])
+def test_only_pods_of_a_tpu_run_as_root(flags, root):
+    job_spec = job_set(flags)["spec"]["replicatedJobs"][0]["template"]["spec"]
+    assert ("securityContext" in job_spec["template"]["spec"]) == root
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_preparation_runs_in_each_pod_without_a_cluster(workers):
+    manifest = job_set({"accelerator": "", "workers": workers}, mode="prepare")
+    assert tuple(command_of(manifest)) == make_gke_job().command
+    assert not container(manifest)["env"]
+    assert container(manifest)["resources"]["requests"] == {"cpu": "2", "memory": "8Gi"}
+    assert "--tpu_topology: got '2x2'" in refusal(job_set, SLICE, mode="prepare")
+
+
+def test_preparation_is_not_checked_for_a_strategy():
+    assert job_set({"accelerator": "", "workers": 7}, mode="prepare", strategy="tpu")
+
+
+@pytest.mark.parametrize("expected", [0, 4])
+def test_a_config_may_expect_the_accelerators_that_there_are(expected):
+    job = make_gke_job()
+    job.config.strategy.accelerators = expected
+    command = command_of(TARGET.request(job, Options(**PROJECT, accelerators=4)))
+    assert (command[-1] == "--config.strategy.accelerators=4") == (not expected)
+
+
+@pytest.mark.parametrize("flags", [{}, {"accelerator": ""}, {"tpu_topology": "4x4"}])
+def test_a_config_that_expects_other_accelerators_is_refused(flags):
+    job = make_gke_job()
+    job.config.strategy.accelerators = 3
+    line = refusal(TARGET.request, job, Options(**PROJECT, **flags))
+    assert "config.strategy.accelerators: got 3" in line
 
 
 @pytest.mark.parametrize(
