@@ -208,13 +208,6 @@ def test_url_that_nothing_can_be_uploaded_to_is_refused(tmp_path, cloud, url, mo
     assert not (tmp_path / "runs").exists()
 
 
-def test_config_that_needs_another_file_is_refused(tmp_path):
-    config = tmp_path / "mine.py"
-    config.write_text("import json\nfrom my_helper import size\n")
-    with pytest.raises(UserError, match=r"mine\.py': imports 'my_helper', which is not sent"):
-        package.build(REPOSITORY, config)
-
-
 def test_names_in_the_archive_are_listed_by_folder():
     lines = package.files(package.build(REPOSITORY))
     assert any(line.startswith("configs: __init__.py default.py ") for line in lines)
