@@ -63,7 +63,7 @@ class FakeKubectl:
             content["current"] = context
 
     def log(self, pod: str, time: str, text: str) -> None:
-        """Adds a line to the log of a pod."""
+        """Adds a line to the log of a pod; a line without a time is kubectl's own."""
         with self._changed() as content:
             content["logs"].append([pod, time, text])
 
@@ -158,10 +158,10 @@ def _delete(content: dict, words: list[str], flags: dict[str, str], stdin: str) 
 def _logs(content: dict, words: list[str], flags: dict[str, str], stdin: str) -> str:
     """Prints the log of one pod after the other, as kubectl does."""
     since = flags.get("since-time", "").partition("+")[0]
-    lines = [(pod, time, text) for pod, time, text in content["logs"] if time >= since]
+    lines = [line for line in content["logs"] if not line[1] or line[1] >= since]
     pods = dict.fromkeys(pod for pod, _, _ in lines)
     return "".join(
-        f"[pod/{pod}/trainer] {time} {text}\n"
+        f"[pod/{pod}/trainer] {time} {text}\n" if time else f"{text}\n"
         for one in pods
         for pod, time, text in lines
         if pod == one

@@ -69,3 +69,10 @@ def test_a_job_without_pods_has_no_lines_yet(kubectl, logs):
     assert list(logs.read()) == []
     kubectl.log("a", at(1), "first")
     assert list(logs.read()) == ["[a] first"]
+
+
+def test_a_pod_that_has_not_started_hides_no_other(kubectl, logs):
+    kubectl.log("b", "", 'error: container "trainer" in pod "b" is waiting to start')
+    kubectl.log("a", at(1), "first")
+    assert list(logs.read()) == ["[a] first"]
+    assert "--ignore-errors" in kubectl.calls("logs")[0]["arguments"]
