@@ -75,7 +75,7 @@ def _accepted(name: str) -> str:
         return "a GPU; a TPU v5e is chosen with --tpu_topology, such as 2x2"
     word = name.lower().replace("_", "-")
     if word in _LARGEST:
-        return f"{word}, which is GKE's word for it ({name[:30]} is not)"
+        return f"{word}, which is GKE's word; Vertex AI has others, such as NVIDIA_L4"
     near = difflib.get_close_matches(word[:60], _LARGEST, n=1)
     return f"a GPU in GKE's words, such as {near[0] if near else 'nvidia-l4'}; '' for none"
 

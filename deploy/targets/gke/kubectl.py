@@ -24,7 +24,7 @@ _ADVICE = {
         "no such context; `kubectl config get-contexts` lists them, and `gcloud container clusters "
         "get-credentials` adds a cluster's"
     ),
-    r"current-context is not set": "no current context; give --context",
+    r"current-context is not set": "give --context; `kubectl config get-contexts` lists them",
     r"no matches for kind \"JobSet\"|resource type \"jobsets": (
         f"no JobSet in the cluster: kubectl apply --server-side -f {RELEASE.format('jobset')}"
     ),

@@ -154,6 +154,6 @@ def test_nothing_is_asked_of_kubectl_without_apply(kubectl):
 
 def test_a_missing_or_strange_current_context_is_refused(kubectl):
     kubectl.set_current_context("")
-    assert "no current context; give --context" in refusal(Options, apply=True)
+    assert "current-context is not set: give --context" in refusal(Options, apply=True)
     kubectl.set_current_context("--all")
     assert "--context: got '--all'" in refusal(Options, apply=True)
