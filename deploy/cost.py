@@ -7,7 +7,7 @@ No price is known here: prices change, and differ by region and contract.
 
 from typing import Any
 
-from deploy.settings import Defaults
+from deploy.defaults import Defaults
 
 
 def at_most(machine: str, count: int, options: Any, defaults: Defaults) -> list[str]:

@@ -17,7 +17,7 @@ from storage.errors import UserError
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 RETRY_SECONDS = 120.0  # how long a call is retried
-_TRANSIENT = retry.if_exception_type(
+_TRANSIENT = (
     exceptions.ServiceUnavailable,
     exceptions.InternalServerError,
     exceptions.GatewayTimeout,
@@ -25,6 +25,11 @@ _TRANSIENT = retry.if_exception_type(
 )
 _TIMEOUT = 30.0  # seconds for one try
 _LONGEST_REASON = 300  # characters
+_RESOURCE_EXHAUSTED = 8  # of google.rpc.Code
+_STOCKOUT = (
+    *("stockout", "no more capacity", "insufficient capacity", "resources are insufficient"),
+    *("enough resources", "resource_pool_exhausted"),
+)
 
 
 def credentials() -> Credentials:
@@ -36,15 +41,23 @@ def credentials() -> Credentials:
 
 
 def call(
-    what: str, method: Callable, *, retry_seconds: float = RETRY_SECONDS, **arguments: Any
+    what: str,
+    method: Callable,
+    *,
+    retry_seconds: float = RETRY_SECONDS,
+    changes_nothing: bool = False,
+    **arguments: Any,
 ) -> Any:
     """Calls a client's method and returns its response; retries transient errors.
 
+    The exhausted quota of a call that changes nothing is one of calls in a minute, which pass.
     Raises UserError, with `what` failed and what to do about it. NotFound and AlreadyExists are not
     translated, since only the caller knows what they mean.
     """
+    transient = (*_TRANSIENT, exceptions.TooManyRequests) if changes_nothing else _TRANSIENT
+    is_transient = retry.if_exception_type(*transient)
     retries = retry.Retry(
-        predicate=_TRANSIENT, initial=0.2, maximum=10.0, multiplier=2.0, timeout=retry_seconds
+        predicate=is_transient, initial=0.2, maximum=10.0, multiplier=2.0, timeout=retry_seconds
     )
     try:
         return method(**arguments, timeout=_TIMEOUT, retry=retries)
@@ -54,6 +67,18 @@ def call(
         raise UserError(f"{what}: {_no_credentials(error)}") from error
     except (exceptions.GoogleAPIError, GoogleAuthError) as error:
         raise UserError(f"{what}: {_advice(error)}") from error
+
+
+def is_stockout(code: int, message: str) -> bool:
+    """Returns True when an error of a job says that a place has no machines; others may have some.
+
+    `code` is one of google.rpc.Code. An exhausted quota, though its code is the same, is no
+    stockout.
+    """
+    text = message.lower()
+    if "quota" in text:
+        return False
+    return code == _RESOURCE_EXHAUSTED or any(word in text for word in _STOCKOUT)
 
 
 def _no_credentials(error: DefaultCredentialsError) -> str:
@@ -81,7 +106,10 @@ def _advice(error: Exception) -> str:
             "login`"
         )
     if isinstance(error, exceptions.Forbidden):
-        return f"not permitted ({reason}); have the role that it names granted to your account"
+        return (
+            f"not permitted ({reason}); the prerequisites that --dry_run lists have the roles, and "
+            "the commands that grant them"
+        )
     if isinstance(error, exceptions.TooManyRequests):
         return (
             f"quota exhausted ({reason}); ask for more, choose another region or machine, or try "

@@ -9,15 +9,13 @@ Every target is given the same Job; see deploy/targets/target.py for what a targ
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import ml_collections
 
 from deploy.checks import check_matches
+from deploy.defaults import Defaults
 from storage.errors import UserError
-
-if TYPE_CHECKING:
-    from deploy.settings import Defaults
 
 _BOOTSTRAP = Path(__file__).parent / "payload" / "bootstrap.py"
 _NAME = r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?"
@@ -33,7 +31,7 @@ class Submission(NamedTuple):
     arguments: tuple[str, ...]  # of `python -m trainer`: those that make the config
     config: ml_collections.ConfigDict
     workdir: str
-    defaults: "Defaults"  # where the options' values are from, and prices
+    defaults: Defaults  # where the options' values are from, and prices
     mode: str = TRAIN  # of `python -m trainer`
 
 

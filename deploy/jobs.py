@@ -14,12 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deploy import cost, package, records
+from deploy import cost, package, records, rehearsal
 from deploy.checks import refusal
 from deploy.compatibility import check_reachable
+from deploy.defaults import Defaults
 from deploy.job import TRAIN, Job, Submission, bucket_of, check_arguments
 from deploy.package import Archive
-from deploy.settings import Defaults
 from deploy.targets.target import VERBS, Following, Listed, Waiting, alternatives
 from storage.errors import UserError
 
@@ -90,6 +90,7 @@ class JobTarget(abc.ABC):
         arguments = (*config_arguments, *mode, f"--workdir={workdir}")
         check_arguments(arguments)
         archive = package.build(_ROOT, config_file)
+        rehearsal.check(archive, config_arguments, submission.config)
         job = Job(
             name=submission.name or _default_name(self.name, options, arguments),
             arguments=arguments,

@@ -13,15 +13,15 @@ The files are ~/.config/longhaul/deploy.toml and deploy.toml in the checkout, wh
     "g2-standard-12" = 1.0
 """
 
-import dataclasses
 import difflib
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from deploy.checks import one_line
+from deploy.defaults import FILE, Defaults, Setting
 from deploy.google_project import VARIABLE
 from deploy.targets import target as targets
 from storage.errors import UserError
@@ -31,48 +31,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-FILE = "deploy.toml"
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _KINDS = {str: "a text in quotes", int: "an integer", bool: "true or false"}
 _PRICES, _BUCKET = "prices", "bucket"
-
-
-class Setting(NamedTuple):
-    """A value and where it is from, such as "the command line" or a file."""
-
-    value: Any
-    origin: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Defaults:
-    """The flags of one target that the command line or a file sets."""
-
-    flags: dict[str, Setting] = dataclasses.field(default_factory=dict)
-    prices: Mapping[str, Setting] = dataclasses.field(default_factory=dict)  # of an hour
-    bucket: Setting | None = None  # gs://BUCKET
-
-    @property
-    def given(self) -> dict[str, Any]:
-        """The values of the flags."""
-        return {flag: setting.value for flag, setting in self.flags.items()}
-
-    def shown(self, options: Any) -> list[str]:
-        """Returns a line for each flag of a target's options: its value, and where that is from."""
-        lines = []
-        for field in sorted(dataclasses.fields(options), key=lambda field: field.name):
-            value = getattr(options, field.name)
-            derived = "default" if value == field.default else "derived from the others"
-            origin = self.flags[field.name].origin if field.name in self.flags else derived
-            lines.append(f"--{field.name}={value!r}  ({origin})")
-        return lines
-
-    def explained(self, error: UserError) -> UserError:
-        """Returns the error with the file that holds the value, when it is about such a flag."""
-        setting = self.flags.get(str(error).partition(":")[0].removeprefix("--"))
-        if setting is None or not setting.origin.endswith(FILE):
-            return error
-        return UserError(f"{error} (this value is from {setting.origin})")
 
 
 def read(target: str, given: Mapping[str, Any]) -> Defaults:

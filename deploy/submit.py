@@ -24,6 +24,7 @@ from absl import flags
 from configs.schema import command_line, rules
 from deploy import following, image, settings
 from deploy.checks import check_between
+from deploy.defaults import Defaults, Setting
 from deploy.job import MODES, PREPARE, TRAIN, Submission
 from deploy.targets import target as targets
 from deploy.targets.target import Waiting
@@ -109,9 +110,9 @@ def _submit() -> int:
     name, mode = str(_TARGET.value), str(_MODE.value)
     defaults = settings.read(name, _given())
     if mode == PREPARE and "accelerator" in targets.field_names(name):
-        defaults.flags.setdefault("accelerator", settings.Setting("", "--mode=prepare"))
+        defaults.flags.setdefault("accelerator", Setting("", "--mode=prepare"))
     _check_complete(name, defaults)
-    config, workdir = _CONFIG.value, _WORKDIR.value
+    config, workdir = _CONFIG.value, str(_WORKDIR.value)
     rules.check(config)
     options = _make_options(name, defaults)
     target = targets.load(name)
@@ -119,7 +120,7 @@ def _submit() -> int:
     if defaults.bucket and name != targets.DEFAULT and "://" not in workdir:
         workdir = f"gs://{defaults.bucket.value.removeprefix('gs://')}/{workdir}"
     arguments = tuple(command_line.config_arguments(sys.argv[1:]))
-    submission = Submission(_NAME.value, arguments, config, workdir, defaults, mode)
+    submission = Submission(str(_NAME.value), arguments, config, workdir, defaults, mode)
     plan = target.prepare(submission, options)
     if _DRY_RUN.value:
         print(plan.describe(), end="")
@@ -137,7 +138,7 @@ def _image() -> int:
     return image.make(options.image, is_for_tpus, _BUILDER.value or "", bool(_DRY_RUN.value))
 
 
-def _make_options(name: str, defaults: settings.Defaults) -> tuple[Any, ...]:
+def _make_options(name: str, defaults: Defaults) -> tuple[Any, ...]:
     try:
         return targets.make_options(name, defaults.given)
     except UserError as error:
@@ -160,7 +161,7 @@ def _check_flags(command: str) -> None:
             )
 
 
-def _check_complete(name: str, defaults: settings.Defaults) -> None:
+def _check_complete(name: str, defaults: Defaults) -> None:
     """Raises UserError that names every flag that is missing."""
     needed = {"config": _CONFIG.value, "workdir": _WORKDIR.value}
     missing = [flag for flag, value in needed.items() if not value]
@@ -186,7 +187,7 @@ def _check_waiting(target: targets.Target, options: tuple[Any, ...]) -> None:
     for flag in ("resubmits", "try_minutes"):
         if flags.FLAGS[flag].present and not _WAIT.value:
             raise UserError(f"--{flag}: got {flags.FLAGS[flag].value}; accepted with --wait only")
-        check_between(flag, flags.FLAGS[flag].value, 0, 10_000)
+        check_between(flag, int(flags.FLAGS[flag].value or 0), 0, 10_000)
 
 
 def _given() -> dict[str, Any]:

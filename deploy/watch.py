@@ -5,16 +5,13 @@ exit_code = Watch(remote, "imdb-1f0c", Waiting(resubmits=10), bounded=False).run
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from deploy.messages import say
+from deploy.remote import LogReader, Remote
 from deploy.targets.target import State, Waiting
 from storage import standard_streams
 from storage.errors import UserError
 from storage.exit_codes import DONE, FAILED, RUN_AGAIN
-
-if TYPE_CHECKING:
-    from deploy.remote import LogReader, Remote
 
 SECONDS_BETWEEN_LOOKS = 10.0
 
@@ -24,7 +21,7 @@ class Watch:
 
     def __init__(
         self,
-        remote: "Remote",
+        remote: Remote,
         name: str,
         waiting: Waiting,
         bounded: bool,

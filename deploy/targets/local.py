@@ -52,7 +52,7 @@ class Options:
 class LocalTarget:
     """This machine. Its jobs end with the command that started them, so they can't be followed."""
 
-    located_by: tuple[str, ...] = ()
+    located_by = ()
 
     def can_wait(self, options: Options) -> bool:
         """Returns False: the command itself lasts until the processes end."""

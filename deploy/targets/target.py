@@ -89,7 +89,10 @@ class Plan(Protocol):
 class Target(Protocol):
     """A place where jobs run. `options` is always an instance of the target's own Options."""
 
-    located_by: tuple[str, ...]  # the flags that find a job again; "workdir" may be among them
+    @property
+    def located_by(self) -> tuple[str, ...]:
+        """The flags that find a job again; "workdir" may be among them."""
+        ...
 
     def can_wait(self, options: Any) -> bool:
         """Returns True when the job's end can be waited for with --wait."""

@@ -12,6 +12,7 @@ requested, it can be read `looks_to_delete` more times.
 
 import re
 import threading
+from datetime import datetime, timezone
 from concurrent import futures
 from typing import NamedTuple
 
@@ -86,13 +87,14 @@ class TpuServer:
         """Makes the next calls of a method fail, before or after they are carried out."""
         self._faults += [_Fault(code, method, text, after)] * times
 
-    def move(self, name: str, state: str, error: str = "") -> None:
+    def move(self, name: str, state: str, error: str = "", code: int = 0) -> None:
         """Sets the state of a resource."""
         with self._lock:
             (resource,) = (r for n, r in self.resources.items() if n.endswith(f"/{name}"))
             resource.state = cloud_tpu.QueuedResourceState(state=State[state])
             if error:
                 resource.state.failed_data.error.message = error
+                resource.state.failed_data.error.code = code
 
     def methods(self) -> list[str]:
         """Returns the names of the methods that were called, in order."""
@@ -102,6 +104,7 @@ class TpuServer:
         calls = {
             "CreateQueuedResource": (cloud_tpu.CreateQueuedResourceRequest, self._create),
             "GetQueuedResource": (cloud_tpu.GetQueuedResourceRequest, self._get),
+            "ListQueuedResources": (cloud_tpu.ListQueuedResourcesRequest, self._list),
             "DeleteQueuedResource": (cloud_tpu.DeleteQueuedResourceRequest, self._delete),
         }
         handlers = {
@@ -147,6 +150,7 @@ class TpuServer:
         resource = cloud_tpu.QueuedResource(request.queued_resource)
         resource.name = name
         resource.state = cloud_tpu.QueuedResourceState(state=State.WAITING_FOR_RESOURCES)
+        resource.create_time = datetime.fromtimestamp(self.created, timezone.utc)
         self.resources[name] = resource
         self.created += 1
         operation = operations_pb2.Operation(name=f"{request.parent}/operations/create")
@@ -159,6 +163,18 @@ class TpuServer:
             self._looks[request.name] -= 1
             self._drop_deleted(request.name)
         return resource
+
+    def _list(
+        self, request: cloud_tpu.ListQueuedResourcesRequest
+    ) -> cloud_tpu.ListQueuedResourcesResponse:
+        """Returns the resources of a place, one on each page."""
+        names = [name for name in self.resources if name.startswith(f"{request.parent}/")]
+        start = int(request.page_token or 0)
+        more = str(start + 1) if start + 1 < len(names) else ""
+        return cloud_tpu.ListQueuedResourcesResponse(
+            queued_resources=[self.resources[name] for name in names[start : start + 1]],
+            next_page_token=more,
+        )
 
     def _delete(self, request: cloud_tpu.DeleteQueuedResourceRequest) -> operations_pb2.Operation:
         resource = self._existing(request.name)

@@ -8,18 +8,20 @@ A job that is over writes its exit code to the workdir and deletes its queued re
 """
 
 import contextlib
-import re
 import uuid
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
 from google.api_core import exceptions, retry
 from google.cloud import tpu_v2
 
 from deploy.checks import one_line
-from deploy.google_api import call
+from deploy.google_api import call, is_stockout
 from deploy.job import Job, check_name
-from deploy.remote import Remote, State
+from deploy.remote import Remote
+from deploy.targets.target import Listed, State
+from deploy.targets.tpu_vm.log import TpuLog, log_file
 from deploy.targets.tpu_vm.request import WORKDIR
 from storage.errors import UserError
 from storage.store import Store, open_store
@@ -27,6 +29,10 @@ from storage.store import Store, open_store
 _SUBMISSION = "longhaul-submission"  # label with an id that each creation makes for itself
 _OUT_OF_TIME = "124"  # tpu_startup.sh's exit code when the job's time is over
 _SECONDS_TO_DELETE = 900.0
+_OURS = {"app": "longhaul"}  # labels, see request.py
+_DELETED = "DELETED"  # of a resource that no longer exists
+_WITHOUT_MACHINES = ("ACCEPTED", "WAITING_FOR_RESOURCES", "CREATING", "PROVISIONING")
+_NEVER = datetime.min.replace(tzinfo=timezone.utc)
 
 
 class TpuService(Remote):
@@ -43,50 +49,76 @@ class TpuService(Remote):
     def submit(self, job: Job, request: tpu_v2.CreateQueuedResourceRequest) -> str:
         """Makes the resource and returns its full name. Raises UserError when the name is taken."""
         self._workdir = job.workdir
-        with contextlib.suppress(exceptions.NotFound):
-            self._get(job.name)
-            raise self._name_is_taken(job.name)
-        # An earlier job of this name may have left its exit code.
-        self._store(job.name).delete(_exit_file(job.name))
         try:
             return self._create(request)
         except exceptions.AlreadyExists:
-            raise self._name_is_taken(job.name) from None
+            raise UserError(
+                f"--name: {self._full_name(job.name)} exists already, in state "
+                f"{self.state(job.name).text}; give another --name, or cancel that one first"
+            ) from None
+
+    def find(self, name: str) -> State | None:
+        """Returns the state of a job, or None when neither the service nor the workdir has it."""
+        try:
+            resource = self._get(name)
+        except exceptions.NotFound:
+            return self._final_state(name)
+        return self._state(name, resource)
 
     def state(self, name: str) -> State:
         """Returns the state of the resource, or how the job ended that has deleted it.
 
         Raises UserError when there was no such job.
         """
-        try:
-            resource = self._get(name)
-        except exceptions.NotFound:
-            return self._final_state(name)
-        state = resource.state.state.name
-        reason = one_line(resource.state.failed_data.error.message)
-        if state == "ACTIVE" and (code := self._exit_code(name)):
-            reason = f"the job left with exit code {code}, its machine still exists: cancel it"
-            return State(state, over=True, succeeded=code == "0", detail=reason)
-        taken_away = state == "SUSPENDED"  # a state that a resource never leaves
-        if taken_away:
-            reason = "taken away for good; cancel it and submit it again, and the run resumes"
-        return State(state, state == "FAILED", False, reason, taken_away)
+        state = self.find(name)
+        if state is None:
+            raise UserError(
+                f"{name}: no such job in {self._parent}, and no log of it in "
+                f"{self._store(name).url}; give the --zone, --project and --workdir it was "
+                "submitted with"
+            )
+        return state
 
     def cancel(self, name: str) -> None:
         """Deletes the resource and its machine. Raises UserError when there was no such job."""
-        try:
-            resource = self._get(name)
-        except exceptions.NotFound:
-            self._final_state(name)
-            return
-        if resource.state.state.name != "DELETING":
+        if self.state(name).text not in (_DELETED, "DELETING"):
             self._delete(name)
 
-    def recreate(self, job: Job, request: tpu_v2.CreateQueuedResourceRequest) -> str:
+    def delete(self, name: str) -> None:
+        """Deletes the resource, which is all that the service has of a job."""
+        self.cancel(name)
+
+    def jobs(self) -> list[Listed]:
+        """Returns the resources that a submission has made, the newest first."""
+        request = {"parent": self._parent}
+        try:
+            pages = self._call("list the jobs", self._client.list_queued_resources, request)
+            resources = [resource for resource in pages if _is_ours(resource)]
+        except exceptions.NotFound as error:
+            raise self._no_such_place("list the jobs", error) from error
+        listed = []
+        for resource in resources:
+            self._workdir = _workdir_of(resource)
+            name = resource.name.rpartition("/")[2]
+            listed.append(Listed(name, self._state(name, resource), resource.create_time))
+        return sorted(listed, key=lambda job: job.created or _NEVER, reverse=True)
+
+    def link(self, name: str) -> str:
+        """Returns the URL of a job's machine in Google's console."""
+        _, project, _, zone = self._parent.split("/")
+        return (
+            f"https://console.cloud.google.com/compute/tpus/details/{zone}/{name}?project={project}"
+        )
+
+    def recreate(self, name: str) -> str:
         """Replaces a SUSPENDED resource, once the old one is deleted. Returns its full name."""
-        with contextlib.suppress(exceptions.NotFound):
-            if self._get(job.name).state.state.name != "DELETING":
-                self._delete(job.name)
+        try:
+            old = self._get(name)
+        except exceptions.NotFound as error:
+            raise UserError(f"{name}: was deleted meanwhile; submit it again") from error
+        request = _same_again(old, self._parent, name)
+        if old.state.state.name != "DELETING":
+            self._delete(name)
         until_deleted = retry.Retry(
             predicate=retry.if_exception_type(exceptions.AlreadyExists),
             initial=1.0,
@@ -97,31 +129,31 @@ class TpuService(Remote):
             return until_deleted(self._create)(request)
         except exceptions.RetryError as error:
             raise UserError(
-                f"{job.name}: not deleted in {_SECONDS_TO_DELETE:g} s, so it can't be made again; "
+                f"{name}: not deleted in {_SECONDS_TO_DELETE:g} s, so it can't be made again; "
                 "run the same command later"
             ) from error
 
-    def logs(self, name: str) -> str:
-        """Returns what the job had printed about a minute ago.
-
-        The logs of a slice's other machines follow that of the first. Raises UserError when there
-        is no log.
-        """
+    def log(self, name: str, since: datetime | None) -> TpuLog:
+        """Opens the log, to which the machines add what they have printed about once a minute."""
+        if since:
+            raise UserError("--since: the log of a TPU VM has no times of its lines; leave it out")
         with contextlib.suppress(exceptions.NotFound):
             self._get(name)
-        store = self._store(name)
-        try:
-            text = store.read(_log_file(name)).decode(errors="replace")
-            numbers = (_machine_number(name, file) for file in store.list(f"logs/{name}."))
-            for number in sorted(filter(None, numbers)):
-                log = store.read(_log_file(f"{name}.{number}")).decode(errors="replace")
-                text += f"\n==> machine {number} <==\n{log}"
-            return text
-        except FileNotFoundError:
-            raise UserError(
-                f"{name}: no log in {store.url}/{_log_file(name)}; the machine writes it once it "
-                "has started, see `status`"
-            ) from None
+        return TpuLog(self._store(name), name)
+
+    def _state(self, name: str, resource: tpu_v2.QueuedResource) -> State:
+        state = resource.state.state.name
+        error = resource.state.failed_data.error
+        reason = one_line(error.message)
+        if state == "ACTIVE" and self._workdir and (code := self._exit_code(name)):
+            reason = f"the job left with exit code {code}, its machine still exists: cancel it"
+            return State(state, over=True, succeeded=code == "0", detail=reason)
+        if state == "SUSPENDED":  # a state that a resource never leaves
+            reason = "its machines were taken away for good; `wait` submits it again"
+            return State(state, False, False, reason, taken_away=True)
+        no_capacity = state == "FAILED" and is_stockout(error.code, reason)
+        waiting = state in _WITHOUT_MACHINES
+        return State(state, state == "FAILED", False, reason, False, waiting, no_capacity)
 
     def _get(self, name: str) -> tpu_v2.QueuedResource:
         """Returns a resource. Raises NotFound when it doesn't exist."""
@@ -130,8 +162,7 @@ class TpuService(Remote):
             self._client.get_queued_resource,
             {"name": self._full_name(name)},
         )
-        for spec in resource.tpu.node_spec:
-            self._workdir = self._workdir or spec.node.metadata.get(WORKDIR)
+        self._workdir = self._workdir or _workdir_of(resource)
         return resource
 
     def _create(self, request: tpu_v2.CreateQueuedResourceRequest) -> str:
@@ -151,10 +182,7 @@ class TpuService(Remote):
             if self._submission(name) != submission:
                 raise
         except exceptions.NotFound as error:
-            raise UserError(
-                f"{name}: submit: {self._parent} does not exist ({one_line(error.message)}); "
-                "change --project or --zone"
-            ) from error
+            raise self._no_such_place(f"{name}: submit", error) from error
         return self._full_name(name)
 
     def _submission(self, name: str) -> str | None:
@@ -174,27 +202,26 @@ class TpuService(Remote):
     def _call(self, what: str, method: Callable, request: Any) -> Any:
         return call(what, method, request=request, retry_seconds=self._retry_seconds)
 
-    def _name_is_taken(self, name: str) -> UserError:
+    def _no_such_place(self, what: str, error: exceptions.NotFound) -> UserError:
         return UserError(
-            f"--name: {self._full_name(name)} exists already, in state {self.state(name).text}; "
-            "give another --name, or cancel that one first"
+            f"{what}: {self._parent} does not exist ({one_line(error.message)}); change --project "
+            "or --zone"
         )
 
-    def _final_state(self, name: str) -> State:
-        """Returns how a job ended whose resource is deleted, from its files in the workdir."""
+    def _final_state(self, name: str) -> State | None:
+        """Returns how a job ended whose resource is deleted, from its files in the workdir.
+
+        Returns None when there are none.
+        """
         code = self._exit_code(name)
         if not code:
-            store = self._store(name)
-            if not store.exists(_log_file(name)):
-                raise UserError(
-                    f"{name}: no such job in {self._parent}, and no log of it in {store.url}; give "
-                    "the --name, --zone, --project and --workdir it was submitted with"
-                )
-            return State("DELETED", True, False, "it left no exit code; probably cancelled")
+            if not self._store(name).exists(log_file(name)):
+                return None
+            return State(_DELETED, True, False, "it left no exit code; probably cancelled")
         detail = f"exit code {code}"
         if code == _OUT_OF_TIME:
             detail = "its --max_run_hours were over"
-        return State("DELETED", True, code == "0", detail)
+        return State(_DELETED, True, code == "0", detail)
 
     def _exit_code(self, name: str) -> str:
         """Returns the exit code that the job's machine wrote at its end; "" before that."""
@@ -216,18 +243,27 @@ class TpuService(Remote):
         return f"{self._parent}/queuedResources/{name}"
 
 
-def _log_file(name: str) -> str:
-    return f"logs/{name}.log"
+def _is_ours(resource: tpu_v2.QueuedResource) -> bool:
+    return any(_OURS.items() <= dict(spec.node.labels).items() for spec in resource.tpu.node_spec)
+
+
+def _workdir_of(resource: tpu_v2.QueuedResource) -> str | None:
+    found = (spec.node.metadata.get(WORKDIR) for spec in resource.tpu.node_spec)
+    return next(filter(None, found), None)
+
+
+def _same_again(
+    resource: tpu_v2.QueuedResource, parent: str, name: str
+) -> tpu_v2.CreateQueuedResourceRequest:
+    """Returns the request that makes such a resource again, without what the service has added."""
+    again = tpu_v2.QueuedResource(resource)
+    again.name = ""
+    for field in ("state", "create_time"):
+        tpu_v2.QueuedResource.pb(again).ClearField(field)
+    return tpu_v2.CreateQueuedResourceRequest(
+        parent=parent, queued_resource_id=name, queued_resource=again
+    )
 
 
 def _exit_file(name: str) -> str:
     return f"logs/{name}.exit"
-
-
-def _machine_number(name: str, file: str) -> int | None:
-    """Returns the number of the slice's machine that wrote a log; None for other files.
-
-    The first machine's log has no number in its name.
-    """
-    match = re.fullmatch(rf"logs/{re.escape(name)}\.([1-9][0-9]*)\.log", file)
-    return int(match[1]) if match else None

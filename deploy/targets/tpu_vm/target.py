@@ -1,6 +1,6 @@
 """Cloud TPU as a target: each job is a queued resource. Not run on hardware.
 
-    plan = TARGET.prepare(submission, Options(zone="us-west4-a", spot=True))
+    plan = TARGET.prepare(submission, Options(zone="us-west4-a", provisioning="spot"))
     exit_code = plan.submit(wait=True)
 
 The machine boots with deploy/payload/tpu_startup.sh, which deletes it when the job is over. So the
@@ -18,7 +18,7 @@ from grpc import Channel
 
 from deploy import google_api, prerequisites
 from deploy.job import Job
-from deploy.remote import ServiceTarget
+from deploy.service_target import ServiceTarget
 from deploy.targets.target import Target
 from deploy.targets.tpu_vm.gcloud_command import gcloud_command
 from deploy.targets.tpu_vm.options import Options
@@ -40,6 +40,10 @@ class TpuVmTarget(ServiceTarget):
         """Returns a request as JSON."""
         return render_request(request)
 
+    def machines(self, options: Options) -> tuple[str, int]:
+        """Returns the TPU, which has one price for all its machines."""
+        return options.accelerator_type, 1
+
     def equivalent(self, job: Job, options: Options) -> str:
         """Returns the command of gcloud that makes the same queued resource."""
         return gcloud_command(job, options)
@@ -47,7 +51,7 @@ class TpuVmTarget(ServiceTarget):
     def prerequisites(self, job: Job, options: Options) -> list[str]:
         """Returns what a job needs before it starts, a line each, with the command for it."""
         project = options.project
-        tier = "preemptible" if options.spot else "on-demand"
+        tier = "preemptible" if options.provisioning == "spot" else "on-demand"
         account = options.service_account or "the project's default service account"
         roles = ("roles/tpu.admin", "roles/storage.objectUser")
         grants = prerequisites.grants(project, options.service_account, *roles)

@@ -1,9 +1,11 @@
 """The life of jobs over the wire, with tests/fakes/tpu_server.py as the service."""
 
+from datetime import datetime, timezone
+
 import pytest
 from grpc import StatusCode
 
-from deploy.remote import State
+from deploy.targets.target import State
 from deploy.targets.tpu_vm.request import make_request
 from deploy.targets.tpu_vm.target import TARGET
 from storage.errors import UserError
@@ -31,6 +33,10 @@ def submit(server, job):
     return remote, remote.submit(job, make_request(job, make_options()))
 
 
+def log(remote):
+    return list(remote.log("imdb", None).read())
+
+
 def put(cloud, workdir, name, data):
     cloud.put("bucket", f"{workdir.removeprefix('gs://bucket/')}/{name}", data)
 
@@ -38,15 +44,16 @@ def put(cloud, workdir, name, data):
 def test_job_lives_and_ends_with_success(server, cloud, workdir):
     remote, name = submit(server, make_tpu_job(workdir))
     assert name == "projects/some-project/locations/us-west4-a/queuedResources/imdb"
-    assert remote.state("imdb") == State("WAITING_FOR_RESOURCES", False, False)
+    assert remote.state("imdb") == State("WAITING_FOR_RESOURCES", False, False, waiting=True)
     for state in ("ACCEPTED", "PROVISIONING", "CREATING", "ACTIVE", "SUSPENDING", "DELETING"):
         server.move("imdb", state)
-        assert remote.state("imdb") == State(state, False, False)
+        waiting = state in ("ACCEPTED", "PROVISIONING", "CREATING")
+        assert remote.state("imdb") == State(state, False, False, waiting=waiting)
     put(cloud, workdir, "logs/imdb.log", b"step 1\n")
     put(cloud, workdir, "logs/imdb.exit", b"0\n")
     server.resources.clear()
     assert remote.state("imdb") == State("DELETED", True, True, "exit code 0")
-    assert remote.logs("imdb") == "step 1\n"
+    assert log(remote) == ["step 1"]
 
 
 @pytest.mark.parametrize(
@@ -59,8 +66,25 @@ def test_job_with_another_exit_code_has_failed(server, cloud, workdir, code, det
 
 def test_failed_resource_has_its_reason(server, workdir):
     remote, _ = submit(server, make_tpu_job(workdir))
-    server.move("imdb", "FAILED", "no more capacity in the zone")
-    assert remote.state("imdb") == State("FAILED", True, False, "no more capacity in the zone")
+    server.move("imdb", "FAILED", "the image does not exist")
+    assert remote.state("imdb") == State("FAILED", True, False, "the image does not exist")
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "is_stockout"),
+    [
+        (8, "there are no resources", True),
+        (0, "There is no more capacity in the zone", True),
+        (8, "Quota 'TPUV5sLitepod' exceeded", False),
+        (3, "the image does not exist", False),
+    ],
+)
+def test_place_without_machines_is_told_from_other_failures(
+    server, workdir, code, text, is_stockout
+):
+    remote, _ = submit(server, make_tpu_job(workdir))
+    server.move("imdb", "FAILED", text, code)
+    assert remote.state("imdb").no_capacity == is_stockout
 
 
 def test_job_with_an_exit_code_is_over_though_its_machine_still_exists(server, cloud, workdir):
@@ -72,14 +96,41 @@ def test_job_with_an_exit_code_is_over_though_its_machine_still_exists(server, c
     assert "cancel it" in remote.state("imdb").detail
 
 
-def test_exit_code_of_an_earlier_job_does_not_count(server, cloud, workdir):
-    put(cloud, workdir, "logs/imdb.log", b"earlier\n")
-    put(cloud, workdir, "logs/imdb.exit", b"0\n")
+def test_job_that_left_a_log_and_no_exit_code_was_probably_cancelled(server, cloud, workdir):
     remote, _ = submit(server, make_tpu_job(workdir))
+    put(cloud, workdir, "logs/imdb.log", b"step 1\n")
     remote.cancel("imdb")
     state = remote.state("imdb")
     assert (state.over, state.succeeded) == (True, False)
     assert "cancelled" in state.detail
+
+
+def test_name_is_free_until_a_job_has_left_something_of_it(server, cloud, workdir):
+    remote = connect(server, workdir)
+    assert remote.find("imdb") is None
+    put(cloud, workdir, "logs/imdb.exit", b"1\n")
+    assert remote.find("imdb").over
+
+
+def test_jobs_are_those_of_longhaul_on_all_pages_newest_first(server, workdir):
+    remote = connect(server, workdir)
+    for name in ("first", "second", "third"):
+        job = make_tpu_job(workdir, name=name)
+        remote.submit(job, make_request(job, make_options()))
+    (foreign,) = (r for n, r in server.resources.items() if n.endswith("/second"))
+    foreign.tpu.node_spec[0].node.labels["app"] = "another"
+    server.move("third", "ACTIVE")
+    listed = remote.jobs()
+    assert [(job.name, job.state.text) for job in listed] == [
+        ("third", "ACTIVE"),
+        ("first", "WAITING_FOR_RESOURCES"),
+    ]
+    assert listed[0].created > listed[1].created
+
+
+def test_link_leads_to_the_machine_in_the_console(server, workdir):
+    link = connect(server, workdir).link("imdb")
+    assert link.endswith("/compute/tpus/details/us-west4-a/imdb?project=some-project")
 
 
 def test_cancel_deletes_resource_and_machine_once(server, cloud, workdir):
@@ -99,37 +150,43 @@ def test_logs_of_a_slice_are_the_logs_of_all_its_machines(server, cloud, workdir
         "imdb.exit": "0", "imdb.x.log": "nobody's",
     }.items():  # fmt: skip
         put(cloud, workdir, f"logs/{name}", f"{text}\n".encode())
-    assert remote.logs("imdb") == "zero\n\n==> machine 2 <==\ntwo\n\n==> machine 10 <==\nten\n"
+    expected = ["zero", "==> machine 2 <==", "two", "==> machine 10 <==", "ten"]
+    assert log(remote) == expected
+
+
+def test_log_is_read_on_where_it_ended_and_no_line_in_two_parts(server, cloud, workdir):
+    remote, _ = submit(server, make_tpu_job(workdir))
+    reader = remote.log("imdb", None)
+    assert list(reader.read()) == []
+    put(cloud, workdir, "logs/imdb.log", b"step 1\nste")
+    assert list(reader.read()) == ["step 1"]
+    put(cloud, workdir, "logs/imdb.log", b"step 1\nstep 2\n")
+    assert list(reader.read()) == ["step 2"]
+    assert list(reader.read()) == []
+
+
+def test_log_without_times_is_not_read_from_a_time_on(server, workdir):
+    with pytest.raises(UserError, match="--since: the log of a TPU VM"):
+        connect(server, workdir).log("imdb", datetime.now(timezone.utc))
 
 
 def test_log_of_a_running_job_is_found_without_a_workdir(server, cloud, workdir):
     submit(server, make_tpu_job(workdir))
     put(cloud, workdir, "logs/imdb.log", b"step 1\n")
-    assert connect(server).logs("imdb") == "step 1\n"
+    assert log(connect(server)) == ["step 1"]
 
 
 def test_job_that_never_existed_is_refused(server, workdir):
     for ask in ("state", "cancel"):
         with pytest.raises(UserError, match=r"imdb: no such job in .*us-west4-a"):
             getattr(connect(server, workdir), ask)("imdb")
-    with pytest.raises(UserError, match=r"no log in .*/logs/imdb\.log"):
-        connect(server, workdir).logs("imdb")
     with pytest.raises(UserError, match="--workdir"):
         connect(server).state("imdb")
 
 
-def test_same_name_twice_is_refused_with_the_state_of_the_first(server, workdir):
-    submit(server, make_tpu_job(workdir))
-    server.move("imdb", "SUSPENDED")
-    with pytest.raises(UserError, match=r"--name: .*/imdb exists already, in state SUSPENDED"):
-        submit(server, make_tpu_job(workdir))
-    assert server.created == 1
-
-
 def test_same_name_submitted_at_the_same_moment_is_refused(server, workdir):
     submit(server, make_tpu_job(workdir))
-    server.fail(StatusCode.NOT_FOUND, "GetQueuedResource")
-    with pytest.raises(UserError, match=r"--name: .* exists already"):
+    with pytest.raises(UserError, match=r"--name: .*/imdb exists already, in state WAITING_FOR"):
         submit(server, make_tpu_job(workdir))
     assert server.created == 1
 
@@ -184,20 +241,30 @@ def test_suspended_resource_is_recreated_once_the_old_one_is_deleted(workdir, cl
         server.move("imdb", "SUSPENDED")
         state = remote.state("imdb")
         assert (state.text, state.over) == ("SUSPENDED", False)
-        assert "submit it again" in state.detail
-        remote.recreate(job, make_request(job, make_options()))
+        assert state.taken_away and "`wait` submits it again" in state.detail
+        remote.recreate("imdb")
         assert remote.state("imdb").text == "WAITING_FOR_RESOURCES"
+        assert server.created == 2
+        # The request between was too early: the old resource was still there.
+        first, _, second = (c.request for c in server.log if c.method == "CreateQueuedResource")
+        for request in (first, second):  # each submission has a label of its own
+            del request.queued_resource.tpu.node_spec[0].node.labels["longhaul-submission"]
+        assert first == second
+
+
+def test_resource_that_is_being_deleted_is_recreated(workdir, cloud):
+    with TpuServer(looks_to_delete=1) as server:
+        remote, _ = submit(server, make_tpu_job(workdir))
+        remote.cancel("imdb")
+        remote.recreate("imdb")
         assert server.created == 2
 
 
-def test_resource_that_is_deleted_meanwhile_is_recreated(server, workdir):
-    job = make_tpu_job(workdir)
-    remote, _ = submit(server, job)
-    server.move("imdb", "DELETING")
-    server.fail(StatusCode.ALREADY_EXISTS, "CreateQueuedResource")
+def test_resource_that_somebody_has_deleted_is_not_recreated(server, workdir):
+    remote, _ = submit(server, make_tpu_job(workdir))
     server.resources.clear()
-    remote.recreate(job, make_request(job, make_options()))
-    assert server.created == 2
+    with pytest.raises(UserError, match="imdb: was deleted meanwhile; submit it again"):
+        remote.recreate("imdb")
 
 
 def test_server_refuses_a_request_that_lacks_a_required_field(server, workdir):
