@@ -1,12 +1,15 @@
 """Reads a source from beginning to end without holding all of it in memory.
 
-names, places = read_labels(source, "train", advance=bar.update)
+with progress("Counting", total=None) as advance:
+    names, places = read_labels(source, "train", advance)
 for start, texts, names in numbered_batches(source, "train", reviews=25_000): ...
 for ids in in_threads(encode, source.batches("train")): ...
 counts = count_tokens(texts for texts, names in source.batches("train"))
 """
 
 import collections
+import contextlib
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from input_pipeline import text
 from input_pipeline.sources.source import Source
@@ -78,13 +82,35 @@ def count_tokens(batches: Iterable[tf.Tensor]) -> collections.Counter[str]:
 
     The tokens are those of the newest text rules.
     """
+    counted = dict(count_tokens_by_part((0, texts) for texts in batches))
+    return counted.get(0, collections.Counter())
 
-    def count(texts: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
+
+def count_tokens_by_part(
+    batches: Iterable[tuple[int, tf.Tensor]],
+) -> Iterator[tuple[int, collections.Counter[str]]]:
+    """Yields (part, how often each token occurs) from (part, texts) in the order of the parts."""
+
+    def count(batch: tuple[int, tf.Tensor]) -> tuple[int, np.ndarray, np.ndarray]:
+        part, texts = batch
         unique, _, numbers = tf.unique_with_counts(text.tokenize(texts, text.NEWEST).flat_values)
-        return unique.numpy(), numbers.numpy()
+        return part, unique.numpy(), numbers.numpy()
 
-    counts: collections.Counter[str] = collections.Counter()
-    for unique, numbers in in_threads(count, batches):
-        for token, number in zip(unique.tolist(), numbers.tolist(), strict=True):
-            counts[token.decode()] += number
-    return counts
+    counted = in_threads(count, batches)
+    for part, batches_of_part in itertools.groupby(counted, key=lambda batch: batch[0]):
+        counts: collections.Counter[str] = collections.Counter()
+        for _, unique, numbers in batches_of_part:
+            for token, number in zip(unique.tolist(), numbers.tolist(), strict=True):
+                counts[token.decode()] += number
+        yield part, counts
+
+
+@contextlib.contextmanager
+def progress(name: str, total: int | None) -> Iterator[Callable[[int], object]]:
+    """Shows a progress bar over reviews, if standard error is a terminal.
+
+    Gives the function that advances it by a number of reviews.
+    """
+    bar = tqdm(desc=name, total=total, unit=" reviews", disable=None, leave=False, unit_scale=True)
+    with contextlib.closing(bar):
+        yield bar.update

@@ -60,15 +60,15 @@ class LocalStore:
 
     def create(self, name: str, data: bytes) -> None:
         with self._explained(name, FileExistsError), self._scratch() as folder:
-            path = self._path(name)
-            _make_folder(path.parent)
+            path, written = self._path(name), _written(folder / "object", data)
             try:
                 # A link is atomic and fails when the name exists; a rename would replace the file.
-                os.link(_written(folder / "object", data), path)
+                _place(os.link, written, path)
             except FileExistsError:
-                if path.read_bytes() != data:
-                    raise
-            _sync(path.parent)
+                with contextlib.suppress(FileNotFoundError):  # deleted by another process
+                    if path.read_bytes() == data:
+                        return
+                raise
 
     def upload(self, path: Path, name: str, crc32c: int) -> None:
         self._move(path, name)  # a rename copies no byte, so none can change
@@ -109,10 +109,8 @@ class LocalStore:
     def _move(self, path: Path, name: str) -> None:
         with self._explained(name):
             target = self._path(name)
-            _make_folder(target.parent)
             _sync(path)
-            path.replace(target)
-            _sync(target.parent)
+            _place(os.replace, path, target)
 
     def _path(self, name: str) -> Path:
         if name.startswith("/") or ".." in name.split("/"):
@@ -176,6 +174,21 @@ def _written(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     _sync(path)
     return path
+
+
+def _place(move: Callable[[Path, Path], object], source: Path, target: Path) -> None:
+    """Links or renames a file to a place whose folder is made if needed, and flushes the folder."""
+    while True:
+        _make_folder(target.parent)
+        try:
+            move(source, target)
+            break
+        except FileNotFoundError:
+            # Otherwise another process has just deleted the folder, with the last file in it.
+            if not source.exists():
+                raise
+    with contextlib.suppress(FileNotFoundError):  # as above
+        _sync(target.parent)
 
 
 def _make_folder(path: Path) -> None:

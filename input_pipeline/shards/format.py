@@ -112,11 +112,16 @@ class Shard:
     def name(self) -> str:
         """Returns the name of the shard's object within the folder of its set."""
         numbers = f"{self.reviews}-{self.label_sum}-{self.tokens}-{self.longest}"
-        return f"{self.number:06}-{numbers}-{self.crc32c:08x}"
+        return f"{number_in_name(self.number)}-{numbers}-{self.crc32c:08x}"
 
     def size(self, dtype: np.dtype) -> int:
         """Returns the number of the shard's bytes with ids of this dtype."""
         return self.reviews * (_LENGTHS.itemsize + _LABELS.itemsize) + self.tokens * dtype.itemsize
+
+
+def number_in_name(number: int) -> str:
+    """Returns the beginning of the name of the shard with this number."""
+    return f"{number:06}"
 
 
 def parse_name(name: str) -> Shard | None:

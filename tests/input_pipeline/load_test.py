@@ -9,14 +9,14 @@ from input_pipeline import load
 from input_pipeline import vocabulary as vocabularies
 from input_pipeline.encoding import Encoding, write_encoding
 from input_pipeline.labels import SENTIMENTS, Labels
-from input_pipeline.shards.writer import ShardWriter
 from input_pipeline.training_set import InMemory, Sharded
 from storage.errors import UserError
 from storage.store import open_store
-from tests.input_pipeline.shards.sets import SMALL, make_reviews
+from tests.input_pipeline.shards.sets import make_reviews, write_set
 
 SIZES = {"train": 50, "validation": 10, "test": 20}
 ENCODING = Encoding(vocabularies.build({"film": 2, "good": 1}, size=10), SENTIMENTS)
+DIGEST = ENCODING.vocabulary.digest
 
 
 @pytest.fixture
@@ -25,9 +25,7 @@ def prepared(config, tmp_path):
     store = open_store(str(tmp_path / "sets"))
     write_encoding(store, ENCODING)
     for number, (split, size) in enumerate(SIZES.items()):
-        writer = ShardWriter(store, split, size, shard_reviews=100, dtype=SMALL)
-        writer.add(0, make_reviews(number, size))
-        writer.finish(ENCODING, "source")
+        write_set(store, [make_reviews(number, size)], split, vocabulary=DIGEST)
     config.data.source, config.data.dir = "shards:sets", str(tmp_path)
     return store
 
@@ -115,9 +113,7 @@ def test_shards_hold_no_texts(config, prepared):
 @pytest.mark.parametrize("cache_dir", ["", "cache"])
 def test_shards_of_a_bucket_are_cached_if_asked_for(config, cloud, tmp_path, cache_dir):
     url = f"gs://bucket/{tmp_path.name}/sets"
-    writer = ShardWriter(open_store(url), "test", 20, shard_reviews=100, dtype=SMALL)
-    writer.add(0, make_reviews(2, 20))
-    writer.finish(ENCODING, "source")
+    write_set(open_store(url), [make_reviews(2, 20)], "test", vocabulary=DIGEST)
     config.data.source = f"shards:{url}"
     config.data.cache_dir = str(tmp_path / cache_dir) if cache_dir else ""
     assert len(load.load_split(config.data, "test", ENCODING)) == 20

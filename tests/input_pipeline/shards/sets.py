@@ -19,13 +19,16 @@ def make_reviews(number=0, reviews=50, dtype=SMALL):
     return PackedReviews(ids, lengths, (np.arange(reviews) % 3 == 0).astype(np.uint8))
 
 
-def write_set(store, parts, split="train", dtype=SMALL):
-    """Writes a set with these parts as its shards, without ShardWriter, and returns its index."""
+def write_set(store, parts, split="train", dtype=SMALL, vocabulary="vocabulary"):
+    """Writes a set with these parts as its shards, without ShardWriter, and returns its index.
+
+    `vocabulary` is the digest of the vocabulary.
+    """
     encoded = [shard_format.encode(part, number, dtype) for number, part in enumerate(parts)]
     for shard, data in encoded:
         store.write(f"{split}/{shard.name}", data)
     index = Index(
-        dtype, "vocabulary", SENTIMENTS.names, "source", tuple(shard for shard, _ in encoded)
+        dtype, vocabulary, SENTIMENTS.names, "source", tuple(shard for shard, _ in encoded)
     )
     store.write(f"{split}/{shard_format.INDEX}", index.to_bytes())
     return index

@@ -11,6 +11,7 @@ from input_pipeline.shards.format import PackedReviews
 from input_pipeline.shards.reader import open_set
 from input_pipeline.shards.writer import ShardWriter
 from input_pipeline.vocabulary import build
+from storage.leases import Worker
 
 DTYPE = np.dtype("<u2")
 ENCODING = Encoding(build({"film": 1}, 10), SENTIMENTS)
@@ -23,16 +24,24 @@ def reviews(first, count, label=lambda rank: rank % 2):
     return PackedReviews(ranks.astype(DTYPE), np.ones(count, np.uint32), labels)
 
 
-def write(store, count, shard_reviews, batch=7, **options):
-    """Writes what is missing of a set of `count` reviews and returns the ranks that were added."""
-    writer = ShardWriter(store, "train", count, shard_reviews, DTYPE)
+def read_through(writer, count, batch=7, **options):
+    """Adds what the writer chooses of `count` reviews, and returns the ranks that were added."""
     added = []
     for first in range(0, count, batch):
         rows = reviews(first, min(batch, count - first), **options)
-        if writer.lacks(first, len(rows)):
-            added += rows.tokens.tolist()
-            writer.add(first, rows)
-    writer.finish(ENCODING, "source")
+        chosen = writer.choose(first, len(rows))
+        writer.add(first + np.flatnonzero(chosen), rows.select(chosen))
+        added += rows.tokens[chosen].tolist()
+    return added
+
+
+def write(store, count, shard_reviews, batch=7, **options):
+    """Writes what is missing of a set of `count` reviews and returns the ranks that were added."""
+    with Worker(store) as worker:
+        writer = ShardWriter(store, worker, "train", count, shard_reviews, DTYPE)
+        added = read_through(writer, count, batch, **options) if writer.start() else []
+        assert writer.finish(ENCODING, "source")
+    assert store.list("workers/") == []
     return added
 
 
@@ -83,11 +92,10 @@ def test_only_what_is_missing_is_made_again(store, lost):
     added = write(store, 320, 10)
     assert store.list("train/") == names
     assert store.read("train/index.json") == index
-    # Batches of 7 reviews cross the border between two groups of shards.
-    expected = {
-        rank for number in lost for rank in range(number // 16 * 160, number // 16 * 160 + 160)
-    }
-    assert expected <= set(added) <= expected | {*range(154, 168)}
+    expected = [
+        range(number // 16 * 160 + number % 16, number // 16 * 160 + 160, 16) for number in lost
+    ]
+    assert sorted(added) == sorted(rank for ranks in expected for rank in ranks)
 
 
 def test_finished_set_lacks_nothing(store):
@@ -95,12 +103,46 @@ def test_finished_set_lacks_nothing(store):
     assert write(store, 320, 10) == []
 
 
-def test_set_with_reviews_missing_is_not_finished(store):
-    writer = ShardWriter(store, "train", 320, 10, DTYPE)
-    writer.add(0, reviews(0, 200))
-    with pytest.raises(ValueError, match="expected all to be added"):
-        writer.finish(ENCODING, "source")
+def test_set_with_shards_missing_is_not_finished(store):
+    with Worker(store) as worker:
+        writer = ShardWriter(store, worker, "train", 320, 10, DTYPE)
+        assert writer.start()
+        read_through(writer, 200)
+        assert writer.written == 16
+        assert writer.finish(ENCODING, "source") is None
     assert not store.exists("train/index.json")
+
+
+def test_two_workers_make_half_of_each_group(store):
+    write(store, 400, 10)
+    expected = {name: store.read(name) for name in store.list()}
+    for name in expected:
+        store.delete(name)
+    with Worker(store) as one, Worker(store) as other:
+        writers = [ShardWriter(store, worker, "train", 400, 10, DTYPE) for worker in (one, other)]
+        assert all(writer.start() for writer in writers)
+        added = [read_through(writer, 400) for writer in writers]
+        assert [writer.written for writer in writers] == [20, 20]
+        assert sorted(added[0] + added[1]) == [*range(400)]
+        assert not writers[0].start()
+        assert all(writer.finish(ENCODING, "source") for writer in writers)
+    assert {name: store.read(name) for name in store.list()} == expected
+
+
+def test_what_a_worker_leaves_is_made_by_the_other(store):
+    with Worker(store) as one:
+        writer = ShardWriter(store, one, "train", 400, 10, DTYPE)
+        with Worker(store) as other:
+            left = ShardWriter(store, other, "train", 400, 10, DTYPE)
+            assert left.start()
+            read_through(left, 300)
+            assert writer.start()
+            read_through(writer, 400)
+            assert writer.finish(ENCODING, "source") is None
+        while writer.start():
+            read_through(writer, 400)
+        assert left.written + writer.written == 40
+        assert writer.finish(ENCODING, "source")
 
 
 def test_sorted_source_gets_a_warning(store, caplog):

@@ -81,3 +81,15 @@ def test_registry_does_not_wait_for_tensorflow():
     code = "import sys, input_pipeline.sources.registry; print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("value", ["gs://bucket/tfds", "gs:/bucket", "https://host/a.csv"])
+def test_url_is_no_path(value):
+    with pytest.raises(UserError, match=f"^config.data.dir: got '{value}', .* not a URL"):
+        registry.require_path("config.data.dir", value)
+
+
+@pytest.mark.parametrize("value", ["", "reviews", "/data/a:b", "~/x", "C:reviews"])
+def test_path_is_a_path(value):
+    registry.require_path("config.data.dir", value)
+    registry.require_path("config.data.source", f"files:{value}", prefix="files:")

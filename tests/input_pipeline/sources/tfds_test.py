@@ -268,3 +268,9 @@ def test_imdb_has_the_same_order_with_and_without_its_folder(imdb_train):
 @needs_imdb
 def test_imdb_can_be_read_in_part(imdb_train):
     assert digest(read("tfds:imdb_reviews", "train[:1%]")) == digest(imdb_train[:250])
+
+
+def test_default_folder_in_a_bucket_is_refused(monkeypatch):
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", "gs://bucket/tfds")
+    line = complaint(read, "tfds:reviews")
+    assert line.startswith("$TFDS_DATA_DIR: got 'gs://bucket/tfds', accepted is a path")

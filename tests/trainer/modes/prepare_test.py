@@ -141,7 +141,7 @@ def test_next_start_completes_a_preparation_killed_at_any_write(
     store = open_store(str(tmp_path / "set"))
     with pytest.raises(Killed):
         prepare.prepare(config, KillingStore(store, number, done))
-    left_by_kill = contents(store)
+    left_by_kill = {n: data for n, data in contents(store).items() if not n.startswith("workers/")}
     prepare.prepare(config, store)
     assert contents(store) == contents(prepared)
     assert left_by_kill.items() <= contents(prepared).items()
@@ -166,12 +166,13 @@ prepare.prepare(prepare_config({config.data.source.removeprefix("files:")!r}), o
     assert done.returncode == -signal.SIGKILL, done.stderr
     store = open_store(url)
     assert len(store.list("train/")) == 4
-    prepare.prepare(config, store)
+    assert store.list("workers/lease-")
+    prepare.prepare(config, store, lapse_seconds=1.0)
     assert contents(store) == contents(prepared)
 
 
 def test_source_is_not_read_again_for_finished_sets(copy, config, monkeypatch, capsys):
-    monkeypatch.setattr(prepare, "_tokenised", None)
+    monkeypatch.setattr(prepare.SetMaking, "run", None)
     monkeypatch.setattr(prepare.streaming, "read_labels", None)
     prepare.prepare(config, copy)
     assert "train: 644 reviews" in capsys.readouterr().out
@@ -307,14 +308,14 @@ def test_sets_of_many_labels_keep_their_names(config, tmp_path):
 def test_source_that_grows_during_preparation_is_refused(config, reviews, tmp_path, monkeypatch):
     folder = shutil.copytree(reviews, tmp_path / "reviews")
     config.data.source = f"files:{folder}"
-    read = prepare.streaming.count_tokens
+    read = prepare.streaming.count_tokens_by_part
 
     def growing(*args):
         with (folder / "train.jsonl").open("a") as file:
             file.write('{"text": "one more", "label": 1}\n')
         return read(*args)
 
-    monkeypatch.setattr(prepare.streaming, "count_tokens", growing)
+    monkeypatch.setattr(prepare.streaming, "count_tokens_by_part", growing)
     with pytest.raises(UserError, match="had 700 reviews and has 701 now"):
         prepare.prepare(config, open_store(str(tmp_path / "set")))
 
