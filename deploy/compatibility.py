@@ -1,6 +1,6 @@
 """Checks that a config can run on the machines it is submitted to, before anything is sent.
 
-    check_reachable(config)
+    check_reachable(config, mode="prepare")
     check_gpus(job, workers=3, accelerators=1)
     check_strategy(job.config, ("auto", "tpu"), "--target=tpu_vm")
 
@@ -12,29 +12,40 @@ from collections.abc import Sequence
 import ml_collections
 
 from configs.schema import rules
-from deploy.job import Job
+from deploy.job import PREPARE, TRAIN, Job
 from input_pipeline.sources import registry
 from storage.errors import UserError
 
 
-def check_reachable(config: ml_collections.ConfigDict) -> None:
-    """Raises UserError when a job would look for something that only this machine has."""
+def check_reachable(config: ml_collections.ConfigDict, mode: str = TRAIN) -> None:
+    """Raises UserError when a job would look for something that only this machine has.
+
+    Also when --mode=prepare is asked to prepare what is prepared already.
+    """
     source = config.data.source
     kind, argument = registry.kind_of(source)
+    if mode == PREPARE and kind.job_needs == "preparation":
+        raise UserError(
+            f"config.data.source: got {source!r}, which is prepared already; accepted with "
+            "--mode=prepare is a source of texts, such as 'tfds:NAME'"
+        )
     if not kind.is_reachable(argument):
         raise UserError(
             f"config.data.source: got {source!r}, which the job's machines can't reach; accepted "
             f"are {_reachable_sources()}"
         )
-    for field, url in (
-        ("data.dir", config.data.dir),
-        ("checkpoint.init_from", config.checkpoint.init_from),
-    ):
-        if url and not url.startswith("gs://"):
-            raise UserError(
-                f"config.{field}: got {url!r}, which the job's machines can't reach; accepted is "
-                "a gs:// URL, or ''"
-            )
+    if config.data.dir:
+        raise UserError(
+            f"config.data.dir: got {config.data.dir!r}, a folder that the job's machines don't "
+            "have; accepted is '', with which 'tfds:NAME' downloads the data set; or prepare it as "
+            "shards here, with --mode=prepare --workdir=gs://BUCKET/PATH"
+        )
+    init_from = config.checkpoint.init_from
+    if init_from and not init_from.startswith("gs://"):
+        raise UserError(
+            f"config.checkpoint.init_from: got {init_from!r}, which the job's machines can't "
+            "reach; accepted is a gs:// URL, or ''"
+        )
     if config.strategy.virtual_devices:
         raise UserError(
             f"config.strategy.virtual_devices: got {config.strategy.virtual_devices}, accepted is "

@@ -2,6 +2,7 @@
 
 rules.check(config)                 # UserError for the first field with a value out of range
 rules.check_replicas(config, 4)     # UserError unless 4 replicas can share its batches evenly
+rules.check_widths(config)          # UserError for more widths than a TPU should compile
 rules.RULES["train.epochs"].accepted    # "an integer from 1 to 1000000000"
 
 A new field needs a line in RULES, one in configs/default.py, and one in SINCE of
@@ -58,6 +59,7 @@ def _is_tensorboard_dir(value: Any) -> bool:
 
 _MILLION, _BILLION = 10**6, 10**9
 _LONGEST_SHOWN = 80  # characters
+_MAX_WIDTHS = 8
 # Within the range of float32, with a margin: a number outside would become 0 or infinite silently.
 _POSITIVE = _number("a number from 1e-30 to 1e+30", lambda v: 1e-30 <= v <= 1e30)
 _NOT_NEGATIVE = _number("a number from 0.0 to 1e+30", lambda v: 0 <= v <= 1e30)
@@ -155,6 +157,23 @@ def check(config: Mapping[str, Any]) -> None:
     _check_combinations(fields)
 
 
+def static_widths(data: Mapping[str, Any]) -> tuple[int, ...]:
+    """Returns the widths, in tokens, of all batches that the `data` part of a config allows."""
+    step = data["width_step"]
+    return tuple(range(step, data["max_tokens"] + step, step))
+
+
+def check_widths(config: Mapping[str, Any]) -> None:
+    """Raises UserError when a complete config has more widths than a TPU should compile."""
+    widths = len(static_widths(config["data"]))
+    if widths > _MAX_WIDTHS:
+        raise UserError(
+            f"config.data.width_step: got {config['data']['width_step']}, which makes {widths} "
+            "widths; a TPU compiles a program for each, so accepted are steps that make up to "
+            f"{_MAX_WIDTHS}"
+        )
+
+
 def _shown(value: Any) -> str:
     """Returns a value for a message, cut when it is long."""
     text = repr(value)
@@ -163,6 +182,9 @@ def _shown(value: Any) -> str:
 
 def _check_combinations(fields: Mapping[str, Any]) -> None:
     """Raises UserError when fields that are fine one by one do not fit together."""
+    for field in ("data.dir", "data.cache_dir"):
+        registry.require_path(f"config.{field}", fields[field])
+    registry.require_path("config.data.source", fields["data.source"], prefix="files:")
     batch_size, micro_batches = fields["train.batch_size"], fields["train.micro_batches"]
     if batch_size % micro_batches:
         raise UserError(

@@ -10,6 +10,7 @@ line can check a source without waiting for them.
 
 import dataclasses
 import importlib
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from storage.errors import UserError
@@ -80,6 +81,20 @@ def _split(source: str) -> tuple[Kind, str] | None:
 def is_source(value: Any) -> bool:
     """Returns True when `value` is written like a source. Opens nothing."""
     return isinstance(value, str) and _split(value) is not None
+
+
+def require_path(field: str, value: str, prefix: str = "") -> None:
+    """Raises UserError for a URL, after `prefix`, where a path of this machine is read.
+
+    Nothing here reads TFDS's sets, files of reviews or the cache from a bucket, and "gs://bucket"
+    would be taken for a folder with the name "gs:".
+    """
+    if re.match(rf"{prefix}\w+:/", value):
+        raise UserError(
+            f"{field}: got {value!r}, accepted is a path on the machine that reads it, not a URL; "
+            "copy the files there with `gcloud storage rsync`, or prepare them as shards with "
+            "--mode=prepare, which are read from a bucket"
+        )
 
 
 def kind_of(source: str) -> tuple[Kind, str]:

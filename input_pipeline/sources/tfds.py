@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import naming
 
+from input_pipeline.sources import registry
 from input_pipeline.sources.content import digest_of
 from input_pipeline.sources.reviews import TextReviews
 from input_pipeline.sources.source import READ_BATCH, SPLIT_FIELDS, Source, warn_of_blank_texts
@@ -92,6 +93,8 @@ def _checked(builder: tfds.core.DatasetBuilder, split: str) -> str:
 def _prepared(name: str, folder: str) -> tfds.core.DatasetBuilder:
     """Returns the builder of a data set in a folder, or in TFDS's, where it may download it."""
     set_name, config, version = _parts(name)
+    if not folder:
+        registry.require_path("$TFDS_DATA_DIR", str(tfds.core.constants.DATA_DIR))
     root = Path(folder or tfds.core.constants.DATA_DIR).expanduser()
     if folder and not root.is_dir():
         raise UserError(f"config.data.dir: {folder} is no folder; {_advice(name)}")

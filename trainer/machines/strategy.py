@@ -22,7 +22,6 @@ from trainer.machines.early_signals import SIGNALS
 from trainer.machines.preemption import Stopped
 from trainer.machines.workers import LOST_WORKER_ERRORS
 
-_MAX_WIDTHS = 8
 # How long workers that are all there may take to connect; longer with GPUs, whose initialization
 # is a part of it.
 _SECONDS_TO_CONNECT, _SECONDS_TO_CONNECT_GPUS = 25, 120
@@ -68,23 +67,17 @@ def needs_static_shapes(strategy: tf.distribute.Strategy) -> bool:
 
 
 def static_widths(
-    data: ml_collections.ConfigDict, strategy: tf.distribute.Strategy
+    config: ml_collections.ConfigDict, strategy: tf.distribute.Strategy
 ) -> tuple[int, ...]:
-    """Returns the widths, in tokens, of all batches that the `data` part of a config allows.
+    """Returns the widths, in tokens, of all batches that a config allows.
 
     Returns an empty tuple when the strategy does not need static shapes. Raises UserError when
     there are more widths than a TPU should compile programs for.
     """
     if not needs_static_shapes(strategy):
         return ()
-    step = data.width_step
-    widths = tuple(range(step, data.max_tokens + step, step))
-    if len(widths) > _MAX_WIDTHS:
-        raise UserError(
-            f"config.data.width_step: got {step}, which makes {len(widths)} widths; a TPU compiles "
-            f"a program for each, so accepted are steps that make up to {_MAX_WIDTHS}"
-        )
-    return widths
+    rules.check_widths(config)
+    return rules.static_widths(config.data)
 
 
 @functools.cache  # it may ask a Google service

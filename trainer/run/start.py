@@ -86,6 +86,7 @@ def start(
         resume.require_same_run(stored_config(store), config)
     strategy = strategies.make_strategy(config)
     print(f"Devices: {devices.describe(strategy)}", flush=True)
+    widths = strategies.static_widths(config, strategy)
     workers = Workers(strategy)
     encoding = read_encoding(store) or initial_encoding(config)
     loop_device = strategies.loop_device(strategy)
@@ -110,7 +111,6 @@ def start(
         saver = _make_saver(objective, config, state, len(encoding.vocabulary), claim, progress)
         writer = MetricWriter(store, claim, lines, config.train.tensorboard_dir)
     check = partial(stop.check, workers.any)
-    widths = strategies.static_widths(config.data, strategy)
     run = Run(
         config=config,
         store=store,

@@ -73,6 +73,7 @@ def _check(job: Job, options: Options) -> None:
         topology = f"--tpu_topology={options.tpu_topology}"
         check_strategy(job.config, ("auto", "tpu"), topology)
         rules.check_replicas(job.config, options.chips)
+        rules.check_widths(job.config)
     else:
         check_gpus(job, options.workers, options.gpus)
 

@@ -133,3 +133,34 @@ def test_unknown_field_is_named():
 
 def test_weight_decay_names_the_optimizer_it_needs():
     assert "'adamw'" in refusal(changed({"optimizer.weight_decay": 0.01}))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("data.dir", "gs://bucket/tfds"),
+        ("data.dir", "gs:/bucket/tfds"),
+        ("data.cache_dir", "gs://bucket/cache"),
+        ("data.source", "files:gs://bucket/reviews"),
+        ("data.source", "files:https://host/reviews.csv"),
+    ],
+)
+def test_url_where_files_are_read_is_refused_with_what_to_do(field, value):
+    message = refusal(changed({field: value}))
+    assert message.startswith(f"config.{field}: got {value!r}, accepted is a path")
+    assert "gcloud storage rsync" in message
+
+
+def test_source_of_shards_may_be_a_url():
+    rules.check(changed({"data.source": "shards:gs://bucket/imdb"}))
+
+
+def test_tpu_compiles_a_few_widths():
+    rules.check_widths(imdb_tpu.get_config())
+    config = default.get_config()
+    config.data.update(width_step=16, max_tokens=129)
+    with pytest.raises(UserError, match=r"width_step: got 16, which makes 9 widths; .* up to 8"):
+        rules.check_widths(config)
+    config.data.max_tokens = 128
+    rules.check_widths(config)
+    assert rules.static_widths(config.data) == tuple(range(16, 129, 16))

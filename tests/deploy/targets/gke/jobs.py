@@ -31,8 +31,9 @@ CASES = {
 def make_gke_job(
     arguments=("--config=configs/imdb.py",), strategy="auto", source="sample", **changes
 ):
-    """Returns a job whose batches 1, 3, 4 and 16 replicas can divide."""
+    """Returns a job of few widths, whose batches 1, 3, 4 and 16 replicas can divide."""
     config = imdb.get_config()
+    config.data.width_step = 64
     config.strategy.name = strategy
     config.data.source = source
     config.train.batch_size = config.evaluation.batch_size = 48
