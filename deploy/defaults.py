@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from storage.errors import UserError
 
-FILE = "deploy.toml"  # which settings.py reads
+COMMAND_LINE = "the command line"
 
 
 class Setting(NamedTuple):
@@ -44,8 +44,8 @@ class Defaults:
         return lines
 
     def explained(self, error: UserError) -> UserError:
-        """Returns the error with the file that holds the value, when it is about such a flag."""
+        """Returns the error with where the value is from, unless from the command line."""
         setting = self.flags.get(str(error).partition(":")[0].removeprefix("--"))
-        if setting is None or not setting.origin.endswith(FILE):
+        if setting is None or setting.origin == COMMAND_LINE:
             return error
         return UserError(f"{error} (this value is from {setting.origin})")

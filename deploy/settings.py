@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.checks import one_line
-from deploy.defaults import FILE, Defaults, Setting
+from deploy.defaults import COMMAND_LINE, Defaults, Setting
 from deploy.google_project import VARIABLE
 from deploy.targets import target as targets
 from storage.errors import UserError
@@ -31,6 +31,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_FILE = "deploy.toml"
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _KINDS = {str: "a text in quotes", int: "an integer", bool: "true or false"}
 _PRICES, _BUCKET = "prices", "bucket"
@@ -50,16 +51,16 @@ def read(target: str, given: Mapping[str, Any]) -> Defaults:
             elif table == target or (not table and key in {_BUCKET, *targets.field_names(target)}):
                 found[key] = Setting(value, _shown(path))
     bucket = found.pop(_BUCKET, None)
-    if os.environ.get(VARIABLE):
-        found.pop("project", None)
-    found |= {flag: Setting(value, "the command line") for flag, value in given.items()}
+    if "project" in targets.field_names(target) and (project := os.environ.get(VARIABLE)):
+        found["project"] = Setting(project, VARIABLE)
+    found |= {flag: Setting(value, COMMAND_LINE) for flag, value in given.items()}
     return Defaults(found, prices, bucket)
 
 
 def paths() -> list[Path]:
     """Returns the files, the one that counts less first."""
     config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return [Path(config).expanduser() / "longhaul" / FILE, _CHECKOUT / FILE]
+    return [Path(config).expanduser() / "longhaul" / _FILE, _CHECKOUT / _FILE]
 
 
 def _entries(path: Path) -> Iterator[tuple[str, str, Any]]:
@@ -99,7 +100,7 @@ def _check(path: Path, table: str, key: str, value: Any) -> None:
         kinds[_BUCKET] = str
     if key not in kinds:
         near = difflib.get_close_matches(key, kinds, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"accepted are {', '.join(sorted(kinds))}"
+        hint = f"did you mean {near[0]}?" if near else "`deploy.submit --help` lists the flags"
         raise UserError(f"{place}: no such setting; {hint}")
     if type(value) is not kinds[key]:
         raise UserError(f"{place}: got {value!r}, accepted is {_KINDS[kinds[key]]}")

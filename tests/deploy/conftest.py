@@ -1,6 +1,15 @@
-"""The project and the bucket that tests of jobs use."""
+"""The project, the bucket and the user's folders that tests of jobs use."""
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch, tmp_path_factory):
+    """Gives the settings and the records of jobs a folder of the test's own."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    return folder
 
 
 @pytest.fixture

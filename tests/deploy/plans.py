@@ -1,6 +1,7 @@
 """Plans of jobs whose workdir is in the bucket of the tests."""
 
 from configs import imdb_gpu, imdb_tpu
+from deploy.defaults import Defaults
 from deploy.job import Submission
 from deploy.targets.target import load, make_options
 
@@ -8,7 +9,7 @@ from deploy.targets.target import load, make_options
 def make_plan(target, folder, arguments, config, name="", **options):
     """Plans a job; its workdir is named after the test's own folder."""
     workdir = f"gs://bucket/{folder.name}/a"
-    submission = Submission(name, arguments, config, workdir)
+    submission = Submission(name, arguments, config, workdir, Defaults())
     return load(target).prepare(submission, make_options(target, options))
 
 
@@ -17,9 +18,10 @@ def vertex_plan(folder, arguments=("--config=configs/imdb_gpu.py",), **options):
     return make_plan("vertex", folder, arguments, imdb_gpu.get_config(), **options)
 
 
-def tpu_plan(folder):
+def tpu_plan(folder, **options):
+    options = {"zone": "us-west4-a", **options}
     arguments = ("--config=configs/imdb_tpu.py",)
-    return make_plan("tpu_vm", folder, arguments, imdb_tpu.get_config(), "imdb", zone="us-west4-a")
+    return make_plan("tpu_vm", folder, arguments, imdb_tpu.get_config(), "imdb", **options)
 
 
 def gke_plan(folder):
