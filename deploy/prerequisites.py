@@ -6,8 +6,11 @@
 import shlex
 
 from deploy import image as container_image
-from deploy.job import Job
+from deploy.job import Job, bucket_of
 from input_pipeline.sources import registry
+
+# The account that runs the commands, as a word of the shell.
+USER = '"user:$(gcloud config get-value account)"'
 
 
 def credentials_and_apis(project: str, *apis: str) -> list[str]:
@@ -25,16 +28,51 @@ def project_number(project: str) -> str:
     return f"$({shlex.join(describe)})"
 
 
+def service_account(address: str) -> str:
+    """Returns a service account as a member of a policy, as a word of the shell.
+
+    It is in double quotes, so that the shell fills in a project's number.
+    """
+    return f'"serviceAccount:{address}"'
+
+
 def grants(project: str, account: str, *roles: str) -> str:
     """Returns the commands that grant roles to a service account.
 
     An account of "" is Compute Engine's default service account.
     """
-    member = account or f"{project_number(project)}-compute@developer.gserviceaccount.com"
+    address = account or f"{project_number(project)}-compute@developer.gserviceaccount.com"
+    return project_roles(project, service_account(address), *roles)
+
+
+def project_roles(project: str, member: str, *roles: str) -> str:
+    """Returns the commands that grant roles on everything in a project."""
     grant = shlex.join(["gcloud", "projects", "add-iam-policy-binding", project])
-    # In double quotes, so that the shell fills in the number.
-    each = (f'{grant} --member="serviceAccount:{member}" --role={role}' for role in roles)
-    return " && ".join(each)
+    return " && ".join(f"{grant} --member={member} --role={role}" for role in roles)
+
+
+def bucket_role(bucket: str, member: str, role: str) -> str:
+    """Returns the command that grants a role on gs://BUCKET."""
+    grant = shlex.join(["gcloud", "storage", "buckets", "add-iam-policy-binding", bucket])
+    return f"{grant} --member={member} --role={role}"
+
+
+def act_as(account: str) -> str:
+    """Returns the command that lets the user submit jobs that run as a service account."""
+    grant = shlex.join(["gcloud", "iam", "service-accounts", "add-iam-policy-binding", account])
+    return f"{grant} --member={USER} --role=roles/iam.serviceAccountUser"
+
+
+def other_buckets(job: Job, member: str) -> list[str]:
+    """Returns a line for each bucket, beside the workdir's, that the job reads as `member`."""
+    _, source = registry.kind_of(job.config.data.source)
+    urls = (source, job.config.data.dir, job.config.checkpoint.init_from)
+    buckets = {bucket_of(url): url for url in urls if url.startswith("gs://")}
+    return [
+        f"read access to {url}: {bucket_role(bucket, member, 'roles/storage.objectViewer')}"
+        for bucket, url in buckets.items()
+        if bucket != job.bucket
+    ]
 
 
 def slice_network_rule(rule: str, machines: str) -> str:
@@ -83,6 +121,6 @@ def reviews(job: Job) -> list[str]:
 
 def _prepare(job: Job, url: str) -> str:
     """Returns the command that writes shards to `url`, from the source that the config names."""
-    replaced = ("--workdir", "--config.data.source")
+    replaced = ("--workdir", "--config.data.source", "--mode")
     config = [a for a in job.arguments if a.partition("=")[0] not in replaced]
     return shlex.join(["python", "-m", "trainer", "--mode=prepare", *config, f"--workdir={url}"])

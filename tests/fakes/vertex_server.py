@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from google.cloud.aiplatform_v1 import types
 from google.cloud.aiplatform_v1.types import JobState
+from google.longrunning.operations_pb2 import Operation
 from google.protobuf.empty_pb2 import Empty
 
 from tests.deploy.targets.required_fields import missing
@@ -48,11 +49,13 @@ class VertexServer:
     def __init__(self, life: tuple[JobState, ...] = LIFE, page_size: int = 1):
         self.jobs: dict[str, types.CustomJob] = {}
         self.log: list[tuple[str, object]] = []
-        self.entries: list[dict] = []  # of Cloud Logging, oldest first
+        self.entries: list[dict] = []  # of Cloud Logging, in the order in which they arrived
         self.entry_requests: list[dict] = []
-        self.entry_status = 200
+        self.entry_statuses: list[int] = []  # of the next responses of Cloud Logging, then 200
+        self.empty_pages = 0  # that come before the entries
         self.life = life
         self._page_size = page_size
+        self._made = 0
         self._to_come: dict[str, list[JobState]] = {}
         self._faults: list[_Fault] = []
         self._lock = threading.Lock()
@@ -90,17 +93,18 @@ class VertexServer:
     def add(self, job: types.CustomJob) -> types.CustomJob:
         """Makes a job without a request; it keeps its state if it has one."""
         made = types.CustomJob.deserialize(types.CustomJob.serialize(job))
-        made.name = f"{_NUMBERED}/customJobs/{1000 + len(self.jobs)}"
-        made.create_time = _START + datetime.timedelta(hours=len(self.jobs))
+        made.name = f"{_NUMBERED}/customJobs/{1000 + self._made}"
+        made.create_time = _START + datetime.timedelta(hours=self._made)
+        self._made += 1
         self._to_come[made.name] = [] if made.state else list(self.life[1:])
         made.state = made.state or self.life[0]
         self.jobs[made.name] = made
         return made
 
-    def fail(self, name: str, message: str) -> None:
-        """Makes a job fail."""
+    def fail(self, name: str, message: str, code: int = 3) -> None:
+        """Makes a job fail, with a code of google.rpc.Code."""
         self.jobs[name].state = JobState.JOB_STATE_FAILED
-        self.jobs[name].error = {"code": 3, "message": message}
+        self.jobs[name].error = {"code": code, "message": message}
         self._to_come[name] = []
 
     def requests(self, method: str) -> list:
@@ -113,6 +117,7 @@ class VertexServer:
             "ListCustomJobs": (self._list, types.ListCustomJobsRequest),
             "GetCustomJob": (self._get, types.GetCustomJobRequest),
             "CancelCustomJob": (self._cancel, types.CancelCustomJobRequest),
+            "DeleteCustomJob": (self._delete, types.DeleteCustomJobRequest),
         }
         handlers = {
             method: grpc.unary_unary_rpc_method_handler(
@@ -152,10 +157,12 @@ class VertexServer:
 
     def _list(self, request, context):
         _check_parent(request, context)
-        wanted = re.fullmatch(r'display_name="([^"]*)"', request.filter)
-        if not wanted:
+        if wanted := re.fullmatch(r'display_name="([^"]*)"', request.filter):
+            names = [n for n, job in self.jobs.items() if job.display_name == wanted[1]]
+        elif wanted := re.fullmatch(r"labels\.([a-z-]+)=([a-z-]+)", request.filter):
+            names = [n for n, job in self.jobs.items() if job.labels.get(wanted[1]) == wanted[2]]
+        else:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"filter: {request.filter}")
-        names = [n for n, job in self.jobs.items() if job.display_name == wanted[1]]
         start = int(request.page_token or 0)
         end = start + self._page_size
         return types.ListCustomJobsResponse(
@@ -164,20 +171,31 @@ class VertexServer:
         )
 
     def _get(self, request, context):
-        self._check_exists(request, context)
-        return self._look(request.name)
+        return self._look(self._existing(request, context))
 
     def _cancel(self, request, context):
-        self._check_exists(request, context)
-        if self.jobs[request.name].state in _OVER:
+        name = self._existing(request, context)
+        if self.jobs[name].state in _OVER:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the job is over")
-        self.jobs[request.name].state = JobState.JOB_STATE_CANCELLING
-        self._to_come[request.name] = [JobState.JOB_STATE_CANCELLED]
+        self.jobs[name].state = JobState.JOB_STATE_CANCELLING
+        self._to_come[name] = [JobState.JOB_STATE_CANCELLED]
         return Empty()
 
-    def _check_exists(self, request, context):
-        if request.name not in self.jobs:
+    def _delete(self, request, context):
+        name = self._existing(request, context)
+        if self.jobs[name].state not in _OVER:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the job is not over")
+        del self.jobs[name]
+        operation = Operation(name=f"{name}/operations/1", done=True)
+        operation.response.Pack(Empty())
+        return operation
+
+    def _existing(self, request, context):
+        """Returns the name of the job that a request is for, with the project's number in it."""
+        name = request.name.replace(_PARENT, _NUMBERED)
+        if name not in self.jobs:
             context.abort(grpc.StatusCode.NOT_FOUND, f"{request.name} does not exist")
+        return name
 
     def _look(self, name):
         job = types.CustomJob.deserialize(types.CustomJob.serialize(self.jobs[name]))
@@ -187,7 +205,7 @@ class VertexServer:
 
 
 def _serialized(message) -> bytes:
-    if isinstance(message, Empty):
+    if isinstance(message, Empty | Operation):
         return message.SerializeToString()
     return type(message).serialize(message)
 
@@ -198,17 +216,18 @@ def _check_parent(request, context):
 
 
 class _Logging(http.server.BaseHTTPRequestHandler):
-    """Cloud Logging's entries:list, which returns the newest entries first."""
+    """Cloud Logging's entries:list, with pages; a page token is the number of the page."""
 
     def do_POST(self):
         vertex = self.server.vertex
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         vertex.entry_requests.append({"path": self.path, **request})
-        response = {"entries": vertex.entries[::-1][: request["pageSize"]]}
-        if vertex.entry_status != 200:
-            response = {"error": {"code": vertex.entry_status, "message": "injected"}}
+        status = vertex.entry_statuses.pop(0) if vertex.entry_statuses else 200
+        response = _page(vertex, request)
+        if status != 200:
+            response = {"error": {"code": status, "message": "injected"}}
         body = json.dumps(response).encode()
-        self.send_response(vertex.entry_status)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -216,3 +235,15 @@ class _Logging(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+def _page(vertex, request):
+    """Returns a page of the entries that are not older than the filter's time."""
+    _, _, begin = request["filter"].partition('timestamp>="')
+    wanted = [entry for entry in vertex.entries if entry["timestamp"] >= begin[:19]]
+    wanted.sort(key=lambda entry: entry["timestamp"])
+    page, size = int(request.get("pageToken", 0)), request["pageSize"]
+    first = (page - vertex.empty_pages) * size
+    is_last = first + size >= len(wanted) and page >= vertex.empty_pages
+    entries = {"entries": wanted[first : first + size]} if page >= vertex.empty_pages else {}
+    return {**entries, **({} if is_last else {"nextPageToken": str(page + 1)})}

@@ -4,35 +4,36 @@
     service.submit(job, request)
     service.state("imdb").over
 
-Jobs are found by their display names. The service itself doesn't keep these unique.
+A job is named by its display name, its number or its full name. Of several with one display name,
+which the service allows, the newest is meant.
 """
 
-import json
+import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
-import requests
 from google.api_core import exceptions
 from google.auth.credentials import Credentials
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud.aiplatform_v1 import JobServiceClient
-from google.cloud.aiplatform_v1.types import CreateCustomJobRequest, CustomJob, JobState
+from google.cloud.aiplatform_v1.types import CreateCustomJobRequest, CustomJob
 
 from deploy import google_api
 from deploy.checks import one_line
 from deploy.job import Job, check_name
-from deploy.remote import Remote, State
+from deploy.remote import Remote
+from deploy.targets.target import Listed, State
+from deploy.targets.vertex.log_reader import LogReader
+from deploy.targets.vertex.request import exit_file_in
+from deploy.targets.vertex.states import OVER, state_of, state_with_exit_code
 from storage.errors import UserError
+from storage.store import open_store
 
-LOGGING = "https://logging.googleapis.com"
-_LINES = 1000  # of the log; the most that one response holds
-_SUCCEEDED = {JobState.JOB_STATE_SUCCEEDED}
-_OVER = _SUCCEEDED | {
-    JobState.JOB_STATE_FAILED,
-    JobState.JOB_STATE_CANCELLED,
-    JobState.JOB_STATE_EXPIRED,
-    JobState.JOB_STATE_PARTIALLY_SUCCEEDED,
-}
+_CONSOLE = "https://console.cloud.google.com/ai/platform/locations"
+_NUMBER = r"[0-9]+"
+_FULL_NAME = rf"projects/[a-z0-9-]+/locations/[a-z0-9-]+/customJobs/{_NUMBER}"
+_OURS = "labels.app=longhaul"
 _Result = TypeVar("_Result")
 
 
@@ -56,18 +57,28 @@ class VertexService(Remote):
     def submit(self, job: Job, request: CreateCustomJobRequest) -> str:
         """Submits a job and returns its full name.
 
-        Raises UserError when the name is taken, also by a job that is over.
+        Raises UserError when the name is that of a job that is not over.
         """
-        existing = self._call("look for the job", self._find, name=job.name)
-        if existing:
-            raise _name_is_taken(existing)
-        return self._call("create the job", self._create, request=request).name
+        return self._submit(request, self._find(job.name))
+
+    def recreate(self, name: str) -> str:
+        """Submits a job that is over again, as the service has it. Returns its full name.
+
+        Raises UserError when there is no such job, or when it is not over.
+        """
+        job = self._existing(name)
+        again = CustomJob(display_name=job.display_name, labels=job.labels, job_spec=job.job_spec)
+        request = CreateCustomJobRequest(parent=self._parent, custom_job=again)
+        return self._submit(request, self._find(job.display_name))
+
+    def find(self, name: str) -> State | None:
+        """Returns the state of a job, or None when there is none of this name."""
+        job = self._find(name)
+        return state_with_exit_code(job) if job else None
 
     def state(self, name: str) -> State:
         """Returns the state of a job. Raises UserError when there is no such job."""
-        job = self._existing(name)
-        detail = one_line(job.error.message)
-        return State(job.state.name, job.state in _OVER, job.state in _SUCCEEDED, detail)
+        return state_with_exit_code(self._existing(name))
 
     def cancel(self, name: str) -> None:
         """Asks the service to end a job, which takes a moment.
@@ -75,23 +86,43 @@ class VertexService(Remote):
         Raises UserError when there is no such job; a job that is over stays unchanged.
         """
         job = self._existing(name)
-        if job.state not in _OVER:
+        if job.state not in OVER:
             request = {"name": job.name}
             self._call("cancel the job", self._client.cancel_custom_job, request=request)
 
-    def logs(self, name: str) -> str:
-        """Returns the last lines of all workers. Raises UserError when there is no such job."""
+    def delete(self, name: str) -> None:
+        """Deletes the service's record of a job, and of earlier ones with the same display name.
+
+        Raises UserError when there is no such job, or when it is not over.
+        """
+        for job in self._all(name) or [self._existing(name)]:
+            if job.state not in OVER:
+                raise UserError(
+                    f"{name}: {job.name} is not over, but {job.state.name}; `cancel` it first"
+                )
+            self._call("delete the job", self._delete, name=job.name)
+
+    def log(self, name: str, since: datetime | None) -> LogReader:
+        """Opens the log of all workers. Raises UserError when there is no such job."""
         job = self._existing(name)
-        since = job.create_time.isoformat()  # without it only the last day is searched
-        project, number = job.name.split("/")[1], job.name.rpartition("/")[2]
-        body = {
-            "resourceNames": [f"projects/{project}"],
-            "filter": f'resource.labels.job_id="{number}" AND timestamp>="{since}"',
-            "orderBy": "timestamp desc",
-            "pageSize": _LINES,
-        }
-        entries = self._call("read the log", self._entries, body=body)
-        return "".join(f"{_log_line(entry)}\n" for entry in reversed(entries))
+        # Without a time only the last day is searched.
+        begin = since or job.create_time
+        return LogReader(self._session, self._logging, job.name, begin, self._retry_seconds)
+
+    def jobs(self) -> list[Listed]:
+        """Returns longhaul's jobs of this project and region, the newest first."""
+        return [
+            Listed(job.display_name, state_of(job), job.create_time)
+            for job in self._read("list the jobs", self._list, filter=_OURS)
+        ]
+
+    def link(self, name: str) -> str:
+        """Returns the URL of a job in Google's console. Raises UserError without such a job."""
+        _, project, _, region, _, number = self._existing(name).name.split("/")
+        return f"{_CONSOLE}/{region}/training/{number}?project={project}"
+
+    def _read(self, what: str, method: Callable[..., _Result], **arguments: Any) -> _Result:
+        return self._call(what, method, changes_nothing=True, **arguments)
 
     def _call(self, what: str, method: Callable[..., _Result], **arguments: Any) -> _Result:
         try:
@@ -104,21 +135,55 @@ class VertexService(Remote):
             raise UserError(f"{what}: {reason}; check --project and --region") from error
 
     def _existing(self, name: str) -> CustomJob:
-        job = self._call("look for the job", self._find, name=name)
+        job = self._find(name)
         if not job:
             raise UserError(
                 f"{name}: no such job in {self._parent}; check the name, --project and --region"
             )
         return job
 
-    def _find(self, name: str, timeout: float, retry: Any) -> CustomJob | None:
-        """Returns the newest job with this display name."""
-        check_name(name)  # it becomes part of the filter
-        request = {"parent": self._parent, "filter": f'display_name="{name}"'}
-        jobs = self._client.list_custom_jobs(request=request, timeout=timeout, retry=retry)
-        return max(jobs, key=lambda job: job.create_time, default=None)
+    def _find(self, name: str) -> CustomJob | None:
+        return next(iter(self._all(name)), None)
 
-    def _create(self, request: CreateCustomJobRequest, timeout: float, retry: Any) -> CustomJob:
+    def _all(self, name: str) -> list[CustomJob]:
+        """Returns the jobs of a name, the newest first."""
+        if re.fullmatch(_NUMBER, name):
+            name = f"{self._parent}/customJobs/{name}"
+        if re.fullmatch(_FULL_NAME, name):
+            return self._read("look for the job", self._get, name=name)
+        check_name(name)  # it becomes part of the filter
+        return self._read("look for the job", self._list, filter=f'display_name="{name}"')
+
+    def _get(self, name: str, timeout: float, retry: Any) -> list[CustomJob]:
+        try:
+            request = {"name": name}
+            return [self._client.get_custom_job(request=request, timeout=timeout, retry=retry)]
+        except exceptions.NotFound:
+            return []
+
+    def _list(self, filter: str, timeout: float, retry: Any) -> list[CustomJob]:
+        request = {"parent": self._parent, "filter": filter}
+        jobs = self._client.list_custom_jobs(request=request, timeout=timeout, retry=retry)
+        return sorted(jobs, key=lambda job: job.create_time, reverse=True)
+
+    def _delete(self, name: str, timeout: float, retry: Any) -> None:
+        """Starts a deletion. NotFound: a try has deleted it whose response was lost."""
+        try:
+            self._client.delete_custom_job({"name": name}, timeout=timeout, retry=retry)
+        except exceptions.NotFound:
+            return
+
+    def _submit(self, request: CreateCustomJobRequest, before: CustomJob | None) -> str:
+        """Creates a job and returns its full name; `before` is the newest one of its name."""
+        if before and before.state not in OVER:
+            raise _name_is_taken(before)
+        _delete_exit_file(request.custom_job)
+        created = self._call("create the job", self._create, request=request, before=before)
+        return created.name
+
+    def _create(
+        self, request: CreateCustomJobRequest, before: CustomJob | None, timeout: float, retry: Any
+    ) -> CustomJob:
         """Creates the job once, however many retries that takes.
 
         A try may have created it though its response was lost. So each try looks for it first.
@@ -126,40 +191,30 @@ class VertexService(Remote):
         wanted = request.custom_job
 
         def create_once() -> CustomJob:
-            existing = self._find(wanted.display_name, timeout, None)
-            if existing and not dict(wanted.labels).items() <= dict(existing.labels).items():
-                raise _name_is_taken(existing)
-            return existing or self._client.create_custom_job(request, timeout=timeout, retry=None)
+            by_name = f'display_name="{wanted.display_name}"'
+            newest = next(iter(self._list(by_name, timeout, None)), None)
+            if newest is None or (before and newest.name == before.name):
+                return self._client.create_custom_job(request, timeout=timeout, retry=None)
+            if not dict(wanted.labels).items() <= dict(newest.labels).items():
+                raise _name_is_taken(newest)
+            return newest
 
         return retry(create_once)()
 
-    def _entries(self, body: dict, timeout: float, retry: Any) -> list[dict]:
-        """Returns entries of Cloud Logging, the newest first."""
 
-        def read() -> list[dict]:
-            url = f"{self._logging}/v2/entries:list"
-            try:
-                response = self._session.post(url, json=body, timeout=timeout)
-                if not response.ok:
-                    raise exceptions.from_http_response(response)
-                return response.json().get("entries", [])
-            except requests.RequestException as error:
-                raise exceptions.ServiceUnavailable(str(error)) from error
+def _delete_exit_file(job: CustomJob) -> None:
+    """Deletes what an earlier job of the same name may have left, so that it isn't read as this's.
 
-        return retry(read)()
+    A job can end before its worker, which deletes it too, has started.
+    """
+    folder, _, name = exit_file_in(job.job_spec).rpartition("/")
+    if folder:
+        open_store(folder).delete(name)
 
 
 def _name_is_taken(job: CustomJob) -> UserError:
-    alternative = "" if job.state in _OVER else ", or cancel that one"
+    alternative = "" if job.state in OVER else ", or cancel that one"
     return UserError(
         f"--name: {job.display_name} exists already as {job.name}, in {job.state.name}; give "
         f"another{alternative}"
     )
-
-
-def _log_line(entry: dict) -> str:
-    """Returns the time, the worker, such as workerpool0-0, and what it has printed."""
-    content = entry.get("jsonPayload", {})
-    text = entry.get("textPayload") or content.get("message") or json.dumps(content)
-    worker = entry.get("resource", {}).get("labels", {}).get("task_name", "-")
-    return f"{entry.get('timestamp', '-')} {worker} {text}".rstrip()

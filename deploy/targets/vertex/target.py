@@ -1,11 +1,14 @@
 """Vertex AI as a target: each job is a CustomJob.
 
-    plan = TARGET.prepare(submission, Options(region="us-central1", provisioning="spot"))
-    exit_code = plan.submit(wait=True)
+    plan = TARGET.prepare(submission, [Options(region="us-central1", provisioning="spot")])
+    exit_code = plan.submit(Waiting())
 
-The service restarts a worker that ends with an exit code other than 0 up to 5 times, and then the
-whole job up to 3 times. So exit code 1, for a mistake that no restart corrects, still costs all of
-these restarts; and exit code 75, which asks for a restart, gets no more than these.
+By the service's documentation, not tried: a job whose spot machines are taken away is started again
+up to six times; a worker that leaves with an exit code such as 134 up to five times, and then the
+whole job up to three times; any other exit code than 0 ends the job. So each worker runs within
+deploy/payload/vertex_worker.py, which leaves with 134 where the trainer asks to be run again. When
+the restarts are used up, the trainer's own exit code in the workdir, as logs/NAME.exit, says that
+the job can be submitted again.
 """
 
 from google.auth.credentials import AnonymousCredentials
@@ -13,14 +16,16 @@ from google.cloud.aiplatform_v1 import CreateCustomJobRequest, JobServiceClient
 from google.cloud.aiplatform_v1.services.job_service.transports import JobServiceGrpcTransport
 from grpc import Channel
 
-from deploy import google_api, prerequisites
+from deploy import google_api
 from deploy.job import Job
-from deploy.remote import ServiceTarget
+from deploy.service_target import ServiceTarget
 from deploy.targets.target import Target
 from deploy.targets.vertex.gcloud_command import gcloud_command
+from deploy.targets.vertex.log_reader import LOGGING
 from deploy.targets.vertex.options import Options
+from deploy.targets.vertex.prerequisites import prerequisites
 from deploy.targets.vertex.request import make_request, render_request
-from deploy.targets.vertex.service import LOGGING, VertexService
+from deploy.targets.vertex.service import VertexService
 
 
 class VertexTarget(ServiceTarget):
@@ -43,21 +48,11 @@ class VertexTarget(ServiceTarget):
 
     def prerequisites(self, job: Job, options: Options) -> list[str]:
         """Returns what a job needs before it starts, a line each, with the command for it."""
-        project = options.project
-        apis = ("aiplatform.googleapis.com", "artifactregistry.googleapis.com")
-        lines = prerequisites.credentials_and_apis(project, *apis)
-        if options.accelerator:
-            lines.append(
-                f"quota for {options.accelerators * options.workers} {options.accelerator} of "
-                f"custom training in {options.region}, {options.provisioning}: ask for it on the "
-                "console's page IAM & Admin > Quotas"
-            )
-        lines.append(prerequisites.bucket(job, project, options.region))
-        if account := options.service_account:
-            roles = ("roles/storage.objectUser", "roles/aiplatform.user")
-            grants = prerequisites.grants(project, account, *roles)
-            lines.append(f"{account} with its roles: {grants}")
-        return [*lines, *prerequisites.image(options.image), *prerequisites.reviews(job)]
+        return prerequisites(job, options)
+
+    def machines(self, options: Options) -> tuple[str, int]:
+        """Returns the machine type, and how many machines."""
+        return options.machine, options.workers
 
     def connect(
         self,

@@ -5,6 +5,7 @@ from tests.conftest import small_config
 from tests.deploy.examples import make_job
 
 ACCOUNT = "trainer@some-project.iam.gserviceaccount.com"
+RESERVATION = "projects/some-project/zones/us-central1-a/reservations/mine"
 TENSORBOARD = "projects/some-project/locations/us-central1/tensorboards/42"
 # Name of the golden file -> the flags.
 CASES = {
@@ -22,6 +23,7 @@ CASES = {
         "service_account": ACCOUNT,
     },
     "no_gpu": {"accelerator": "", "boot_disk_gb": 200},
+    "reservation_and_shell": {"reservation": RESERVATION, "debug_shell": True},
 }
 
 

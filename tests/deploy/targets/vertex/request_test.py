@@ -13,17 +13,25 @@ from google.cloud.aiplatform_v1 import types
 
 from deploy.targets.vertex.gcloud_command import gcloud_command
 from deploy.targets.vertex.request import check_tasks, make_request, render_request
-from deploy.targets.vertex.target import TARGET
-from tests.deploy.examples import GOLDEN, refusal
+from tests.deploy.examples import GOLDEN, REPOSITORY, refusal
 from tests.deploy.targets.required_fields import missing
 from tests.deploy.targets.vertex.jobs import CASES, make_options, make_vertex_job
 
+WORKER = (REPOSITORY / "deploy" / "payload" / "vertex_worker.py").read_text(encoding="utf-8")
+
 
 def rendered(case):
-    """Returns the rendered request of a case, without the bootstrap's text."""
+    """Returns the rendered request of a case, without the texts of the payload."""
     job = make_vertex_job()
     text = render_request(make_request(job, make_options(**CASES[case])))
-    return text.replace(json.dumps(job.bootstrap, ensure_ascii=False), '"BOOTSTRAP"')
+    for name, payload in (("WORKER", WORKER), ("BOOTSTRAP", job.bootstrap)):
+        text = text.replace(json.dumps(payload, ensure_ascii=False), f'"{name}"')
+    return text
+
+
+def pools(job, **changes):
+    """Returns the worker pools of a request."""
+    return make_request(job, make_options(**changes)).custom_job.job_spec.worker_pool_specs
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -46,9 +54,46 @@ def test_required_fields_are_known():
 def test_command_is_carried_intact():
     hostile = "--config.data.source=files:/a b;$(touch X)'\"\\`%s` é😀"
     job = make_vertex_job(arguments=("--config=configs/sample.py", hostile))
-    for pool in make_request(job, make_options(workers=2)).custom_job.job_spec.worker_pool_specs:
+    for pool in pools(job, workers=2, accelerator=""):
         container = pool.container_spec
-        assert (*container.command, *container.args) == job.command
+        assert (*container.command, *container.args) == ("python3", "-c", WORKER, *job.command)
+
+
+def test_chief_alone_keeps_its_exit_code():
+    chief, others = pools(make_vertex_job(), workers=3)
+    variables = {variable.name: variable.value for variable in chief.container_spec.env}
+    assert variables["LONGHAUL_EXIT_FILE"] == "gs://bucket/runs/a/logs/imdb.exit"
+    assert [variable.name for variable in others.container_spec.env] == ["PYTHONUNBUFFERED"]
+
+
+@pytest.mark.parametrize("configured", [0, 4])
+def test_gpus_that_are_paid_for_are_expected(configured):
+    job = make_vertex_job()
+    job.config.strategy.accelerators = configured
+    (pool,) = pools(job, accelerators=4)
+    assert pool.container_spec.args[-1] == "--config.strategy.accelerators=4"
+
+
+def test_no_gpu_is_expected_without_one():
+    (pool,) = pools(make_vertex_job(), accelerator="")
+    assert pool.container_spec.args[-1] == "--workdir=gs://bucket/runs/a"
+
+
+def test_other_number_of_expected_gpus_is_refused():
+    job = make_vertex_job()
+    job.config.strategy.accelerators = 2
+    line = refusal(make_request, job, make_options(accelerators=4))
+    assert line.startswith("config.strategy.accelerators: got 2 with --accelerators=4")
+
+
+def test_preparation_runs_on_several_machines_with_cpus():
+    arguments = ("--config=configs/imdb.py", "--mode=prepare", "--workdir=gs://bucket/runs/a")
+    job = make_vertex_job(arguments=arguments, mode="prepare")
+    job.config.strategy.name = "tpu"  # of the training that comes later
+    chief, others = pools(job, accelerator="", workers=5)
+    assert chief.machine_spec.machine_type == "e2-standard-8"
+    assert others.replica_count == 4
+    assert chief.container_spec.args[-1] == "--workdir=gs://bucket/runs/a"
 
 
 def test_second_task_of_a_pool_is_noticed():
@@ -63,11 +108,14 @@ def test_service_uploads_the_events_of_this_run_only_to_tensorboard():
     spec = make_request(make_vertex_job(), options).custom_job.job_spec
     # AIP_TENSORBOARD_LOG_DIR is logs/ in this folder, by the service's documentation.
     assert spec.base_output_directory.output_uri_prefix == "gs://bucket/runs/a"
-    assert (
-        spec.worker_pool_specs[0].container_spec.args[-1] == "--config.train.tensorboard_dir=logs"
-    )
+    folder = "--config.train.tensorboard_dir=logs"
+    assert spec.worker_pool_specs[0].container_spec.args[-1] == folder
+
+
+def test_bucket_may_be_anywhere_without_tensorboard():
+    # A multi-region bucket is refused as the base output directory: python-aiplatform #885.
     spec = make_request(make_vertex_job(), make_options()).custom_job.job_spec
-    assert spec.worker_pool_specs[0].container_spec.args[-1] == "--workdir=gs://bucket/runs/a"
+    assert "base_output_directory" not in spec
 
 
 @pytest.mark.parametrize(
@@ -111,28 +159,6 @@ def test_gcloud_command_submits_the_same_job(tmp_path):
     spec = json.loads(render_request(make_request(job, options)))["customJob"]["jobSpec"]
     assert yaml.safe_load((tmp_path / "config").read_text()) == spec
     assert not (tmp_path / "X").exists()
-
-
-def test_prerequisites_have_the_commands_that_create_them():
-    job = make_vertex_job(
-        arguments=(
-            *("--config=configs/imdb_gpu.py", "--config.seed=3"),
-            *("--config.data.source=shards:gs://bucket/imdb", "--workdir=gs://bucket/runs/a"),
-        )
-    )
-    assert not any("--mode=prepare" in line for line in TARGET.prerequisites(job, make_options()))
-    job.config.data.source = "shards:gs://bucket/imdb"
-    lines = TARGET.prerequisites(job, make_options())
-    image = "us-central1-docker.pkg.dev/some-project/longhaul/longhaul:tf2.21"
-    assert (
-        f"the image: docker build --tag={image} - < deploy/payload/Dockerfile"
-        f" && docker push {image}" in (lines)
-    )
-    assert any("gcloud artifacts repositories create longhaul " in line for line in lines)
-    assert lines[-1] == (
-        "the reviews in shards: python -m trainer --mode=prepare --config=configs/imdb_gpu.py "
-        "--config.seed=3 --workdir=gs://bucket/imdb"
-    )
 
 
 if __name__ == "__main__":

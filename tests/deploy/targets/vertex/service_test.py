@@ -1,16 +1,21 @@
 """The life of jobs over the wire, with tests/fakes/vertex_server.py as the service."""
 
+import re
+from datetime import timedelta
+
 import pytest
-from google.cloud.aiplatform_v1.types import JobState
+from google.cloud.aiplatform_v1.types import CustomJob, JobState
 from grpc import StatusCode
 
-from deploy.remote import State
+from deploy.targets.target import State
 from deploy.targets.vertex.request import make_request
 from deploy.targets.vertex.target import TARGET
-from storage.errors import UserError
 from tests.deploy.examples import refusal
 from tests.deploy.targets.vertex.jobs import make_options, make_vertex_job
 from tests.fakes.vertex_server import LIFE, VertexServer
+
+pytestmark = pytest.mark.usefixtures("cloud")
+RUNNING = JobState.JOB_STATE_RUNNING
 
 
 @pytest.fixture
@@ -31,6 +36,15 @@ def connect(server, retry_seconds=1.0):
 def submit(server, **changes):
     job = make_vertex_job(**changes)
     return connect(server).submit(job, make_request(job, make_options()))
+
+
+@pytest.fixture
+def exit_code(cloud):
+    """Returns a function that writes a job's last exit code, and deletes what is there."""
+    name = "runs/a/logs/imdb.exit"
+    yield lambda code: cloud.put("bucket", name, f"{code}\n".encode())
+    if name in cloud.objects("bucket"):
+        cloud.remove("bucket", name)
 
 
 def test_request_that_was_shown_is_the_one_that_arrives(server):
@@ -55,10 +69,99 @@ def test_job_goes_through_its_states(server):
     assert [state.succeeded for state in states] == [False, False, False, True, True]
 
 
+def test_job_without_machines_is_waiting(server):
+    submit(server)
+    remote = connect(server)
+    assert [remote.state("imdb").waiting for _ in range(4)] == [True, True, False, False]
+
+
 def test_failed_job_has_its_reason(server):
     server.fail(submit(server), "workerpool0-0 exited\nwith 1")
-    wanted = State("JOB_STATE_FAILED", True, False, "workerpool0-0 exited with 1")
-    assert connect(server).state("imdb") == wanted
+    reason = "workerpool0-0 exited with 1 (INVALID_ARGUMENT)"
+    assert connect(server).state("imdb") == State("JOB_STATE_FAILED", True, False, reason)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "no_capacity"),
+    [
+        (8, "Resources are insufficient in region: us-central1.", True),
+        (13, "The zone does not have enough resources available", True),
+        (8, "The following quota metrics exceed quota limits: custom_model_training_cpus", False),
+        (3, "workerpool0-0 exited with 1", False),
+    ],
+)
+def test_missing_machines_are_told_from_other_failures(server, code, message, no_capacity):
+    server.fail(submit(server), message, code)
+    assert connect(server).state("imdb").no_capacity == no_capacity
+
+
+def test_job_that_asks_for_another_start_is_taken_away(server, exit_code):
+    server.fail(submit(server), "exited with 134")
+    exit_code(75)
+    state = connect(server).state("imdb")
+    assert (state.over, state.succeeded, state.taken_away) == (True, False, True)
+    assert state.detail.endswith("it left with exit code 75, which asks for another start")
+
+
+@pytest.mark.parametrize("code", [1, 134, 143, "7", "75 or so", ""])
+def test_other_exit_codes_are_no_guess(server, exit_code, code):
+    server.fail(submit(server), "")
+    exit_code(code)
+    assert not connect(server).state("imdb").taken_away
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "CANCELLED", "SUCCEEDED", "EXPIRED"])
+def test_only_a_failed_job_is_taken_away(server, exit_code, state):
+    server.life = (JobState[f"JOB_STATE_{state}"],)
+    submit(server)
+    exit_code(75)
+    assert not connect(server).state("imdb").taken_away
+
+
+def test_state_is_shown_though_the_exit_code_cannot_be_read(server, monkeypatch, tmp_path):
+    server.fail(submit(server), "exited with 1")
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    state = connect(server).state("imdb")
+    assert state.text == "JOB_STATE_FAILED"
+    assert "its exit code can't be read: " in state.detail
+
+
+def test_recreated_job_is_the_same_but_for_its_exit_code(server, exit_code):
+    first = submit(server)
+    server.fail(first, "exited with 134")
+    exit_code(75)
+    remote = connect(server)
+    second = remote.recreate("imdb")
+    assert second != first
+    assert server.jobs[second].job_spec == server.jobs[first].job_spec
+    assert server.jobs[second].labels == server.jobs[first].labels
+    server.fail(second, "the image can't be pulled")  # before the worker starts
+    assert not remote.state("imdb").taken_away
+
+
+def test_lost_response_does_not_recreate_a_job_twice(server):
+    server.fail(submit(server), "exited with 134")
+    server.inject("CreateCustomJob", StatusCode.UNAVAILABLE, after=True)
+    assert connect(server).recreate("imdb") == list(server.jobs)[-1]
+    assert len(server.jobs) == 2
+
+
+def test_job_that_is_not_over_is_not_recreated(server):
+    submit(server)
+    assert "imdb exists already" in refusal(connect(server).recreate, "imdb")
+    assert len(server.jobs) == 1
+
+
+def test_shell_of_a_running_job_has_its_address(server):
+    job = make_request(make_vertex_job(), make_options()).custom_job
+    job.state = RUNNING
+    job.web_access_uris = {"workerpool0-0": "https://shell.example/1"}
+    name = server.add(job).name
+    remote = connect(server)
+    assert remote.state("imdb").detail == "shell of workerpool0-0: https://shell.example/1"
+    server.fail(name, "")
+    assert "shell" not in remote.state("imdb").detail
 
 
 @pytest.mark.parametrize("state", ["EXPIRED", "CANCELLED", "PARTIALLY_SUCCEEDED"])
@@ -92,10 +195,13 @@ def test_name_that_is_taken_is_refused(server):
         f"--name: imdb exists already as {name}, in JOB_STATE_QUEUED; give another, or cancel that "
         "one"
     )
-    server.fail(name, "")
-    assert "in JOB_STATE_FAILED; give another" in refusal(submit, server)
     assert len(server.jobs) == 1
     submit(server, name="imdb-2")
+
+
+def test_name_of_a_job_that_is_over_is_free(server):
+    server.fail(submit(server), "")
+    assert connect(server).state(submit(server)).text == "JOB_STATE_QUEUED"
 
 
 def test_newest_of_several_jobs_is_meant(server):
@@ -106,10 +212,24 @@ def test_newest_of_several_jobs_is_meant(server):
     assert connect(server).state("imdb").text == "JOB_STATE_RUNNING"
 
 
+def test_job_is_found_by_each_of_its_names(server):
+    name = submit(server)
+    server.fail(name, "")
+    submit(server)
+    remote = connect(server)
+    for each in (name, name.rpartition("/")[2]):
+        assert remote.state(each).text == "JOB_STATE_FAILED"
+    assert remote.find("imdb").text == "JOB_STATE_QUEUED"
+
+
 def test_job_that_does_not_exist_is_named(server):
     remote = connect(server)
-    for call in (remote.state, remote.cancel, remote.logs):
+    for call in (remote.state, remote.cancel, remote.delete, remote.link, remote.recreate):
         assert refusal(call, "imdb").startswith("imdb: no such job in projects/some-project/")
+    assert refusal(remote.log, "imdb", None).startswith("imdb: no such job")
+    assert refusal(remote.state, "1234").startswith("1234: no such job")
+    assert remote.find("imdb") is None
+    assert remote.find("1234") is None
 
 
 def test_name_is_checked_before_it_becomes_part_of_the_filter(server):
@@ -118,12 +238,45 @@ def test_name_is_checked_before_it_becomes_part_of_the_filter(server):
     assert not server.log
 
 
+def test_all_jobs_of_a_name_are_deleted(server):
+    for _ in range(2):
+        server.fail(submit(server), "")
+    submit(server, name="other")
+    remote = connect(server)
+    remote.delete("imdb")
+    assert [job.display_name for job in server.jobs.values()] == ["other"]
+    line = refusal(remote.delete, "other")
+    assert re.fullmatch(
+        r"other: .*/1002 is not over, but JOB_STATE_QUEUED; `cancel` it first", line
+    )
+
+
+def test_jobs_are_listed_with_the_newest_first(server):
+    server.add(CustomJob(display_name="of-someone-else", state=RUNNING))
+    server.fail(submit(server), "no luck", 13)
+    submit(server, name="imdb-2")
+    listed = connect(server).jobs()
+    assert [(job.name, job.state.text) for job in listed] == [
+        ("imdb-2", "JOB_STATE_QUEUED"),
+        ("imdb", "JOB_STATE_FAILED"),
+    ]
+    assert listed[0].created - listed[1].created == timedelta(hours=1)
+
+
+def test_link_leads_to_the_console(server):
+    submit(server)
+    assert connect(server).link("imdb") == (
+        "https://console.cloud.google.com/ai/platform/locations/us-central1/training/1000"
+        "?project=12345"
+    )
+
+
 @pytest.mark.parametrize(
     ("code", "advice"),
     [
         (StatusCode.INVALID_ARGUMENT, "refused (some\treason); change the flag that it names"),
         (StatusCode.UNAUTHENTICATED, "run `gcloud auth application-default login`"),
-        (StatusCode.PERMISSION_DENIED, "not permitted (some\treason); have the role"),
+        (StatusCode.PERMISSION_DENIED, "not permitted (some\treason); the prerequisites"),
         (StatusCode.NOT_FOUND, "some\treason; check --project and --region"),
         (StatusCode.ALREADY_EXISTS, "some\treason; give another --name"),
         (StatusCode.ABORTED, "the service failed (some\treason); run the same command again"),
@@ -145,6 +298,12 @@ def test_call_that_fails_for_a_moment_is_retried(server):
     connect(server, retry_seconds=30).submit(job, make_request(job, make_options()))
     assert len(server.requests("CreateCustomJob")) == 3
     assert len(server.jobs) == 1
+
+
+def test_quota_of_calls_in_a_minute_passes(server):
+    submit(server)
+    server.inject("ListCustomJobs", StatusCode.RESOURCE_EXHAUSTED)
+    assert connect(server, retry_seconds=30).state("imdb").text == "JOB_STATE_QUEUED"
 
 
 @pytest.mark.parametrize(
@@ -171,54 +330,6 @@ def test_retries_end(server):
     assert "not today" in line
     assert "run the same command again" in line
     assert not server.jobs
-
-
-def test_log_is_shown_with_the_newest_last(server):
-    submit(server)
-    server.entries = [
-        {
-            "timestamp": f"2026-01-01T00:00:0{second}Z",
-            "resource": {"labels": {"task_name": f"workerpool{second}-0"}},
-            **payload,
-        }
-        for second, payload in enumerate(
-            (
-                {"textPayload": "one\n"},
-                {"jsonPayload": {"message": "two"}},
-                {"jsonPayload": {"a": 1}},
-            )
-        )
-    ]
-    assert connect(server).logs("imdb").splitlines() == [
-        "2026-01-01T00:00:00Z workerpool0-0 one",
-        "2026-01-01T00:00:01Z workerpool1-0 two",
-        '2026-01-01T00:00:02Z workerpool2-0 {"a": 1}',
-    ]
-    (asked,) = server.entry_requests
-    assert asked["path"] == "/v2/entries:list"
-    assert asked["resourceNames"] == ["projects/12345"]
-    assert asked["filter"] == (
-        'resource.labels.job_id="1000" AND timestamp>="2026-01-01T00:00:00+00:00"'
-    )
-
-
-def test_log_of_a_job_that_printed_nothing_is_empty(server):
-    submit(server)
-    assert connect(server).logs("imdb") == ""
-
-
-def test_error_of_the_log_is_one_line(server):
-    submit(server)
-    server.entry_status = 403
-    line = refusal(connect(server).logs, "imdb")
-    assert line.startswith("read the log: not permitted (")
-    remote = TARGET.connect(
-        make_options(), None, server.channel, "http://127.0.0.1:9", retry_seconds=0.1
-    )
-    with pytest.raises(UserError, match=r"^read the log: the service failed \(") as raised:
-        remote.logs("imdb")
-    assert str(raised.value).isprintable()
-    assert len(str(raised.value)) < 600  # it repeats up to 300 characters of the cause
 
 
 def test_missing_credentials_are_one_line(monkeypatch, tmp_path):

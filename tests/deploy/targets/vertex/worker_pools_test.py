@@ -51,7 +51,7 @@ def test_worker_pools_run_with_the_tf_config_that_vertex_sets(config, reviews, t
         digest=archive.digest,
         config=config,
     )
-    spec = make_request(job, make_options(workers=2)).custom_job.job_spec
+    spec = make_request(job, make_options(workers=2, accelerator="")).custom_job.job_spec
     folder = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
     processes = []
@@ -69,4 +69,5 @@ def test_worker_pools_run_with_the_tf_config_that_vertex_sets(config, reviews, t
     assert [code for _, code in results] == [0, 0], results
     written = cloud.objects("bucket")
     assert f"{tmp_path.name}/run/config.json" in written
+    assert cloud.objects("bucket")[f"{tmp_path.name}/run/logs/imdb.exit"] == b"0\n"
     assert not any(name.startswith("elsewhere") for name in written)

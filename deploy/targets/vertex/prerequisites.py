@@ -1,0 +1,145 @@
+"""What a job on Vertex AI needs before it starts, with the commands for it.
+
+lines = prerequisites(job, options)
+
+The roles and quotas are those of the service's documentation; none of it was tried.
+"""
+
+import re
+import shlex
+
+from deploy import prerequisites as common
+from deploy.job import Job
+from deploy.targets.vertex import machine_types
+from deploy.targets.vertex.options import ON_DEMAND, Options
+
+_APIS = ("aiplatform", "artifactregistry", "cloudquotas")
+_REGISTRY = "-docker.pkg.dev"  # how the host of an Artifact Registry ends
+_METRIC = "aiplatform.googleapis.com/custom_model_training"
+# Machine families with a quota of their own; the others share one.
+_CPU_FAMILIES = ("a2", "a3", "c2", "g2", "n2", "n4")
+
+
+def prerequisites(job: Job, options: Options) -> list[str]:
+    """Returns the prerequisites of a job, a line each."""
+    project = options.project
+    account = options.service_account
+    return [
+        *common.credentials_and_apis(project, *(f"{api}.googleapis.com" for api in _APIS)),
+        *_quotas(options),
+        common.bucket(job, project, options.region),
+        *_roles_of_the_user(job, options),
+        *(_roles_of_the_account(options) if account else []),
+        *common.other_buckets(job, _runs_as(options)),
+        *_access_to_the_image(options),
+        *common.image(options.image),
+        *common.reviews(job),
+    ]
+
+
+def quotas(options: Options) -> dict[str, int | None]:
+    """Returns the quotas that a job needs: their metrics, and how much of each where it is known.
+
+    Machines of spot and flex_start count as preemptible ones.
+    """
+    cores = machine_types.vcpus(options.machine)
+    family = options.machine.partition("-")[0]
+    if options.provisioning != ON_DEMAND:
+        kind = f"{_METRIC}_preemptible"
+        cpus = f"{kind}_cpus"
+    else:
+        kind = _METRIC
+        cpus = f"{kind}_{family}_cpus" if family in _CPU_FAMILIES else f"{kind}_cpus"
+    needed: dict[str, int | None] = {cpus: cores and cores * options.workers}
+    if options.accelerator:
+        gpus = f"{kind}_{_gpu_in_quotas(options.accelerator)}_gpus"
+        needed[gpus] = options.accelerators * options.workers
+    return needed
+
+
+def _gpu_in_quotas(accelerator: str) -> str:
+    """Returns a GPU's name as quotas have it: nvidia_t4 for NVIDIA_TESLA_T4.
+
+    Only the A100's memory is part of it, since there are two of them.
+    """
+    name = accelerator.lower().replace("tesla_", "")
+    return name if "a100" in name else re.sub(r"_[0-9]+gb$", "", name)
+
+
+def _quotas(options: Options) -> list[str]:
+    lines = []
+    for metric, count in quotas(options).items():
+        show = ["gcloud", "beta", "quotas", "info", "list", f"--project={options.project}"]
+        show += ["--service=aiplatform.googleapis.com", f"--filter=metric={metric}"]
+        lines.append(
+            f"quota of {count or 'enough'} {metric} in {options.region}: {shlex.join(show)}; more "
+            f"is asked for on https://console.cloud.google.com/iam-admin/quotas?project="
+            f"{options.project}"
+        )
+    return lines
+
+
+def _roles_of_the_user(job: Job, options: Options) -> list[str]:
+    user = common.USER
+    roles = ("roles/aiplatform.user", "roles/logging.viewer")
+    lines = [
+        f"your account's roles, to submit and to read logs: "
+        f"{common.project_roles(options.project, user, *roles)}",
+        f"your account's access to the bucket: "
+        f"{common.bucket_role(job.bucket, user, 'roles/storage.objectUser')}",
+    ]
+    if account := options.service_account:
+        lines.append(f"your account's right to let jobs run as {account}: {common.act_as(account)}")
+    if options.debug_shell:
+        lines.append(
+            "--debug_shell: open the address that `status` shows, as an account with "
+            "roles/aiplatform.user"
+        )
+    return lines
+
+
+def _roles_of_the_account(options: Options) -> list[str]:
+    """Returns the line for the account that the job runs as."""
+    account = options.service_account
+    roles = ["roles/storage.objectUser"]
+    lines = []
+    if options.tensorboard:
+        roles = ["roles/storage.admin", "roles/aiplatform.user"]
+        lines.append(
+            f"--tensorboard: a bucket in {options.region} itself, since a multi-region one is "
+            "refused"
+        )
+    member = common.service_account(account)
+    granted = common.project_roles(options.project, member, *roles)
+    return [f"{account} with its roles: {granted}", *lines]
+
+
+def _runs_as(options: Options) -> str:
+    """Returns the member that the job's code runs as: by default an agent of the service."""
+    return common.service_account(
+        options.service_account or _agent(options.project, "gcp-sa-aiplatform-cc")
+    )
+
+
+def _access_to_the_image(options: Options) -> list[str]:
+    """Returns the line for an image of another project, which the service's agent pulls."""
+    host, *path = options.image.split("/")[:3]
+    region = host.removesuffix(_REGISTRY)
+    if region == host or len(path) < 2 or path[0] == options.project:
+        return []
+    member = common.service_account(_agent(options.project, "gcp-sa-aiplatform"))
+    grant = ["gcloud", "artifacts", "repositories", "add-iam-policy-binding", path[1]]
+    grant += [
+        f"--project={path[0]}",
+        f"--location={region}",
+        "--role=roles/artifactregistry.reader",
+    ]
+    return [
+        "the service's access to the image's repository, in another project: "
+        f"{shlex.join(grant)} --member={member} --role=roles/artifactregistry.reader"
+    ]
+
+
+def _agent(project: str, service: str) -> str:
+    """Returns the address of an agent of the service, with a shell expression in it."""
+    return f"service-{common.project_number(project)}@{service}.iam.gserviceaccount.com"
