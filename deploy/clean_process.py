@@ -25,7 +25,10 @@ _PYTHON = ("stdlib", "platstdlib", "purelib", "platlib")
 _IMPORTABLE = {"ml_collections", "numpy", *sys.stdlib_module_names}
 _OF_FILES = {"open", "os.listdir", "os.scandir"}
 _OF_PROGRAMS = {"subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.fork"}
-_OF_THIS_MACHINE = {"socket.gethostname", "socket.sethostname"}
+_ACCEPTED_IMPORTS = (
+    "what a config may import: ml_collections, configs, numpy, Python's own modules and files "
+    "beside it"
+)
 
 
 def main(folder: str, place: str, *arguments: str) -> None:
@@ -55,13 +58,12 @@ def _restrict(folders: Sequence[Path]) -> None:
         if event in _OF_FILES and is_hidden(arguments[0]):
             raise _absence(arguments[0])
         if event in _OF_PROGRAMS:
-            raise SystemExit(f"error: it starts a program ({arguments[0]!a}), which no config may")
-        if event.startswith("socket.") and event not in _OF_THIS_MACHINE:
+            name = str(arguments[0]) if arguments else event
+            raise SystemExit(f"error: it starts a program ({name!a}), which no config may")
+        if event.startswith("socket.") and event != "socket.gethostname":
             raise SystemExit("error: it uses the network, which no config may")
         if event == "import" and arguments[0].partition(".")[0] not in importable:
-            raise ImportError(
-                f"no config may import {arguments[0]!a}, which a job's image may lack"
-            )
+            raise ImportError(f"{arguments[0]!a} is not among {_ACCEPTED_IMPORTS}")
 
     sys.addaudithook(audit)
 

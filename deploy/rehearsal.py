@@ -14,6 +14,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,18 @@ def check(archive: Archive, arguments: Sequence[str], config: ml_collections.Con
     another date, hash seed and host name. `arguments` may hold others than those of the config.
     """
     given = command_line.config_arguments(list(arguments))
-    with tempfile.TemporaryDirectory(prefix="longhaul-") as folder:
+    with tempfile.TemporaryDirectory(prefix="longhaul-") as folder, ExitStack() as stack:
         places = [Path(folder).resolve() / place for place in _PLACES]
-        processes = [_start(archive, given, place) for place in places]
+        processes = []
+        for place in places:
+            processes.append(stack.enter_context(_start(archive, given, place)))
+            stack.callback(processes[-1].kill)  # after an error of another one
         first, second = (_fields(*pair) for pair in zip(processes, places, strict=True))
+    _require_same_each_time(first, second)
+    _require_same_here(_through_json(rules.flatten(config)), first)
+
+
+def _require_same_each_time(first: dict[str, Any], second: dict[str, Any]) -> None:
     for field, value in first.items():
         if value != second[field]:
             raise UserError(
@@ -48,11 +57,14 @@ def check(archive: Archive, arguments: Sequence[str], config: ml_collections.Con
                 "again; a config must give the same values each time: this one reads the clock, "
                 "random numbers or the machine, and a run with it could never be resumed"
             )
-    for field, value in _through_json(rules.flatten(config)).items():
-        if value != first[field]:
+
+
+def _require_same_here(here: dict[str, Any], job: dict[str, Any]) -> None:
+    for field, value in here.items():
+        if value != job[field]:
             raise UserError(
                 f"config.{field}: got {_shown(value)} here, but the job would get "
-                f"{_shown(first[field])}: the config reads an environment variable or a file that "
+                f"{_shown(job[field])}: the config reads an environment variable or a file that "
                 f"only this machine has; write the value into it, or give --config.{field}=VALUE"
             )
 
@@ -107,8 +119,6 @@ def _fields(process: subprocess.Popen[str], place: Path) -> dict[str, Any]:
         output, errors = process.communicate(timeout=_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise UserError(f"--config: not evaluated within {_SECONDS} s; simplify it") from error
-    finally:
-        process.kill()
     if process.returncode == 0:
         return json.loads(output.splitlines()[-1])
     line = one_line((errors.splitlines() or ["no reason given"])[-1]).removeprefix("error: ")

@@ -26,6 +26,9 @@ def last_line(error: BaseException | str) -> str:
 def _reason(error: BaseException | str) -> str:
     """Returns an error's kind and text; of an exit with an error line that line alone."""
     text = last_line(error)
+    match error:
+        case AttributeError(args=(KeyError(args=(quoted,)),)):  # a field that a ConfigDict lacks
+            text = " ".join(str(quoted).split())
     if isinstance(error, SystemExit) and text.startswith("error: "):
         return text.removeprefix("error: ")
     return text if isinstance(error, str) else f"{type(error).__name__}: {text}"

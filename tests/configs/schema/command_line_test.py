@@ -150,6 +150,7 @@ OVER_DEFAULT = "from configs import default\n\n\ndef get_config():\n    return {
         ("raise SystemExit('bye')", "mine.py:1: SystemExit: bye"),
         ("raise SystemExit('error: bye')", "mine.py:1: bye"),
         ("raise ValueError('one\\ntwo')", "mine.py:1: two"),
+        ("raise AttributeError", "mine.py:1: AttributeError: no reason given"),
         ("1 / 0", "mine.py:1: ZeroDivisionError: division by zero"),
         ("open('a')", "OSError: [Errno 2] No such file or directory: 'a'"),
         (
@@ -158,6 +159,10 @@ OVER_DEFAULT = "from configs import default\n\n\ndef get_config():\n    return {
         ),
         (OVER_DEFAULT.format("int('a')"), None),
         (OVER_DEFAULT.format("default.get_config().seed.a"), None),
+        (
+            OVER_DEFAULT.format("default.get_config().sed"),
+            """mine.py:5: AttributeError: 'sed' Did you mean "seed" instead of "sed"?""",
+        ),
     ],
 )
 def test_config_file_that_exits_or_raises_is_named_with_the_line(
