@@ -111,6 +111,7 @@ def _submit() -> int:
     defaults = settings.read(name, _given())
     if mode == PREPARE and "accelerator" in targets.field_names(name):
         defaults.flags.setdefault("accelerator", Setting("", "--mode=prepare"))
+    targets.check_flags(name, _given())
     _check_complete(name, defaults)
     config, workdir = _CONFIG.value, str(_WORKDIR.value)
     rules.check(config)
@@ -156,8 +157,8 @@ def _check_flags(command: str) -> None:
         if flags.FLAGS[flag].present:
             accepted = ", ".join(f"--{name}" for name in ("target", *taken))
             raise UserError(
-                f"--{flag}: got {flags.FLAGS[flag].value!r}, but `{command}` doesn't take it; "
-                f"accepted are {accepted} and the flags of the target that find a job"
+                f"--{flag}: `{command}` doesn't take it; accepted are {accepted} and the flags of "
+                "the target that find a job"
             )
 
 

@@ -77,7 +77,7 @@ def _parse(argv: list[str], module: ModuleType) -> list[str]:
     if _HELP.intersection(argv):  # absl would exit with code 1
         _print_help(module, full="--helpfull" in argv)
         sys.exit()
-    argv = _joined(argv)
+    argv = [_with_underscores(argument) for argument in _joined(argv)]
     for argument in argv:
         _check_field(argument, with_config=_config_file(argv) is not None)
     argv = [_with_found_config(argument) for argument in argv]
@@ -96,6 +96,14 @@ def _parse(argv: list[str], module: ModuleType) -> list[str]:
     if file is not None:
         _check_is_config(file, flags.FLAGS["config"].value)
     return others
+
+
+def _with_underscores(argument: str) -> str:
+    """Returns an argument with the flag's own name when it is written as --dry-run for --dry_run."""
+    flag, separator, value = argument.partition("=")
+    name = flag.lstrip("-").replace("-", "_")
+    is_known = flag.startswith("--") and name in flags.FLAGS
+    return f"--{name}{separator}{value}" if is_known else argument
 
 
 def _config_file(argv: list[str]) -> str | None:

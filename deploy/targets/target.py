@@ -166,14 +166,7 @@ def make_options(name: str, given: Mapping[str, Any]) -> tuple[Any, ...]:
     """
     load(name)
     options = options_class(name)
-    fields = field_names(name)
-    for flag, value in given.items():
-        if flag not in fields:
-            accepted = _listed(sorted(fields))
-            raise UserError(
-                f"--{flag}: got {value!r}, but --target={name} has no such flag; accepted are "
-                f"{accepted}"
-            )
+    check_flags(name, given)
     if missing := missing_flags(name, given):
         raise UserError(f"{_listed(missing)}: missing; --target={name} needs it")
     several = {flag: given[flag].split(",") for flag in alternatives(options) if flag in given}
@@ -181,6 +174,17 @@ def make_options(name: str, given: Mapping[str, Any]) -> tuple[Any, ...]:
         options(**{**given, **dict(zip(several, values, strict=True))})
         for values in itertools.product(*several.values())
     )
+
+
+def check_flags(name: str, given: Mapping[str, Any]) -> None:
+    """Raises UserError for a flag that a target doesn't take."""
+    fields = field_names(name)
+    for flag, value in given.items():
+        if flag not in fields:
+            raise UserError(
+                f"--{flag}: got {value!r}, but --target={name} has no such flag; accepted are "
+                f"{_listed(sorted(fields))}"
+            )
 
 
 def missing_flags(name: str, given: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,9 @@ import subprocess
 import pytest
 import yaml
 
-from deploy.jobs import JobTarget, follow_commands
+from configs import sample
+from deploy.defaults import Defaults
+from deploy.jobs import Attempt, JobPlan, JobTarget
 from deploy.targets.target import NAMES, load, make_options, option_flags, options_class
 from storage.errors import UserError
 from tests.deploy.examples import make_job
@@ -39,6 +41,13 @@ def marker(tmp_path):
 def hostile(marker):
     made = [wrap.format(command.format(marker)) for wrap in WRAPS for command in COMMANDS]
     return [*made, *OTHERS]
+
+
+def job_of(**changes):
+    """Returns a job that fits every target."""
+    config = sample.get_config()
+    config.data.width_step = 64  # few widths, for a TPU
+    return make_job(config=config, **changes)
 
 
 def text_flags():
@@ -75,8 +84,8 @@ def test_flag_of_a_target_is_refused_or_carried_intact(target, flag, marker):
     for value in hostile(marker):
         given = {**FLAGS_NEEDED[target], flag: value}
         try:
-            options = make_options(target, given)
-            rendered = load(target).render(load(target).request(make_job(), options))
+            (options,) = make_options(target, given)
+            rendered = load(target).render(load(target).request(job_of(), options))
         except UserError as error:
             assert str(error).isprintable()
             assert len(str(error)) < 1000
@@ -126,12 +135,12 @@ def test_every_target_on_other_machines_is_tested():
 
 @pytest.mark.parametrize("target", ARGUMENTS)
 def test_trainer_flag_is_refused_or_arrives_intact(target, marker):
-    options = make_options(target, FLAGS_NEEDED[target])
+    (options,) = make_options(target, FLAGS_NEEDED[target])
     intact = 0
     for value in hostile(marker):
         argument = f"--config.data.dir={value}"
         try:
-            job = make_job(arguments=("--config=configs/sample.py", argument))
+            job = job_of(arguments=("--config=configs/sample.py", argument))
         except UserError as error:
             assert str(error).isprintable()
             continue
@@ -144,10 +153,11 @@ def test_trainer_flag_is_refused_or_arrives_intact(target, marker):
 
 @pytest.mark.parametrize("target", ARGUMENTS)
 def test_printed_command_executes_nothing_but_itself(target, marker, tmp_path):
-    options = make_options(target, FLAGS_NEEDED[target])
+    (options,) = make_options(target, FLAGS_NEEDED[target])
     values = [value for value in hostile(marker) if value.isprintable() and len(value) < 1000]
     for value in values[::7]:
-        job = make_job(arguments=("--config=configs/sample.py", f"--config.data.dir={value}"))
+        job = job_of(arguments=("--config=configs/sample.py", f"--config.data.dir={value}"))
         run_by_hand(load(target).equivalent(job, options), marker, tmp_path)
-    for line in follow_commands(load(target), make_job(), options):
+    plan = JobPlan(load(target), (), job_of(), None, None, Defaults())
+    for line in plan.follow_commands(Attempt(options, None, "")):
         run_by_hand(line, marker, tmp_path)

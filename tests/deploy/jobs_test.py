@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from configs import sample
-from deploy.job import Submission
+from configs import imdb, sample
+from deploy.defaults import Defaults
+from deploy.job import PREPARE, Submission
 from deploy.targets.target import load, make_options
 from storage.errors import UserError
 from storage.store import open_store
@@ -25,14 +26,14 @@ def test_archive_can_be_uploaded_by_hand(tmp_path):
 
 
 def test_workdir_on_this_machine_is_refused():
-    submission = Submission("", ("--config=c.py",), sample.get_config(), "runs/a")
+    submission = Submission("", ("--config=c.py",), sample.get_config(), "runs/a", Defaults())
     with pytest.raises(UserError, match="--workdir: got"):
         load("gke").prepare(submission, make_options("gke", {}))
 
 
 def test_same_command_has_the_same_name_and_another_has_another(tmp_path):
     first, again = vertex_plan(tmp_path), vertex_plan(tmp_path)
-    other = vertex_plan(tmp_path, arguments=("--config=configs/imdb_gpu.py", "--config.seed=1"))
+    other = vertex_plan(tmp_path, arguments=("--config=configs/imdb_gpu.py", "--config.seed=0"))
     assert first.job.name == again.job.name != other.job.name
     assert first.job.name.startswith("imdb-gpu-")
     larger = vertex_plan(tmp_path, accelerators=4)
@@ -56,9 +57,30 @@ def test_link_to_a_config_is_that_config(tmp_path):
 
 def test_standard_output_is_only_the_manifest_for_kubectl(tmp_path, capsys):
     plan = gke_plan(tmp_path)
-    assert plan.submit(wait=False) == 0
+    assert plan.submit(None) == 0
     output = capsys.readouterr()
-    assert output.out == plan.target.render(plan.request)
-    assert "kubectl apply -f -" in output.err
-    plan.target.follow("status", "imdb", plan.options, None)
-    assert capsys.readouterr().out == "kubectl get jobset/imdb --namespace=default\n"
+    assert output.out == plan.target.render(plan.attempts[0].request)
+    assert "kubectl" in output.err
+
+
+def test_job_that_is_renamed_is_the_same_in_all_else(tmp_path):
+    plan = vertex_plan(tmp_path)
+    other = plan.renamed("other")
+    assert other.attempts[0].request.custom_job.display_name == "other"
+    assert other.renamed(plan.job.name) == plan
+
+
+def test_mode_is_part_of_the_command(tmp_path):
+    submission = Submission(
+        "",
+        ("--config=configs/imdb.py",),
+        imdb.get_config(),
+        "gs://bucket/sets",
+        Defaults(),
+        PREPARE,
+    )
+    options = make_options("vertex", {"region": "us-central1", "accelerator": "", "workers": 3})
+    plan = load("vertex").prepare(submission, options)
+    assert plan.job.arguments == (
+        "--config=configs/imdb.py", "--mode=prepare", "--workdir=gs://bucket/sets"
+    )  # fmt: skip

@@ -36,7 +36,8 @@ def test_dry_run_shows_everything_and_sends_nothing(target, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "python -m deploy.package gs://bucket/longhaul\n" in done.stdout
     for part in ("# Request", "# Settings", "# Upload", "# Prerequisites", "# Commands that submit",
-                 "# Commands that follow", "--max_run_hours=24", f"--config={config}",
+                 "# Commands that follow", "--max_run_hours=24  (default)", f"--config={config}",
+                 "# What it costs at most\n  24 hours of ", "(GOOGLE_CLOUD_PROJECT)",
                  f"--workdir={workdir}"):  # fmt: skip
         assert part in done.stdout
     assert re.search(r"gs://bucket/longhaul/longhaul-[\d.]+-[0-9a-f]{16}\.tar\.gz", done.stdout)
@@ -82,16 +83,19 @@ def test_submission_imports_no_tensorflow():
 
 
 MISTAKES = {
-    "--config.train.epochs: got": ("--config.train.epochs=0",),
+    "--config.train.epochs: got": ("--region=us-central1", "--config.train.epochs=0"),
     "config.train.epoch: no such field": ("--config.train.epoch=1",),
     "--region: missing; --target=vertex needs it": (),
+    "--region: got 2 alternatives; add --wait": ("--region=us-central1,us-east1",),
+    "--resubmits: got 3; accepted with --wait only": ("--region=us-central1", "--resubmits=3"),
+    "--try_minutes: got -1, accepted": ("--region=us-central1", "--wait", "--try_minutes=-1"),
     "--zone: got 'us-west4-a', but --target=vertex has no such flag": ("--zone=us-west4-a",),
     "--machine: got": ("--region=us-central1", "--machine=a b"),
     "--name: got": ("--region=us-central1", "--name=A;b"),
     "--accelerators: got": ("--region=us-central1", "--accelerators=0"),
     "config.data.source: got 'files:reviews', which": (
         "--region=us-central1", "--config.data.source=files:reviews"),
-    "config.data.dir: got '/home/me', which": (
+    "config.data.dir: got '/home/me', a folder that the job's": (
         "--region=us-central1", "--config.data.dir=/home/me"),
     "config.strategy.virtual_devices: got 2": (
         "--region=us-central1", "--config.strategy.virtual_devices=2"),
@@ -108,15 +112,70 @@ def test_mistake_is_one_line(message, tmp_path):
     assert message.removeprefix("--config.") in done.stderr
 
 
-@pytest.mark.parametrize("words", [("status",), ("status", "a", "b"), ("start", "a")])
+@pytest.mark.parametrize(
+    "words", [("wait",), ("status", "a", "b"), ("start", "a"), ("list", "a"), ("submit",)]
+)
 def test_other_arguments_are_refused(words):
     done = submit(*words, "--target=vertex", "--region=us-central1")
     assert done.returncode == 1
-    assert "accepted is status or wait or logs or cancel with the name" in done.stderr
+    assert "accepted is status or wait or logs or cancel or delete with the name" in done.stderr
 
 
 @pytest.mark.parametrize("flag", ["--dry_run", "--wait", "--name=b", "--config=configs/imdb.py"])
 def test_flags_for_submitting_are_refused_when_a_job_is_followed(flag):
     done = submit("cancel", "imdb", "--target=vertex", "--region=us-central1", flag)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert "which are for submitting" in done.stderr
+    name = flag.partition("=")[0]
+    assert done.stderr.startswith(f"error: {name}: `cancel` doesn't take it; accepted are --target")
+
+
+def test_everything_that_is_missing_is_named_at_once():
+    done = submit("--target=tpu_vm", "--dry-run")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: --config, --workdir, --zone: missing; --target=tpu_vm")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_status_without_a_name_lists_jobs():
+    for words in (["status"], ["list"]):
+        done = submit(*words)
+        assert (done.returncode, done.stdout) == (0, "")
+        assert "no place is known" in done.stderr
+
+
+def test_flags_and_the_bucket_come_from_the_users_file(home, tmp_path):
+    file = home / "config" / "longhaul" / "deploy.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('bucket = "bucket"\n[vertex]\nregion = "us-west1"\n')
+    done = submit(
+        "--dry-run", "--target=vertex", "--config=configs/imdb_gpu.py", "--workdir=runs/a"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"--region='us-west1'  ({file})" in done.stdout
+    assert "--workdir=gs://bucket/runs/a" in done.stdout
+    file.write_text('[vertex]\nregion = "Mars"\n')
+    done = submit(
+        "--dry-run", "--target=vertex", "--config=configs/imdb_gpu.py", "--workdir=runs/a"
+    )
+    assert done.stderr.startswith("error: --region: got 'Mars'")
+    assert done.stderr.endswith(f"(this value is from {file})\n")
+
+
+def test_dry_run_of_alternatives_shows_their_order(tmp_path):
+    done = submit(
+        "--dry-run", "--wait", "--target=tpu_vm", "--config=configs/imdb_tpu.py",
+        "--workdir=gs://bucket/runs/a", "--provisioning=spot,on_demand",
+        "--zone=us-west4-a,us-east5-b",
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    _, _, order = done.stdout.partition("# Tried in this order, while there are no machines\n")
+    assert [line.strip() for line in order.splitlines()[:4]] == [
+        "provisioning=spot, zone=us-west4-a", "provisioning=spot, zone=us-east5-b",
+        "provisioning=on_demand, zone=us-west4-a", "provisioning=on_demand, zone=us-east5-b",
+    ]  # fmt: skip
+
+
+def test_image_is_for_targets_that_run_images():
+    done = submit("image", "--target=tpu_vm", "--zone=us-west4-a")
+    assert done.returncode == 1
+    assert done.stderr == "error: --target: got 'tpu_vm', accepted are vertex and gke\n"

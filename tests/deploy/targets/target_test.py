@@ -48,6 +48,31 @@ def test_missing_part_of_googles_clients_is_one_line(monkeypatch):
         targets.make_options("tpu_vm", {"zone": "us-west4-a"})
 
 
+@pytest.mark.usefixtures("project")
+def test_flags_with_several_values_become_one_options_each_the_first_flag_slowest():
+    given = {"zone": "us-west4-a,us-east5-b", "provisioning": "spot,on_demand"}
+    made = targets.make_options("tpu_vm", given)
+    assert [(options.provisioning, options.zone) for options in made] == [
+        ("spot", "us-west4-a"), ("spot", "us-east5-b"),
+        ("on_demand", "us-west4-a"), ("on_demand", "us-east5-b"),
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("zone", ["us-west4-a,", ",", "us-west4-a;us-east5-b", "us-west4-a, us-b"])
+def test_list_with_a_value_that_is_none_is_refused(zone):
+    assert refusal(targets.make_options, "tpu_vm", {"zone": zone}).startswith("--zone: got ")
+
+
+def test_full_name_of_a_job_says_where_it_is():
+    name = "projects/some-project/locations/us-west4-a/queuedResources/imdb"
+    assert targets.parse_full_name(name) == (
+        "tpu_vm", {"project": "some-project", "zone": "us-west4-a"}, "imdb"
+    )  # fmt: skip
+    assert targets.parse_full_name(f"{name}/operations/1") is None
+    assert targets.parse_full_name("imdb") is None
+
+
 def test_help_needs_no_client():
     done = submit_without_clients("--help")
     assert (done.returncode, done.stderr) == (0, "")
@@ -89,6 +114,6 @@ def test_target_locates_its_jobs_by_flags_that_exist(name):
 
 @pytest.mark.parametrize("verb", targets.VERBS)
 def test_local_jobs_can_not_be_followed(verb):
-    options = targets.make_options("local", {})
-    line = refusal(targets.load("local").follow, verb, "imdb", options, None)
+    (options,) = targets.make_options("local", {})
+    line = refusal(targets.load("local").follow, targets.Following(verb, "imdb"), options)
     assert line.startswith(f"{verb}: got --target=local")
