@@ -10,6 +10,7 @@ sees another date and another machine.
 import errno
 import functools
 import os
+import pathlib
 import site
 import sys
 import sysconfig
@@ -50,6 +51,8 @@ def _restrict(folders: Sequence[Path]) -> None:
     is_hidden = functools.partial(_is_outside, folders)
     for name in ("stat", "lstat", "access"):  # which raise no audit events
         setattr(os, name, _without_hidden(getattr(os, name), is_hidden))
+    if accessor := getattr(pathlib, "_NormalAccessor", None):  # Python 3.10 keeps os.stat there
+        accessor.stat = staticmethod(os.stat)
     loaded = {name.partition(".")[0] for name in sys.modules}
     neighbours = {path.stem for path in (_TREE / "configs").iterdir()}
     importable = _IMPORTABLE | loaded | neighbours
