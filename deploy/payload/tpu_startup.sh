@@ -1,10 +1,11 @@
 # What a TPU VM runs at each of its boots, as root. deploy/targets/tpu_vm/startup_script.py puts the
-# job's values above it: NAME, PROJECT, ZONE, WORKDIR, ARCHIVE, DIGEST, MAX_SECONDS, SEVERAL,
-# BOOTSTRAP, REQUIREMENTS and ARGUMENTS.
+# job's values above it: NAME, PROJECT, ZONE, WORKDIR, ARCHIVE, DIGEST, MAX_SECONDS, KEEP_SECONDS,
+# WHEELS, SEVERAL, BOOTSTRAP, REQUIREMENTS and ARGUMENTS; and tpu_google.sh and tpu_install.sh.
 #
 # It installs what is missing and runs the job, again and again while the job is stopped from
 # outside. When the job has succeeded, failed or used up its time, it copies the log and the exit
-# code to the workdir and deletes the machine, so that nobody pays for an idle one.
+# code to the workdir and deletes the machine, so that nobody pays for an idle one. A machine whose
+# job has failed is deleted KEEP_SECONDS later.
 #
 # With SEVERAL, all machines of a slice run this script. Each starts TensorFlow's server for its
 # chips. The first machine also runs the job, which uses the chips of all machines. The others wait
@@ -16,15 +17,15 @@ set -euo pipefail
 # All state is in one folder, where the next boot finds it.
 readonly HOME_FOLDER=${LONGHAUL_HOME:-/var/lib/longhaul}
 readonly PAUSE=${LONGHAUL_PAUSE:-10} # seconds before a retry
+readonly CONSOLE=${LONGHAUL_CONSOLE:-/dev/ttyS0} # the serial console
 readonly MAX_STARTS=50               # of the job, during one boot
 readonly LOG=$HOME_FOLDER/log
 readonly EXIT=$HOME_FOLDER/exit
-readonly LOGS=$WORKDIR/logs
+readonly LOGS=${WORKDIR%/}/logs
 readonly OUT_OF_TIME=124 # the exit code of timeout
 # --foreground keeps the whole job in one process group, which is killed as one.
 readonly LIMITED=(--foreground --kill-after=60)
 readonly PORT=${LONGHAUL_PORT:-8470} # of TensorFlow's server, by its own default
-readonly METADATA=http://metadata.google.internal/computeMetadata/v1/instance/attributes
 readonly SECONDS_TO_CONNECT=${LONGHAUL_SECONDS_TO_CONNECT:-1800} # to the servers of a slice
 readonly UNREACHABLE=69 # the exit code when a server can't be reached
 readonly SECONDS_TO_DELETE=300 # for the first machine, when the job's time is over
@@ -45,8 +46,12 @@ devices=() # the job's arguments with the addresses of the TPU's servers
 addresses=()
 python=${LONGHAUL_PYTHON:-}
 
+# Also on the serial console, which can be read when the bucket has no log.
 say() {
-  printf '[startup %s] %s\n' "$(date -u +%FT%TZ)" "$*"
+  local line
+  line="[startup $(date -u +%FT%TZ)] $*"
+  echo "$line" >&2
+  { [[ ! -w $CONSOLE ]] || echo "$line" >>"$CONSOLE"; } 2>/dev/null || true
 }
 
 seconds_left() {
@@ -75,7 +80,12 @@ log_name() {
 }
 
 upload_log() {
-  gcloud storage cp --quiet "$LOG" "$(log_name)" >/dev/null 2>&1
+  upload "$LOG" "$(log_name)" 2>/dev/null
+}
+
+# The first machine that writes the exit code decides.
+upload_exit() {
+  upload "$EXIT" "$LOGS/$NAME.exit" '&ifGenerationMatch=0' || exists "$LOGS/$NAME.exit"
 }
 
 upload_log_regularly() {
@@ -86,17 +96,44 @@ upload_log_regularly() {
 
 # Runs when the job is over for any reason, but not when the machine is taken away.
 finish() {
-  local code=$?
+  local code=$? kept
   trap - EXIT
   set +e
   [[ -s $EXIT ]] || echo "$code" >"$EXIT"
-  say "over with exit code $(<"$EXIT"); deleting $NAME"
+  kept=$(seconds_to_keep)
+  say "over with exit code $(<"$EXIT")"
+  ((kept == 0)) || say "kept for $kept s, then deleted; to look inside:" \
+    "gcloud compute tpus tpu-vm ssh $NAME --zone=$ZONE --project=$PROJECT"
   with_retries upload_log
-  # The first machine that writes the exit code decides.
-  with_retries gcloud storage cp --quiet --no-clobber "$EXIT" "$LOGS/$NAME.exit"
-  with_retries gcloud compute tpus queued-resources delete "$NAME" \
-    "--project=$PROJECT" "--zone=$ZONE" --force --quiet --async || say "NOT DELETED, still paid for"
+  with_retries upload_exit
+  pause "$kept"
+  say "deleting $NAME"
+  until with_retries delete_machine; do
+    say "NOT DELETED, still paid for; trying again"
+    upload_log
+    pause "$((60 * PAUSE))"
+  done
   stop_background
+}
+
+# Prints how long the machine stays for a look at it, which a boot in that time does not prolong.
+seconds_to_keep() {
+  local code left
+  code=$(<"$EXIT")
+  if ((code == 0 || code == OUT_OF_TIME || KEEP_SECONDS == 0)); then
+    echo 0
+    return
+  fi
+  [[ -s keep_until ]] || echo "$(($(date +%s) + KEEP_SECONDS))" >keep_until
+  left=$(($(<keep_until) - $(date +%s)))
+  echo "$((left > 0 ? left : 0))"
+}
+
+# Sleeps such that a signal is handled at once.
+pause() {
+  sleep "$1" &
+  background+=("$!")
+  wait "$!"
 }
 
 # The machine is taken away: stops what runs; the next boot, or another machine, continues the job.
@@ -118,33 +155,13 @@ stop_background() {
   ((${#background[@]} == 0)) || kill "${background[@]}" 2>/dev/null || true
 }
 
-install() {
-  local environment=$HOME_FOLDER/environment
-  python=$environment/bin/python
-  [[ -e installed ]] && return
-  rm -rf "$environment"
-  if ! python3 -m venv "$environment"; then # Debian has it in a separate package
-    within_limit apt-get --quiet update
-    within_limit apt-get --quiet --yes -o DPkg::Lock::Timeout=300 install python3-venv
-    python3 -m venv "$environment"
-  fi
-  # All in one command, so that pip finds versions that fit together. None of the packages requires
-  # `tensorflow`, which would replace files of the TPU's TensorFlow.
-  with_retries within_limit "$python" -m pip install --quiet "${REQUIREMENTS[@]}"
-  touch installed
-}
-
-metadata() {
-  with_retries curl --silent --show-error --fail --header 'Metadata-Flavor: Google' "$METADATA/$1"
-}
-
 # Sets the number of this machine in the slice and the addresses of all machines.
 find_place() {
   local all endpoint endpoints number
   # NAME:PORT:ADDRESS, as tensorflow/python/tools/grpc_tpu_worker.py reads them.
   local known='[^:,]*:[^:,]*:[0-9A-Za-z.-]+'
-  number=$(metadata agent-worker-number)
-  all=$(metadata worker-network-endpoints)
+  number=$(with_retries metadata attributes/agent-worker-number)
+  all=$(with_retries metadata attributes/worker-network-endpoints)
   if [[ ! $number =~ ^[0-9]+$ || ! $all =~ ^$known(,$known)*$ ]]; then
     say "machine '$number' of '$all': unexpected metadata of a slice"
     return 1
@@ -159,6 +176,7 @@ find_place() {
 # Serves this machine's chips to the first machine, and restarts the server when it ends.
 serve() {
   local server
+  use_chips
   trap 'kill "$server"; exit' TERM
   while true; do
     "$python" -m tensorflow.python.tools.grpc_tpu_worker &
@@ -191,13 +209,9 @@ wait_for_servers() {
 
 # Waits for the first machine to delete the slice, and returns when it has not.
 wait_for_deletion() {
-  local left=$(($(seconds_left) + SECONDS_TO_DELETE))
+  local left=$(($(seconds_left) + SECONDS_TO_DELETE + KEEP_SECONDS))
   say "machine $machine of ${#addresses[@]}; the job runs on machine 0"
-  if ((left > 0)); then
-    sleep "$left" &
-    background+=("$!")
-    wait "$!"
-  fi
+  ((left <= 0)) || pause "$left"
   return "$OUT_OF_TIME"
 }
 
@@ -234,9 +248,9 @@ exec >>"$LOG" 2>&1
 [[ -z $SEVERAL ]] || find_place
 # A machine that replaces one that was taken away continues its log.
 if [[ ! -e began ]]; then
-  if gcloud storage cp --quiet "$(log_name)" before >/dev/null 2>&1; then cat before; fi
+  if download "$(log_name)" before 2>/dev/null; then cat before; fi
   # The exit code of an earlier job of this name.
-  [[ $machine != 0 ]] || gcloud storage rm --quiet "$LOGS/$NAME.exit" >/dev/null 2>&1 || true
+  [[ $machine != 0 ]] || remove "$LOGS/$NAME.exit" 2>/dev/null || true
   date +%s >began.new
   mv began.new began
 fi
@@ -256,6 +270,9 @@ if [[ -n $SEVERAL ]]; then
   devices=(--config.strategy.name=tpu "--config.strategy.tpu=$tpu")
   # The server has the chips, so the job must not load libtpu. And TensorFlow would print at length
   # about a machine that is lost.
+  unset NEXT_PLUGGABLE_DEVICE_USE_C_API TF_PLUGGABLE_DEVICE_LIBRARY_PATH
   export TPU_LOAD_LIBRARY=0 TF_CPP_MIN_LOG_LEVEL=3
+else
+  use_chips
 fi
 run

@@ -1,6 +1,6 @@
 """The request that makes a queued resource of Cloud TPU, with the job in its start-up script.
 
-request = make_request(job, Options(zone="us-west4-a", spot=True))
+request = make_request(job, Options(zone="us-west4-a", provisioning="spot"))
 print(render_request(request))
 """
 
@@ -32,16 +32,21 @@ def make_request(job: Job, options: Options) -> tpu_v2.CreateQueuedResourceReque
     node = tpu_v2.Node(
         accelerator_type=options.accelerator_type,
         runtime_version=options.runtime_version,
-        # The machine installs from PyPI, so it needs an external address.
-        network_config=tpu_v2.NetworkConfig(network=options.network, enable_external_ips=True),
+        network_config=tpu_v2.NetworkConfig(
+            network=options.network,
+            subnetwork=options.subnetwork,
+            enable_external_ips=options.external_ips,
+        ),
         labels=labels(job),
         metadata={"startup-script": script, WORKDIR: job.workdir},
     )
     if options.service_account:
         node.service_account = tpu_v2.ServiceAccount(email=options.service_account, scope=[SCOPE])
     spec = tpu_v2.QueuedResource.Tpu.NodeSpec(parent=options.parent, node_id=job.name, node=node)
-    resource = tpu_v2.QueuedResource(tpu=tpu_v2.QueuedResource.Tpu(node_spec=[spec]))
-    if options.spot:
+    resource = tpu_v2.QueuedResource(
+        tpu=tpu_v2.QueuedResource.Tpu(node_spec=[spec]), reservation_name=options.reservation_name
+    )
+    if options.provisioning == "spot":
         resource.spot = tpu_v2.QueuedResource.Spot()
     check_oneofs(resource, options)
     return tpu_v2.CreateQueuedResourceRequest(
@@ -71,7 +76,7 @@ def check_oneofs(resource: tpu_v2.QueuedResource, options: Options) -> None:
     message = tpu_v2.QueuedResource.pb(resource)
     found = [message.WhichOneof(name) for name in ("resource", "tier")]
     found += [spec.WhichOneof("name_strategy") for spec in message.tpu.node_spec]
-    wanted = ["tpu", "spot" if options.spot else None, "node_id"]
+    wanted = ["tpu", "spot" if options.provisioning == "spot" else None, "node_id"]
     if found != wanted:
         raise ValueError(f"queued resource: got {found}, expected {wanted}")
 
@@ -84,3 +89,4 @@ def _check_config(job: Job, options: Options) -> None:
             f"config.strategy.tpu: got {job.config.strategy.tpu!r}, but the job runs beside its "
             "TPU; accepted is 'local'"
         )
+    rules.check_widths(job.config)

@@ -1,42 +1,35 @@
-"""A TPU VM for tests: a folder with stand-ins for what the start-up script calls."""
+"""A TPU VM for tests: the services that it calls, and stand-ins for the programs that it has."""
 
+import contextlib
+import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from deploy.targets.tpu_vm.options import Options
 from deploy.targets.tpu_vm.startup_script import startup_script
 from tests.deploy.examples import make_job
+from tests.fakes.gcs_server import GcsServer
 
-GCLOUD = r"""#!/bin/bash
-# Copies to and from $REMOTE, and records all calls. Fails once for each line of $FAILURES.
-echo "$*" >>"$CALLS"
-if [[ -s ${FAILURES:-} ]]; then
-  sed -i 1d "$FAILURES"
-  exit 1
-fi
-if [[ $1 == storage && $2 == rm ]]; then
-  rm "${4/#gs:\/\//$REMOTE/}"
-elif [[ $1 == storage ]]; then
-  from=${*: -2:1} to=${*: -1}
-  from=${from/#gs:\/\//$REMOTE/} to=${to/#gs:\/\//$REMOTE/}
-  [[ " $* " == *" --no-clobber "* && -e $to ]] && exit
-  [[ $to == */* ]] && mkdir -p "${to%/*}"
-  cp "$from" "$to"
-fi
-"""
-# The metadata server's responses are files.
-CURL = r"""#!/bin/bash
-url=${*: -1}
-exec cat "$METADATA_FOLDER/${url##*/}"
-"""
+TOKEN = "secret-token"  # noqa: S105
+RESOURCE = "/v2/projects/some-project/locations/us-west4-a/queuedResources/imdb?force=true"
+# As on an image without gcloud. The machine of a test may have one, which must not be called.
+NO_GCLOUD = "#!/bin/bash\necho 'gcloud: command not found' >&2\nexit 127\n"
+GCLOUD = '#!/bin/bash\necho "$*" >>"$CALLS"\n'
 # In place of Python, where no training is needed: exits with the codes that $CODES lists.
 STAND_IN = r"""#!/bin/bash
+if [[ $1 == -c ]]; then # where libtpu is
+  echo "$LIBRARY"
+  exit
+fi
+seen="${NEXT_PLUGGABLE_DEVICE_USE_C_API-} ${TF_PLUGGABLE_DEVICE_LIBRARY_PATH-} ${TPU_LOAD_LIBRARY-}"
 if [[ $1 == -m ]]; then
-  echo "server $2 ${TPU_LOAD_LIBRARY:-}" >>"$ORDER"
+  echo "server $2 $seen" >>"$ORDER"
   exec "$PYTHON" -c "$SERVE" "$ADDRESS" "$LONGHAUL_PORT"
 fi
-echo "job ${TPU_LOAD_LIBRARY:-}" >>"$ORDER"
+echo "job $seen" >>"$ORDER"
 printf '%s\0' "$@" >>"$STARTS"
 echo "the job was here"
 code=$(sed -n 1p "$CODES")
@@ -53,38 +46,101 @@ with socket.create_server((sys.argv[1], int(sys.argv[2]))) as server:
 """
 
 
-class Machine:
-    """A machine that boots with the start-up script. Machines of a slice share `remote`."""
+class Google:
+    """The services on this machine: a bucket, the metadata of each machine, and Cloud TPU.
 
-    def __init__(self, folder, remote, options=None):
+    `metadata` maps a path to its text. `refusals` is the number of deletions that are refused;
+    `on_deletion` is called for one that is not.
+    """
+
+    def __init__(self, bucket):
+        self.bucket = bucket
+        self.metadata = {"service-accounts/default/token": json.dumps({"access_token": TOKEN})}
+        self.deletions = []
+        self.refusals = 0
+        self.on_deletion = lambda: None
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._http.google = self
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self):
+        self._http.shutdown()
+        self._http.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+    def do_GET(self):
+        machine, _, path = self.path.partition("/computeMetadata/v1/instance/")
+        metadata = self.server.google.metadata
+        text = metadata.get(f"{machine}/{path}", metadata.get(path))
+        if text is None or self.headers["Metadata-Flavor"] != "Google":
+            return self._answer(404)
+        return self._answer(200, text)
+
+    def do_DELETE(self):
+        google = self.server.google
+        if self.headers["Authorization"] != f"Bearer {TOKEN}":
+            return self._answer(401)
+        if google.refusals:
+            google.refusals -= 1
+            return self._answer(403)
+        google.on_deletion()
+        google.deletions.append(self.path)
+        return self._answer(200, "{}")
+
+    def _answer(self, status, text=""):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+
+@contextlib.contextmanager
+def services():
+    """Starts the services, with an empty bucket `bucket`."""
+    with GcsServer() as bucket, contextlib.closing(Google(bucket)) as google:
+        yield google
+
+
+class Machine:
+    """A machine that boots with the start-up script."""
+
+    def __init__(self, folder, google, options=None):
         self.folder = folder
+        self.google = google
         self.options = {"zone": "us-west4-a", **(options or {})}
-        self.remote = remote
         self.order = folder / "order"
         self.calls = folder / "calls"
         self.codes = folder / "codes"
         self.starts = folder / "starts"
-        self.failures = folder / "failures"
         self.ready = folder / "ready"
+        self.console = folder / "console"
+        self.console.touch()
         os.mkfifo(self.ready)
-        self.add_program("gcloud", GCLOUD)
-        self.add_program("curl", CURL)
+        self.add_program("gcloud", NO_GCLOUD)
         self.environment = {
             **os.environ,
             "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+            "no_proxy": "127.0.0.1",
             "LONGHAUL_HOME": str(folder / "home"),
             "LONGHAUL_PAUSE": "0",
             "LONGHAUL_PYTHON": str(self.add_program("stand-in", STAND_IN)),
-            "REMOTE": str(self.remote),
+            "LONGHAUL_CONSOLE": str(self.console),
+            "LONGHAUL_METADATA": f"{google.url}/{folder.name}",
+            "LONGHAUL_STORAGE": google.bucket.url,
+            "LONGHAUL_TPU": google.url,
+            "LIBRARY": "/packages/libtpu/libtpu.so",
             "CALLS": str(self.calls),
             "CODES": str(self.codes),
             "STARTS": str(self.starts),
-            "FAILURES": str(self.failures),
             "READY": str(self.ready),
             "ORDER": str(self.order),
             "PYTHON": sys.executable,
             "SERVE": SERVE,
-            "METADATA_FOLDER": str(folder / "metadata"),
         }
 
     def add_program(self, name, text):
@@ -102,20 +158,15 @@ class Machine:
 
     def join_slice(self, number, endpoints, port):
         """Sets what the metadata server says, and where this machine's server listens."""
-        metadata = self.folder / "metadata"
-        metadata.mkdir()
-        (metadata / "agent-worker-number").write_text(str(number))
-        (metadata / "worker-network-endpoints").write_text(endpoints)
+        attributes = {"agent-worker-number": str(number), "worker-network-endpoints": endpoints}
+        for name, text in attributes.items():
+            self.google.metadata[f"/{self.folder.name}/attributes/{name}"] = text
         self.environment["LONGHAUL_PORT"] = str(port)
         self.environment["ADDRESS"] = endpoints.split(",")[number].split(":")[-1]
 
     def uploaded(self, job, end):
-        path = self.remote / job.workdir.removeprefix("gs://") / "logs" / f"imdb.{end}"
-        return path.read_text()
-
-    def deletions(self):
-        lines = self.calls.read_text().splitlines()
-        return [line for line in lines if "queued-resources delete" in line]
+        objects = self.google.bucket.objects("bucket")
+        return objects[f"{job.workdir.removeprefix('gs://bucket/')}/logs/imdb.{end}"].decode()
 
 
 def make_tpu_job(workdir="gs://bucket/runs/imdb", arguments=(), **changes):

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("project")
 
 
 @pytest.fixture
-def slice_of_two(tmp_path):
+def slice_of_two(tmp_path, google):
     """Returns two machines that know each other's addresses."""
     with socket.socket() as free:
         free.bind(("127.0.0.2", 0))
@@ -25,8 +25,7 @@ def slice_of_two(tmp_path):
     for number in range(2):
         folder = tmp_path / f"machine-{number}"
         folder.mkdir()
-        options = {"accelerator_type": "v5litepod-16"}
-        machines.append(Machine(folder, tmp_path / "remote", options))
+        machines.append(Machine(folder, google, {"accelerator_type": "v5litepod-16"}))
         machines[-1].join_slice(number, "worker:8470:127.0.0.2,worker:8470:127.0.0.3", port)
     machines[1].order = machines[0].order
     machines[1].environment["ORDER"] = str(machines[0].order)
@@ -62,18 +61,18 @@ def test_slice_runs_the_job_on_its_first_machine_when_all_serve(slice_of_two, bo
     started = ["bootstrap.py", job.archive_url, job.digest, *job.arguments, *tpu]
     assert first.starts.read_text().split("\0")[:-1] == started * 2
     assert not second.starts.exists()
-    # The servers have the chips, so TPU_LOAD_LIBRARY is set for the jobs only.
-    server = "server tensorflow.python.tools.grpc_tpu_worker "
-    assert first.order.read_text().splitlines() == [server, server, "job 0", "job 0"]
+    # The servers have the chips: they load libtpu's plug-in, and the job does not.
+    server = "server tensorflow.python.tools.grpc_tpu_worker true /packages/libtpu/libtpu.so "
+    assert first.order.read_text().splitlines() == [server, server, "job   0", "job   0"]
     assert first.uploaded(job, "exit") == "0\n"
-    assert len(first.deletions()) == 1
+    assert len(first.google.deletions) == 1
 
     two.terminate()  # as a machine is that is deleted
     assert two.wait(timeout=60) == 75
     host, port = addresses[1].split(":")
     socket.create_connection((host, int(port))).close()  # the first may need it until it ends
     assert "machine 1 of 2" in second.uploaded(job, "1.log")
-    assert second.deletions() == []
+    assert len(first.google.deletions) == 1
 
 
 def test_machine_of_a_slice_deletes_it_when_the_first_has_not(slice_of_two, booted):
@@ -84,7 +83,7 @@ def test_machine_of_a_slice_deletes_it_when_the_first_has_not(slice_of_two, boot
     booted(second := slice_of_two[1].boot(job))
     assert second.wait(timeout=60) == 124
     assert slice_of_two[1].uploaded(job, "exit") == "124\n"
-    assert len(slice_of_two[1].deletions()) == 1
+    assert len(slice_of_two[1].google.deletions) == 1
 
 
 def test_slice_whose_servers_can_not_be_reached_is_deleted(slice_of_two, booted):
@@ -96,28 +95,27 @@ def test_slice_whose_servers_can_not_be_reached_is_deleted(slice_of_two, booted)
     assert "waiting for the server at 127.0.0.3:" in log
     assert "see its log and the network's firewall" in log
     assert not first.starts.exists()
-    assert len(first.deletions()) == 1
+    assert len(first.google.deletions) == 1
 
 
 def test_first_exit_code_of_a_job_is_kept(slice_of_two, booted):
     job = make_tpu_job()
     first, second = slice_of_two
-    exit_code = first.remote / job.workdir.removeprefix("gs://") / "logs" / "imdb.exit"
-    exit_code.parent.mkdir(parents=True)
-    exit_code.write_text("0\n")
+    first.google.bucket.put("bucket", "runs/imdb/logs/imdb.exit", b"0\n")
     (second.folder / "home").mkdir()
     (second.folder / "home" / "began").write_text("1000\n")
     booted(process := second.boot(job))
     assert process.wait(timeout=60) == 124
-    assert exit_code.read_text() == "0\n"
+    assert first.uploaded(job, "exit") == "0\n"
 
 
 @pytest.mark.parametrize("endpoints", ["", "a:b:10.0.0.1;touch x", "a:b:$(touch x)", "10.0.0.1"])
 def test_slice_with_unexpected_metadata_is_deleted(slice_of_two, booted, endpoints):
     job, machine = make_tpu_job(), slice_of_two[0]
-    (machine.folder / "metadata" / "worker-network-endpoints").write_text(endpoints)
+    path = f"/{machine.folder.name}/attributes/worker-network-endpoints"
+    machine.google.metadata[path] = endpoints
     booted(process := machine.boot(job))
     assert process.wait(timeout=60) == 1
     assert "unexpected metadata of a slice" in machine.uploaded(job, "unknown.log")
-    assert len(machine.deletions()) == 1
+    assert len(machine.google.deletions) == 1
     assert not (machine.folder / "home" / "x").exists()

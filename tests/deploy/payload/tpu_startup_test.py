@@ -1,9 +1,10 @@
-"""The start-up script as one TPU VM runs it: with the trainer, and a gcloud that only records.
+"""The start-up script as one TPU VM runs it, with real curl and services on this machine.
 
 The environment is that of the tests, so only the job's archive is installed.
 """
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -13,7 +14,15 @@ import pytest
 from deploy import package
 from storage.store import open_store
 from tests.deploy.examples import REPOSITORY
-from tests.deploy.payload.tpu_machine import Machine, make_tpu_job, run
+from tests.deploy.payload.tpu_machine import (
+    GCLOUD,
+    RESOURCE,
+    TOKEN,
+    Machine,
+    make_tpu_job,
+    run,
+)
+from tests.fakes.gcs_faults import Fault
 
 pytestmark = pytest.mark.usefixtures("project")
 
@@ -31,13 +40,15 @@ SMALL = {
 
 
 @pytest.fixture
-def machine(tmp_path):
-    return Machine(tmp_path, tmp_path / "remote")
+def machine(tmp_path, google):
+    return Machine(tmp_path, google)
 
 
 @pytest.mark.slow
 def test_killed_and_booted_again_the_job_resumes_and_ends(machine, cloud, reviews, tmp_path):
     machine.environment["LONGHAUL_PYTHON"] = sys.executable
+    machine.environment["LONGHAUL_STORAGE"] = cloud.url
+    machine.google.bucket = cloud
     archive = package.build(REPOSITORY)
     url = package.upload(archive, f"gs://bucket/{tmp_path.name}")
     flags = {**SMALL, "data.source": f"files:{reviews}", "data.cache_dir": ""}
@@ -59,7 +70,7 @@ def test_killed_and_booted_again_the_job_resumes_and_ends(machine, cloud, review
     finally:
         cloud.choose = None
     assert reached.is_set()
-    assert machine.deletions() == []
+    assert machine.google.deletions == []
 
     assert machine.boot(job).wait(timeout=120) == 0
     log = machine.uploaded(job, "log")
@@ -67,10 +78,7 @@ def test_killed_and_booted_again_the_job_resumes_and_ends(machine, cloud, review
     assert f"Resuming {workdir} at step 20" in log
     assert machine.uploaded(job, "exit") == "0\n"
     assert [name for name in open_store(workdir).list() if "checkpoints/41/" in name]
-    assert machine.deletions() == [
-        "compute tpus queued-resources delete imdb --project=some-project --zone=us-west4-a "
-        "--force --quiet --async"
-    ]
+    assert machine.google.deletions == [RESOURCE]
 
 
 @pytest.mark.parametrize("code", [0, 1, 3])
@@ -82,7 +90,7 @@ def test_job_that_is_over_is_not_restarted(machine, code):
     assert not (machine.folder / "home" / "executed").exists()
     assert machine.uploaded(job, "exit") == f"{code}\n"
     assert "the job was here" in machine.uploaded(job, "log")
-    assert len(machine.deletions()) == 1
+    assert len(machine.google.deletions) == 1
     assert "NOT DELETED" not in (machine.folder / "home" / "log").read_text()
 
 
@@ -96,7 +104,7 @@ def test_job_that_was_stopped_from_outside_is_restarted(machine):
 def test_job_that_is_stopped_too_often_ends(machine):
     assert run(machine, make_tpu_job(), [75] * 60) == 75
     assert machine.starts.read_text().count("bootstrap.py") == 50
-    assert len(machine.deletions()) == 1
+    assert len(machine.google.deletions) == 1
 
 
 def test_time_counts_from_the_first_boot(machine):
@@ -107,7 +115,7 @@ def test_time_counts_from_the_first_boot(machine):
     assert run(machine, job, [0]) == 124
     assert not machine.starts.exists()
     assert machine.uploaded(job, "exit") == "124\n"
-    assert len(machine.deletions()) == 1
+    assert len(machine.google.deletions) == 1
 
 
 def test_boot_after_the_end_only_deletes(machine):
@@ -116,7 +124,7 @@ def test_boot_after_the_end_only_deletes(machine):
     assert run(machine, job, [0]) == 0
     assert machine.starts.read_text().count("bootstrap.py") == 1
     assert machine.uploaded(job, "exit") == "1\n"
-    assert len(machine.deletions()) == 2
+    assert len(machine.google.deletions) == 2
 
 
 def test_machine_that_replaces_another_continues_its_log(machine):
@@ -127,25 +135,28 @@ def test_machine_that_replaces_another_continues_its_log(machine):
     assert machine.uploaded(job, "log").count("the job was here") == 3
 
 
-def test_failed_calls_of_gcloud_are_retried(machine):
-    machine.failures.write_text("1\n2\n3\n")
+def test_failed_calls_are_retried(machine):
+    fault = machine.google.bucket.inject(Fault("503", "insert", name=r"imdb\.exit$", times=3))
+    machine.google.refusals = 3
     job = make_tpu_job()
     assert run(machine, job, [0]) == 0
+    assert fault.hits == 3
     assert machine.uploaded(job, "exit") == "0\n"
-    assert len(machine.deletions()) == 1
+    assert len(machine.google.deletions) == 1
 
 
 def test_failed_installation_ends_the_job_and_leaves_a_log(machine):
     machine.add_program("python3", "#!/bin/bash\necho 'no venv here'\nexit 9\n")
     machine.add_program("apt-get", "#!/bin/bash\necho 'no packages here'\nexit 100\n")
     del machine.environment["LONGHAUL_PYTHON"]
+    machine.environment["LONGHAUL_PATIENCE"] = "0"
     job = make_tpu_job()
     assert run(machine, job, []) == 100
     log = machine.uploaded(job, "log")
     assert "no venv here" in log
     assert "no packages here" in log
     assert machine.uploaded(job, "exit") == "100\n"
-    assert len(machine.deletions()) == 1
+    assert len(machine.google.deletions) == 1
 
 
 def test_machine_that_is_taken_away_is_not_deleted_and_stops_its_job(machine):
@@ -155,10 +166,10 @@ def test_machine_that_is_taken_away_is_not_deleted_and_stops_its_job(machine):
     assert machine.ready.read_text() == "ready\n"
     process.terminate()
     assert process.wait(timeout=60) == 75
-    assert machine.deletions() == []
+    assert machine.google.deletions == []
     assert "asked to stop" in machine.uploaded(job, "log")
     assert machine.boot(job).wait(timeout=60) == 0
-    assert len(machine.deletions()) == 1
+    assert len(machine.google.deletions) == 1
 
 
 def test_exit_code_of_an_earlier_job_of_the_same_name_is_deleted(machine):
@@ -167,3 +178,123 @@ def test_exit_code_of_an_earlier_job_of_the_same_name_is_deleted(machine):
     (machine.folder / "home").rename(machine.folder / "earlier")
     assert run(machine, job, [0]) == 0
     assert machine.uploaded(job, "exit") == "0\n"
+
+
+def test_job_reaches_the_chips_through_the_library_of_pip(machine):
+    run(machine, make_tpu_job(), [0])
+    assert machine.order.read_text() == "job true /packages/libtpu/libtpu.so \n"
+
+
+def test_deletion_that_is_refused_is_left_to_gcloud(machine):
+    machine.google.refusals = 1
+    machine.add_program("gcloud", GCLOUD)
+    assert run(machine, make_tpu_job(), [0]) == 0
+    assert machine.google.deletions == []
+    assert machine.calls.read_text() == (
+        "compute tpus queued-resources delete imdb --project=some-project --zone=us-west4-a "
+        "--force --quiet --async\n"
+    )
+
+
+def test_machine_that_nothing_deletes_says_that_it_costs_and_goes_on_trying(machine):
+    machine.google.refusals = 7
+    job = make_tpu_job()
+    assert run(machine, job, [1]) == 1
+    assert len(machine.google.deletions) == 1
+    assert machine.uploaded(job, "log").count("NOT DELETED, still paid for") == 1
+
+
+@pytest.mark.parametrize("answer", ["", '{"error": "no account"}'])
+def test_machine_without_a_token_is_deleted_by_gcloud(machine, answer):
+    machine.google.metadata["service-accounts/default/token"] = answer
+    machine.add_program("gcloud", GCLOUD)
+    assert run(machine, make_tpu_job(), [0]) == 0
+    assert machine.calls.read_text().startswith("compute tpus queued-resources delete imdb ")
+    assert "does the machine have a service account?" in machine.console.read_text()
+
+
+def test_exit_code_is_written_before_the_machine_is_deleted(machine):
+    written = []
+    machine.google.on_deletion = lambda: written.append(machine.uploaded(make_tpu_job(), "exit"))
+    run(machine, make_tpu_job(), [3])
+    assert written == ["3\n"]
+
+
+def test_token_is_neither_on_a_command_line_nor_in_the_log(machine):
+    machine.add_program(
+        "curl", f'#!/bin/bash\necho "$*" >>"$CALLS"\nexec {shutil.which("curl")} "$@"\n'
+    )
+    job = make_tpu_job()
+    assert run(machine, job, [1]) == 1
+    assert RESOURCE in machine.calls.read_text()
+    seen = [machine.calls.read_text(), machine.console.read_text(), machine.uploaded(job, "log")]
+    assert not [text for text in seen if TOKEN in text]
+
+
+def test_serial_console_shows_what_the_script_does_and_not_what_the_job_prints(machine):
+    run(machine, make_tpu_job(), [1])
+    lines = machine.console.read_text().splitlines()
+    assert [line.partition("] ")[2] for line in lines] == [
+        "start 1 of the job",
+        "the job left with exit code 1",
+        "over with exit code 1",
+        "deleting imdb",
+    ]
+
+
+def test_console_that_can_not_be_written_is_no_obstacle(machine):
+    machine.environment["LONGHAUL_CONSOLE"] = str(machine.folder / "none" / "console")
+    assert run(machine, make_tpu_job(), [0]) == 0
+
+
+def test_workdir_with_unusual_characters_has_its_log(machine):
+    job = make_tpu_job("gs://bucket/runs/a+b=c@d_e-f/imdb")
+    run(machine, job, [0])
+    assert "the job was here" in machine.uploaded(job, "log")
+
+
+def keep(machine, job):
+    """Runs a job that fails on a machine that is to be kept; returns the seconds it slept."""
+    machine.options["keep_on_failure"] = 2
+    sleeps = machine.folder / "sleeps"
+    # The log is uploaded every 60 seconds.
+    real = f"[[ $1 == 60 ]] && exec {shutil.which('sleep')} 60\n"
+    machine.add_program("sleep", f'#!/bin/bash\n{real}echo "$1" >>"{sleeps}"\n')
+    run(machine, job, [1])
+    return [int(line) for line in sleeps.read_text().splitlines()]
+
+
+def test_machine_of_a_failed_job_is_kept_and_then_deleted(machine):
+    job, seen = make_tpu_job(), []
+
+    def look():
+        seen.append((machine.uploaded(job, "log"), machine.uploaded(job, "exit")))
+
+    machine.google.on_deletion = look
+    (seconds,) = keep(machine, job)
+    assert 7100 < seconds <= 7200
+    ((log, exit_code),) = seen
+    assert "tpu-vm ssh imdb --zone=us-west4-a --project=some-project" in log
+    assert exit_code == "1\n"
+
+
+def test_boot_of_a_machine_that_is_kept_does_not_prolong_its_time(machine):
+    home = machine.folder / "home"
+    home.mkdir()
+    (home / "began").write_text("1000\n")
+    (home / "exit").write_text("1\n")
+    (home / "keep_until").write_text("2000\n")
+    assert keep(machine, make_tpu_job()) == [0]
+    assert len(machine.google.deletions) == 1
+
+
+@pytest.mark.parametrize("code", [0, 124])
+def test_machine_of_a_job_that_did_not_fail_is_not_kept(machine, code):
+    machine.options["keep_on_failure"] = 2
+    home = machine.folder / "home"
+    home.mkdir()
+    (home / "began").write_text("1000\n")
+    (home / "exit").write_text(f"{code}\n")
+    run(machine, make_tpu_job(), [])
+    assert "kept for" not in machine.console.read_text()
+    assert len(machine.google.deletions) == 1

@@ -13,11 +13,18 @@ from configs import sample
 from deploy.targets.tpu_vm.gcloud_command import gcloud_command
 from deploy.targets.tpu_vm.options import Options
 from deploy.targets.tpu_vm.request import check_oneofs, make_request, render_request
-from deploy.targets.tpu_vm.startup_script import STARTUP, requirements, startup_script
+from deploy.targets.tpu_vm.startup_script import PARTS, requirements, startup_script
 from deploy.targets.tpu_vm.target import TARGET
 from storage.errors import UserError
 from tests.deploy.examples import GOLDEN
-from tests.deploy.targets.tpu_vm.jobs import CASES, HOSTILE, SPOT, make_options, make_tpu_job
+from tests.deploy.targets.tpu_vm.jobs import (
+    CASES,
+    HOSTILE,
+    RESERVED,
+    SPOT,
+    make_options,
+    make_tpu_job,
+)
 
 BOOTSTRAP = "print('the bootstrap')\n"
 
@@ -29,9 +36,9 @@ def rendered(name):
     (spec,) = content["queuedResource"]["tpu"]["nodeSpec"]
     script = spec["node"]["metadata"]["startup-script"]
     spec["node"]["metadata"]["startup-script"] = f"<{name}.sh>"
-    # The bootstrap has tests of its own, and the text after the values is a file of the product.
-    body = STARTUP.read_text(encoding="utf-8")
-    script = script.replace(body, f"<{STARTUP.name}>\n")
+    # The bootstrap has tests of its own, and the texts after the values are files of the product.
+    for part in PARTS:
+        script = script.replace(part.read_text(encoding="utf-8"), f"<{part.name}>\n")
     script = script.replace(" ".join(requirements()), "<tpu_requirements.txt>")
     script = script.replace(shlex.quote(job.command[2]), shlex.quote(BOOTSTRAP))
     return json.dumps(content, indent=2, sort_keys=True) + "\n", script
@@ -56,6 +63,16 @@ def test_gcloud_command_has_the_values_of_the_request():
         "--spot", "--zone=us-west4-a", "--project=some-project", "--network=private",
         "--accelerator-type=v5litepod-8", f"--service-account={options.service_account}",
         "--metadata-from-file=startup-script=imdb-startup.sh",
+    } <= set(words)  # fmt: skip
+
+
+def test_gcloud_command_of_a_reservation_without_external_addresses():
+    words = shlex.split(gcloud_command(make_tpu_job(), Options(**RESERVED)))
+    words = words[words.index("&&") + 1 :]
+    assert words[:3] == ["gcloud", "alpha", "compute"]
+    assert {
+        "--internal-ips", f"--subnetwork={RESERVED['subnetwork']}",
+        "--reservation=projects/some-project/locations/us-west4-a/reservations/january",
     } <= set(words)  # fmt: skip
 
 
