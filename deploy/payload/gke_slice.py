@@ -8,6 +8,7 @@ a machine that has tensorflow-tpu but no code of longhaul. Not run on hardware.
 """
 
 import contextlib
+import importlib.util
 import os
 import signal
 import socket
@@ -23,6 +24,8 @@ _RUN_AGAIN = 75  # the trainer's exit code when it was stopped from outside
 _SECONDS_TO_CONNECT = 1800.0  # for the servers of all pods together
 _SECONDS_BETWEEN_TRIES = 1.0
 _SECONDS_TO_END = 2.0  # for a server that is about to end
+# TensorFlow reaches a v5e only through PJRT, and loads that from libtpu when both are set.
+_PJRT, _PLUGIN = "NEXT_PLUGGABLE_DEVICE_USE_C_API", "TF_PLUGGABLE_DEVICE_LIBRARY_PATH"
 
 
 def main(*command: str) -> None:
@@ -36,7 +39,7 @@ def main(*command: str) -> None:
     host, _, port = hosts[index].rpartition(":")
     # A container's first process ignores every signal that it has no handler for.
     signal.signal(signal.SIGTERM, signal.SIG_IGN if index else _stop)
-    place = {"TPU_HOSTNAME_OVERRIDE": host, "TPU_TASK_PORT": port}
+    place = {"TPU_HOSTNAME_OVERRIDE": host, "TPU_TASK_PORT": port, **_chips()}
     server = subprocess.Popen([sys.executable, "-c", _SERVER], env={**os.environ, **place})  # noqa: S603
     if index:
         server.wait()
@@ -49,7 +52,8 @@ def main(*command: str) -> None:
     # The server has the chips, so the command must not load libtpu. And TensorFlow would print at
     # length about a pod that is lost.
     changes = {"TPU_LOAD_LIBRARY": "0", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    job = subprocess.Popen([*command, *strategy], env={**os.environ, **changes})  # noqa: S603
+    kept = {name: text for name, text in os.environ.items() if name not in (_PJRT, _PLUGIN)}
+    job = subprocess.Popen([*command, *strategy], env={**kept, **changes})  # noqa: S603
     signal.signal(signal.SIGTERM, lambda number, _: job.send_signal(number))
     code = job.wait()
     if code == _RUN_AGAIN:  # also the code after a server was lost, which may be this pod's
@@ -58,6 +62,14 @@ def main(*command: str) -> None:
             sys.exit(_SERVER_ENDED)
     server.kill()
     sys.exit(code if code >= 0 else 128 - code)
+
+
+def _chips() -> dict[str, str]:
+    """Returns the variables with which a process uses this pod's chips."""
+    found = importlib.util.find_spec("libtpu")  # does not import it
+    if not found or not found.submodule_search_locations:
+        sys.exit("error: this image has no libtpu; build it with the command that --dry_run prints")
+    return {_PJRT: "true", _PLUGIN: f"{found.submodule_search_locations[0]}/libtpu.so"}
 
 
 def _stop(*_: object) -> None:

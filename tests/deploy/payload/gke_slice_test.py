@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,8 +16,11 @@ from tests.deploy.examples import REPOSITORY
 LAUNCHER = (REPOSITORY / "deploy" / "payload" / "gke_slice.py").read_text(encoding="utf-8")
 # In place of tensorflow.python.tools.grpc_tpu_worker, which TensorFlow's TPU build has.
 SERVER = """
-import os, socket
+import json, os, socket
 def main(unused):
+    names = ["NEXT_PLUGGABLE_DEVICE_USE_C_API", "TF_PLUGGABLE_DEVICE_LIBRARY_PATH"]
+    with open("server-" + os.environ["JOB_COMPLETION_INDEX"], "w") as file:
+        json.dump([os.environ[name] for name in names], file)
     address = os.environ["TPU_HOSTNAME_OVERRIDE"], int(os.environ["TPU_TASK_PORT"])
     with socket.create_server(address) as server:
         while True:
@@ -25,7 +29,9 @@ def main(unused):
 """
 COMMAND = """
 import json, os, sys
-print(json.dumps([sys.argv[1:], os.environ["TPU_LOAD_LIBRARY"]]), flush=True)
+names = [name for name in os.environ if "PLUGGABLE" in name or name == "TPU_LOAD_LIBRARY"]
+seen = {name: os.environ[name] for name in names}
+print(json.dumps([sys.argv[1:], seen]), flush=True)
 sys.exit(int(sys.stdin.readline()))
 """
 
@@ -36,7 +42,8 @@ def pods(tmp_path):
     package = tmp_path / "tensorflow" / "python" / "tools"
     package.mkdir(parents=True)
     (package / "grpc_tpu_worker.py").write_text(SERVER)
-    for folder in (package, *package.parents[:2]):
+    for folder in (package, *package.parents[:2], tmp_path / "libtpu"):
+        folder.mkdir(exist_ok=True)
         (folder / "__init__.py").touch()
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
@@ -44,7 +51,7 @@ def pods(tmp_path):
         addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in (one, other)]
     started = []
 
-    def start(index):
+    def start(index, **variables):
         process = subprocess.Popen(
             [sys.executable, "-c", LAUNCHER, sys.executable, "-c", COMMAND, "a b;$(touch x)"],
             env={
@@ -52,9 +59,10 @@ def pods(tmp_path):
                 "PYTHONPATH": str(tmp_path),
                 "LONGHAUL_HOSTS": ",".join(addresses),
                 "JOB_COMPLETION_INDEX": str(index),
+                **variables,
             },
-            cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            start_new_session=True,
+            cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
         started.append(process)
         return process
@@ -76,18 +84,37 @@ def started(pod):
 def test_first_pod_runs_the_command_on_the_chips_of_all(pods, code):
     start, addresses = pods
     first, second = start(0), start(1)
-    arguments, load_library = started(first)
+    arguments, _ = started(first)
     tpu = ",".join(f"grpc://{address}" for address in addresses)
     assert arguments == [
         "a b;$(touch x)", "--config.strategy.name=tpu", f"--config.strategy.tpu={tpu}"
     ]  # fmt: skip
-    assert load_library == "0"
     second.terminate()  # as Kubernetes does; the first may still need it
     first.communicate(f"{code}\n")
     assert first.returncode == code
     host, port = addresses[1].split(":")
     socket.create_connection((host, int(port))).close()
     assert second.poll() is None
+
+
+def test_servers_load_the_plugin_of_libtpu_and_the_command_does_not(pods, tmp_path):
+    start, _ = pods
+    image = {"TF_PLUGGABLE_DEVICE_LIBRARY_PATH": "/of/the/image.so"}
+    first, _ = start(0, **image), start(1)
+    _, seen = started(first)
+    assert seen == {"TPU_LOAD_LIBRARY": "0"}
+    for index in range(2):
+        variables = json.loads((tmp_path / f"server-{index}").read_text())
+        assert variables == ["true", str(tmp_path / "libtpu" / "libtpu.so")]
+
+
+def test_image_without_libtpu_is_an_error_in_one_line(pods, tmp_path):
+    start, _ = pods
+    shutil.rmtree(tmp_path / "libtpu")
+    pod = start(1)
+    _, errors = pod.communicate()
+    assert pod.returncode == 1
+    assert errors.startswith("error: this image has no libtpu")
 
 
 def test_signal_reaches_the_command(pods):
