@@ -32,6 +32,10 @@ _STOCKOUT = (
 )
 
 
+class QuotaExhausted(UserError):
+    """The project has no quota left for a request; another place may have some."""
+
+
 def credentials() -> Credentials:
     """Returns the credentials of the environment. Raises UserError when there are none."""
     try:
@@ -65,6 +69,8 @@ def call(
         raise
     except DefaultCredentialsError as error:
         raise UserError(f"{what}: {_no_credentials(error)}") from error
+    except exceptions.TooManyRequests as error:
+        raise QuotaExhausted(f"{what}: {_advice(error)}") from error
     except (exceptions.GoogleAPIError, GoogleAuthError) as error:
         raise UserError(f"{what}: {_advice(error)}") from error
 

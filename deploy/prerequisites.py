@@ -6,7 +6,7 @@
 import shlex
 
 from deploy import image as container_image
-from deploy.job import Job, bucket_of
+from deploy.job import PREPARE, Job, bucket_of
 from input_pipeline.sources import registry
 
 # The account that runs the commands, as a word of the shell.
@@ -109,6 +109,8 @@ def reviews(job: Job) -> list[str]:
     kind, argument = registry.kind_of(source)
     if kind.job_needs == "preparation":
         return [f"the reviews in shards: {_prepare(job, argument)}"]
+    if kind.job_needs == "internet" and job.mode == PREPARE:
+        return [f"access to the internet, for {source}"]
     if kind.job_needs == "internet":
         prepared = next(kind for kind in registry.KINDS if kind.job_needs == "preparation")
         url = f"{job.bucket}/PATH"

@@ -35,8 +35,7 @@ def main(*command: str) -> None:
     code = _run(command)
     if url:
         _within_seconds(f"{url}: not written", lambda: _write(url, code))
-    # Not sys.exit, which waits for the threads that the client of the bucket may have.
-    os._exit(TRANSIENT if code == RUN_AGAIN else code)
+    _leave(TRANSIENT if code == RUN_AGAIN else code)
 
 
 def _run(command: Sequence[str]) -> int:
@@ -50,7 +49,12 @@ def _run(command: Sequence[str]) -> int:
 
 def _stop(*_: object) -> None:
     """Leaves before the command has started."""
-    sys.exit(TRANSIENT)
+    _leave(TRANSIENT)
+
+
+def _leave(code: int) -> None:
+    """Ends this process at once: sys.exit waits for threads that the bucket's client may have."""
+    os._exit(code)
 
 
 def _delete(url: str) -> None:

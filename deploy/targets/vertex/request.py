@@ -35,7 +35,7 @@ def make_request(job: Job, options: Options) -> vertex.CreateCustomJobRequest:
         pools.append(_worker_pool(job, options, options.workers - 1))
     spec = vertex.CustomJobSpec(
         worker_pool_specs=pools,
-        scheduling=_scheduling(options),
+        scheduling=_scheduling(job, options),
         service_account=options.service_account,
         network=options.network,
         enable_web_access=options.debug_shell,
@@ -142,14 +142,15 @@ def _machine(options: Options) -> vertex.MachineSpec:
     return machine
 
 
-def _scheduling(options: Options) -> vertex.Scheduling:
+def _scheduling(job: Job, options: Options) -> vertex.Scheduling:
     name = _STANDARD if options.provisioning == ON_DEMAND else options.provisioning.upper()
     scheduling = vertex.Scheduling(
         timeout=timedelta(hours=options.max_run_hours),
         strategy=vertex.Scheduling.Strategy[name],
         # When one of several workers is lost the others stop too, and a restarted worker can't join
-        # a running job: all of them start again together, from the last checkpoint.
-        restart_job_on_worker_restart=options.workers > 1,
+        # a running job: all of them start again together, from the last checkpoint. Workers that
+        # prepare reviews don't depend on each other.
+        restart_job_on_worker_restart=options.workers > 1 and job.mode != PREPARE,
         disable_retries=False,  # starting again after a machine was taken away is a retry
     )
     if options.provisioning == FLEX_START:  # wait in the queue at most as long as the job may run

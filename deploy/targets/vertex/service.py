@@ -59,7 +59,7 @@ class VertexService(Remote):
 
         Raises UserError when the name is that of a job that is not over.
         """
-        return self._submit(request, self._find(job.name))
+        return self._submit(request)
 
     def recreate(self, name: str) -> str:
         """Submits a job that is over again, as the service has it. Returns its full name.
@@ -68,8 +68,9 @@ class VertexService(Remote):
         """
         job = self._existing(name)
         again = CustomJob(display_name=job.display_name, labels=job.labels, job_spec=job.job_spec)
-        request = CreateCustomJobRequest(parent=self._parent, custom_job=again)
-        return self._submit(request, self._find(job.display_name))
+        # A full name may be of another project than this connection's.
+        parent = job.name.partition("/customJobs/")[0]
+        return self._submit(CreateCustomJobRequest(parent=parent, custom_job=again))
 
     def find(self, name: str) -> State | None:
         """Returns the state of a job, or None when there is none of this name."""
@@ -113,7 +114,7 @@ class VertexService(Remote):
         """Returns longhaul's jobs of this project and region, the newest first."""
         return [
             Listed(job.display_name, state_of(job), job.create_time)
-            for job in self._read("list the jobs", self._list, filter=_OURS)
+            for job in self._read("list the jobs", self._list, parent=self._parent, filter=_OURS)
         ]
 
     def link(self, name: str) -> str:
@@ -152,7 +153,11 @@ class VertexService(Remote):
         if re.fullmatch(_FULL_NAME, name):
             return self._read("look for the job", self._get, name=name)
         check_name(name)  # it becomes part of the filter
-        return self._read("look for the job", self._list, filter=f'display_name="{name}"')
+        return self._named(name, self._parent)
+
+    def _named(self, display_name: str, parent: str) -> list[CustomJob]:
+        by_name = f'display_name="{display_name}"'
+        return self._read("look for the job", self._list, parent=parent, filter=by_name)
 
     def _get(self, name: str, timeout: float, retry: Any) -> list[CustomJob]:
         try:
@@ -161,8 +166,9 @@ class VertexService(Remote):
         except exceptions.NotFound:
             return []
 
-    def _list(self, filter: str, timeout: float, retry: Any) -> list[CustomJob]:
-        request = {"parent": self._parent, "filter": filter}
+    def _list(self, parent: str, filter: str, timeout: float, retry: Any) -> list[CustomJob]:
+        """Returns jobs, the newest first."""
+        request = {"parent": parent, "filter": filter}
         jobs = self._client.list_custom_jobs(request=request, timeout=timeout, retry=retry)
         return sorted(jobs, key=lambda job: job.create_time, reverse=True)
 
@@ -173,31 +179,35 @@ class VertexService(Remote):
         except exceptions.NotFound:
             return
 
-    def _submit(self, request: CreateCustomJobRequest, before: CustomJob | None) -> str:
-        """Creates a job and returns its full name; `before` is the newest one of its name."""
-        if before and before.state not in OVER:
-            raise _name_is_taken(before)
-        _delete_exit_file(request.custom_job)
-        created = self._call("create the job", self._create, request=request, before=before)
-        return created.name
+    def _submit(self, request: CreateCustomJobRequest) -> str:
+        """Creates a job, unless one of its name is not over, and returns its full name."""
+        job = request.custom_job
+        earlier = self._named(job.display_name, request.parent)
+        for other in earlier:
+            if other.state not in OVER:
+                raise _name_is_taken(other)
+        _delete_exit_file(job)
+        known = {other.name for other in earlier}
+        return self._call("create the job", self._create, request=request, known=known).name
 
     def _create(
-        self, request: CreateCustomJobRequest, before: CustomJob | None, timeout: float, retry: Any
+        self, request: CreateCustomJobRequest, known: set[str], timeout: float, retry: Any
     ) -> CustomJob:
         """Creates the job once, however many retries that takes.
 
-        A try may have created it though its response was lost. So each try looks for it first.
+        A try may have created it though its response was lost. So each try looks for it first;
+        `known` are the jobs of its name that were there before.
         """
         wanted = request.custom_job
+        by_name = f'display_name="{wanted.display_name}"'
 
         def create_once() -> CustomJob:
-            by_name = f'display_name="{wanted.display_name}"'
-            newest = next(iter(self._list(by_name, timeout, None)), None)
-            if newest is None or (before and newest.name == before.name):
-                return self._client.create_custom_job(request, timeout=timeout, retry=None)
-            if not dict(wanted.labels).items() <= dict(newest.labels).items():
-                raise _name_is_taken(newest)
-            return newest
+            for job in self._list(request.parent, by_name, timeout, None):
+                if job.name not in known:
+                    if not dict(wanted.labels).items() <= dict(job.labels).items():
+                        raise _name_is_taken(job)
+                    return job
+            return self._client.create_custom_job(request, timeout=timeout, retry=None)
 
         return retry(create_once)()
 

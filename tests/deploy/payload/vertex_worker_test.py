@@ -85,6 +85,16 @@ def test_signals_reach_the_command(number, expected, kept, exit_file, cloud):
     assert cloud.objects("bucket")[exit_file].decode().strip() == kept
 
 
+def test_stop_before_the_command_has_started_asks_for_another_start(exit_file, cloud):
+    fault = cloud.inject(Fault("pause", "delete", name=re.escape(exit_file)))
+    process = start([sys.executable, "-c", "print('started')"], exit_file)
+    assert fault.reached.wait(60)
+    process.terminate()
+    output, _ = process.communicate()
+    fault.release()
+    assert (process.returncode, output) == (134, "")
+
+
 def test_exit_code_of_an_earlier_start_is_deleted_first(exit_file, cloud):
     cloud.put("bucket", exit_file, b"75\n")
     process = start([sys.executable, "-c", STOPPED], exit_file)

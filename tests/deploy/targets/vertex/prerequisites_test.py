@@ -115,6 +115,12 @@ def test_reviews_have_the_command_that_prepares_them():
     )
 
 
+def test_preparation_needs_the_internet_alone():
+    job = make_vertex_job(mode="prepare")
+    job.config.data.source = "tfds:imdb_reviews"
+    assert lines(job, accelerator="")[-1] == "access to the internet, for tfds:imdb_reviews"
+
+
 def test_debug_shell_says_how_to_open_it():
     assert "roles/aiplatform.user" in one("--debug_shell", debug_shell=True)
 

@@ -90,7 +90,9 @@ def test_preparation_runs_on_several_machines_with_cpus():
     arguments = ("--config=configs/imdb.py", "--mode=prepare", "--workdir=gs://bucket/runs/a")
     job = make_vertex_job(arguments=arguments, mode="prepare")
     job.config.strategy.name = "tpu"  # of the training that comes later
-    chief, others = pools(job, accelerator="", workers=5)
+    spec = make_request(job, make_options(accelerator="", workers=5)).custom_job.job_spec
+    chief, others = spec.worker_pool_specs
+    assert not spec.scheduling.restart_job_on_worker_restart
     assert chief.machine_spec.machine_type == "e2-standard-8"
     assert others.replica_count == 4
     assert chief.container_spec.args[-1] == "--workdir=gs://bucket/runs/a"

@@ -7,6 +7,7 @@ import pytest
 from google.cloud.aiplatform_v1.types import CustomJob, JobState
 from grpc import StatusCode
 
+from deploy.google_api import QuotaExhausted
 from deploy.targets.target import State
 from deploy.targets.vertex.request import make_request
 from deploy.targets.vertex.target import TARGET
@@ -138,6 +139,13 @@ def test_recreated_job_is_the_same_but_for_its_exit_code(server, exit_code):
     assert server.jobs[second].labels == server.jobs[first].labels
     server.fail(second, "the image can't be pulled")  # before the worker starts
     assert not remote.state("imdb").taken_away
+
+
+def test_job_of_another_project_is_recreated_there(server):
+    name = submit(server)
+    server.fail(name, "exited with 134")
+    connect(server).recreate(name)
+    assert server.requests("CreateCustomJob")[-1].parent == "projects/12345/locations/us-central1"
 
 
 def test_lost_response_does_not_recreate_a_job_twice(server):
@@ -289,6 +297,12 @@ def test_error_is_one_line_that_says_what_to_do(server, code, advice):
     assert line.startswith("create the job: ")
     assert advice.replace("\t", " ") in line
     assert len(server.requests("CreateCustomJob")) == 1
+
+
+def test_exhausted_quota_is_told_from_other_refusals(server):
+    server.inject("CreateCustomJob", StatusCode.RESOURCE_EXHAUSTED)
+    with pytest.raises(QuotaExhausted):
+        submit(server)
 
 
 def test_call_that_fails_for_a_moment_is_retried(server):
