@@ -6,6 +6,7 @@ On this machine a config may read a file, an environment variable or the clock, 
 the job it would fail once the machines are paid for, or give a run that can't be resumed.
 """
 
+import contextlib
 import json
 import os
 import site
@@ -14,7 +15,6 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def check(archive: Archive, arguments: Sequence[str], config: ml_collections.Con
     another date, hash seed and host name. `arguments` may hold others than those of the config.
     """
     given = command_line.config_arguments(list(arguments))
-    with tempfile.TemporaryDirectory(prefix="longhaul-") as folder, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="longhaul-") as folder, contextlib.ExitStack() as stack:
         places = [Path(folder).resolve() / place for place in _PLACES]
         processes = []
         for place in places:
@@ -120,11 +120,15 @@ def _fields(process: subprocess.Popen[str], place: Path) -> dict[str, Any]:
     except subprocess.TimeoutExpired as error:
         raise UserError(f"--config: not evaluated within {_SECONDS} s; simplify it") from error
     if process.returncode == 0:
-        return json.loads(output.splitlines()[-1])
-    line = one_line((errors.splitlines() or ["no reason given"])[-1]).removeprefix("error: ")
+        with contextlib.suppress(IndexError, ValueError):  # it wrote there itself, or nothing came
+            return json.loads(output.splitlines()[-1])
+    line = one_line((errors.splitlines() or ["it ended without a word"])[-1])
+    kind, _, reason = line.partition(": ")
+    if kind != "error":
+        reason = f"--config: can't be used ({line})"
     (code,) = (place / "code").iterdir()
     raise UserError(
-        f"{line.replace(f'{code}/', '')}; it was evaluated as in the job, without this machine's "
+        f"{reason.replace(f'{code}/', '')}; it was evaluated as in the job, without this machine's "
         "other files, environment variables and network"
     )
 

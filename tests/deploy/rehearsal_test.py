@@ -146,5 +146,15 @@ def test_value_that_no_run_accepts_is_refused(tree):
     assert "config.seed: got -1" in refusal(rehearsal.check, tree, arguments, imdb.get_config())
 
 
+@pytest.mark.parametrize("end", ["os._exit(0)", "os.kill(os.getpid(), 9)"])
+def test_config_that_ends_the_process_is_refused(tree, tmp_path, end):
+    mine = tmp_path / "mine.py"
+    mine.write_text(CONFIG.format(end))
+    archive = with_config(tree, mine, tmp_path / "archive.tar")
+    arguments = (archive, ["--config=configs/mine.py"], imdb.get_config())
+    line = refusal(rehearsal.check, *arguments)
+    assert line.startswith("--config: can't be used (it ended without a word); it was evaluated")
+
+
 def test_config_may_print(rehearse):
     rehearse("print('hello') or os.write(2, b'x') * 7")
