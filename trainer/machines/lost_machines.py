@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from storage.exit_codes import RUN_AGAIN
 from trainer.machines.preemption import GRACE_SECONDS
@@ -36,6 +36,18 @@ def watch(addresses: Sequence[str], timeout: float = 5.0, lost_after: float = 20
             raise OSError(f"{address}: {error.strerror or error}") from error
     arguments = (addresses, timeout, lost_after)
     threading.Thread(target=_watch, args=arguments, name="watch", daemon=True).start()
+
+
+@contextlib.contextmanager
+def exit_after(seconds: float, message: str) -> Iterator[None]:
+    """Ends the process with RUN_AGAIN and a message if the block takes longer than `seconds`."""
+    timer = threading.Timer(seconds, _exit, [message])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _watch(addresses: Sequence[str], timeout: float, lost_after: float) -> None:

@@ -8,6 +8,7 @@
 
 import contextlib
 import functools
+import math
 import signal
 from collections.abc import Iterator
 
@@ -15,16 +16,17 @@ import ml_collections
 import tensorflow as tf
 
 from configs.schema import rules
+from storage.early_signals import SIGNALS
 from storage.errors import UserError
 from trainer.machines import cluster, devices, lost_machines, rendezvous
 from trainer.machines.cluster import Cluster
-from trainer.machines.early_signals import SIGNALS
 from trainer.machines.preemption import Stopped
 from trainer.machines.workers import LOST_WORKER_ERRORS
 
 # How long workers that are all there may take to connect; longer with GPUs, whose initialization
 # is a part of it.
 _SECONDS_TO_CONNECT, _SECONDS_TO_CONNECT_GPUS = 25, 120
+_SECONDS_TO_STOP = 5  # for a process that has waited too long
 
 
 def make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
@@ -116,7 +118,7 @@ def _make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
         rendezvous.wait_for_all(this_cluster, config.connect_seconds)
         return _multi_worker_strategy(this_cluster, gpus)
     if name == "tpu":
-        strategy = _tpu_strategy(config.tpu)
+        strategy = _tpu_strategy(config.tpu, config.connect_seconds)
         cores = strategy.num_replicas_in_sync
         devices.require_accelerators(config.accelerators, cores, "TPU cores")
         return strategy
@@ -184,16 +186,25 @@ def _bounded_connection(seconds: int) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _tpu_strategy(address: str) -> tf.distribute.Strategy:
+def _tpu_strategy(address: str, connect_seconds: float) -> tf.distribute.Strategy:
     """Connects to a TPU and initializes it. Never run on TPU hardware."""
+    too_late = (
+        f"The TPU {address} has not answered within {connect_seconds:g} s, "
+        "config.strategy.connect_seconds; run the same command again."
+    )
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=address)
         if resolver.master():  # empty when the TPU is on this machine
             lost_machines.watch(resolver.cluster_spec().job_tasks(resolver.get_job_name()))
-        # By default every later operation, file reads and writes among them, would run on the TPU's
-        # first machine.
-        tf.config.experimental_connect_to_cluster(resolver, make_master_device_default=False)
-        tf.tpu.experimental.initialize_tpu_system(resolver)
+        with (
+            # In case TensorFlow holds Python's lock, so that no thread can end the process.
+            _bounded_connection(math.ceil(connect_seconds) + _SECONDS_TO_STOP),
+            lost_machines.exit_after(connect_seconds, too_late),
+        ):
+            # By default every later operation, file reads and writes among them, would run on the
+            # TPU's first machine.
+            tf.config.experimental_connect_to_cluster(resolver, make_master_device_default=False)
+            tf.tpu.experimental.initialize_tpu_system(resolver)
     except LOST_WORKER_ERRORS as error:  # the machine answered a moment ago
         raise Stopped(
             f"The TPU {address} is lost ({type(error).__name__}); run the same command again."

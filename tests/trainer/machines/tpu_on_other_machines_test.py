@@ -1,5 +1,6 @@
 """Runs that use the devices of other processes, as they would use a TPU on other machines."""
 
+import socket
 import subprocess
 import sys
 
@@ -68,3 +69,19 @@ def test_address_without_a_server_is_refused_in_one_line(flags, tmp_path):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: config.strategy.tpu: got 'grpc://127.0.0.1:9'")
+
+
+def test_tpu_that_accepts_connections_and_never_answers_ends_the_run_in_time(flags, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"grpc://127.0.0.1:{silent.getsockname()[1]}"
+        flags = [*flags, "--config.strategy.name=tpu", f"--config.strategy.tpu={address}"]
+        done = subprocess.run(
+            [sys.executable, "-m", "trainer", *flags, f"--workdir={tmp_path / 'run'}",
+             "--config.strategy.connect_seconds=1"],
+            cwd=REPOSITORY, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 75
+    assert done.stderr == (
+        f"The TPU {address} has not answered within 1 s, config.strategy.connect_seconds; run the "
+        "same command again.\n"
+    )
