@@ -28,7 +28,7 @@ setup(
     entry_points={
         "console_scripts": [
             "longhaul = trainer.__main__:run",
-            "longhaul-submit = deploy.submit:run",
+            "longhaul-submit = deploy.submit.__main__:run",
         ]
     },
     install_requires=[

@@ -33,7 +33,7 @@ CONFIG_FILES = {m for m in FILES if m.startswith("configs.") and m.count(".") ==
 CONFIG_FILES -= {"configs.schema"}
 FLAG_USERS = {
     "configs.schema.command_line",
-    "deploy.submit",
+    "deploy.submit.main",
     "trainer.main",
     "trainer.tpu_check.__main__",
 }

@@ -1,6 +1,6 @@
 """Makes `python -m trainer` and `longhaul` run the command line of trainer/main.py."""
 
-from trainer.machines import early_signals
+from storage import early_signals
 
 
 def run() -> None:

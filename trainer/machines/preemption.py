@@ -24,8 +24,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
+from storage.early_signals import SIGNALS, stop_at_once
 from storage.errors import UserError
-from trainer.machines.early_signals import SIGNALS, stop_at_once
 
 # How long a process may save after a request. Google gives a Spot machine up to 30 seconds
 # (https://cloud.google.com/compute/docs/instances/spot#preemption-process).

@@ -17,8 +17,8 @@ WITHOUT_CLIENTS = """
 import sys
 for name in ("google.cloud.aiplatform_v1", "google.cloud.tpu_v2"):
     sys.modules[name] = None
-from deploy import submit
-submit.run()
+from deploy.submit.__main__ import run
+run()
 """
 
 

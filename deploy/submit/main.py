@@ -28,6 +28,7 @@ from deploy.defaults import Defaults, Setting
 from deploy.job import MODES, PREPARE, TRAIN, Submission
 from deploy.targets import target as targets
 from deploy.targets.target import Waiting
+from storage import early_signals
 from storage.errors import UserError
 from storage.exit_codes import DONE, RUN_AGAIN
 
@@ -71,6 +72,7 @@ _OPTIONS = [_DEFINE[flag.kind](flag.name, None, flag.help) for flag in targets.o
 
 def main(argv: list[str]) -> None:
     """Submits or follows a job. A UserError becomes one line and exit code 1."""
+    early_signals.leave()
     try:
         sys.exit(_run(argv[1:]))
     except UserError as error:
@@ -197,13 +199,9 @@ def _given() -> dict[str, Any]:
 
 
 def run() -> None:
-    """Parses the flags and runs the command; also the entry point of the console script."""
+    """Parses the flags and runs the command."""
     # A refusal is one line, without what libraries print of their own versions and connections.
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     command_line.run(main)
-
-
-if __name__ == "__main__":
-    run()

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[2]
 # Runs the command, which sends itself two signals when it imports a module of the given name, and
 # as it ends.
 PROGRAM = """
 import atexit, os, runpy, signal, sys
-module, number = sys.argv.pop(1), int(sys.argv.pop(1))
+command, module, number = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1))
 def send():
     for _ in range(2):
         os.kill(os.getpid(), number)
@@ -22,7 +22,7 @@ class Sender:
             send()
 sys.meta_path.insert(0, Sender())
 atexit.register(send)
-runpy.run_module("trainer", run_name="__main__", alter_sys=True)
+runpy.run_module(command, run_name="__main__", alter_sys=True)
 """
 
 
@@ -41,7 +41,16 @@ def test_signal_ends_the_command_with_one_line_at_any_moment(module, number, tmp
     config.write_text("import colorsys\nfrom configs.sample import get_config\n")
     flags = ["--help"] if module == "the end" else [f"--config={config}", f"--workdir={tmp_path}"]
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, module, str(number.value), *flags],
+        [sys.executable, "-c", PROGRAM, "trainer", module, str(number.value), *flags],
+        cwd=REPOSITORY, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (75, "Stopped; run the same command again.\n")
+
+
+@pytest.mark.parametrize("module", ["absl", "ml_collections", "deploy.targets.target"])
+def test_signal_ends_a_submission_with_one_line_as_it_starts(module):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "deploy.submit", module, "2", "--help"],
         cwd=REPOSITORY, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (75, "Stopped; run the same command again.\n")
@@ -52,7 +61,7 @@ def test_closed_standard_stream_stays_closed(descriptor):
     code = f"""
 import os
 os.close({descriptor})
-from trainer.machines import early_signals
+from storage import early_signals
 early_signals.listen()
 try:
     os.fstat({descriptor})

@@ -75,7 +75,7 @@ def test_local_refuses_what_its_workers_would(flags, line, tmp_path):
 
 def test_submission_imports_no_tensorflow():
     code = (
-        "import sys, deploy.submit; from deploy.targets import target;"
+        "import sys, deploy.submit.main; from deploy.targets import target;"
         "[target.load(name) for name in target.NAMES];"
         "sys.exit('tensorflow' in sys.modules or 'trainer' in sys.modules)"
     )

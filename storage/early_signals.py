@@ -2,8 +2,10 @@
 
     early_signals.listen()      # before slow imports, which an exception must not interrupt
 
-`preemption.StopRequests` takes the signals over while a mode runs. Imports little, so that the
-process can listen as early as possible.
+    early_signals.leave()       # to Python's own handlers, once an exception is expected
+
+In the trainer `preemption.StopRequests` takes the signals over while a mode runs. Imports little,
+so that the process can listen as early as possible.
 """
 
 import contextlib
@@ -27,6 +29,12 @@ def listen() -> None:
         # A copy: startup_messages.py holds back what is written to the original. Above the numbers
         # of the standard streams, one of which may be closed.
         _messages = fcntl.fcntl(_messages, fcntl.F_DUPFD_CLOEXEC, 3)
+
+
+def leave() -> None:
+    """Restores the handlers of a new process: Ctrl-C raises KeyboardInterrupt, SIGTERM ends it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def stop_at_once(number: int, frame: FrameType | None) -> None:
