@@ -8,9 +8,10 @@ from google.cloud.aiplatform_v1.types import CustomJob, JobState
 from grpc import StatusCode
 
 from deploy.google_api import QuotaExhausted
-from deploy.targets.target import State
+from deploy.targets.target import State, Waiting
 from deploy.targets.vertex.request import make_request
 from deploy.targets.vertex.target import TARGET
+from deploy.watch import Watch
 from tests.deploy.examples import refusal
 from tests.deploy.targets.vertex.jobs import make_options, make_vertex_job
 from tests.fakes.vertex_server import LIFE, VertexServer
@@ -139,6 +140,16 @@ def test_recreated_job_is_the_same_but_for_its_exit_code(server, exit_code):
     assert server.jobs[second].labels == server.jobs[first].labels
     server.fail(second, "the image can't be pulled")  # before the worker starts
     assert not remote.state("imdb").taken_away
+
+
+def test_wait_submits_a_job_again_that_asks_for_it(server, exit_code):
+    server.fail(submit(server), "exited with 134")
+    exit_code(75)
+    code = Watch(connect(server), "imdb", Waiting(resubmits=1), False, lambda _: None).run()
+    assert code == 0
+    assert [job.state.name for job in server.jobs.values()] == [
+        *("JOB_STATE_FAILED", "JOB_STATE_SUCCEEDED")
+    ]
 
 
 def test_job_of_another_project_is_recreated_there(server):
