@@ -39,7 +39,10 @@ _CLAIM = re.compile(rf"{FOLDER}claim-(.+)-(\d+)")
 
 
 class Worker:
-    """This process among those that share tasks; it has a lease while the context is open."""
+    """This process among those that share tasks; it has a lease while the context is open.
+
+    Raises UserError when the context opens unless objects can be created and deleted.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Worker:
         lapse_seconds: float = LAPSE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ):
+        """`lapse_seconds` is the same for all workers; `clock` is this process's."""
         self._store, self._lapse_seconds, self._clock = store, lapse_seconds, clock
         self._id = uuid.uuid4().hex
         self._renewals = 0
@@ -58,7 +62,8 @@ class Worker:
         self._thread = threading.Thread(target=self._keep_lease, daemon=True)
 
     def __enter__(self) -> "Worker":
-        self._renew()
+        for _ in range(2):  # the second time deletes an object, which may not be permitted
+            self._renew()
         self._thread.start()
         return self
 

@@ -13,6 +13,7 @@ from storage.errors import Corrupt, UserError
 from storage.os_errors import UNREADABLE, explanation, place_of, require_folder
 
 _SCRATCH = ".scratch"
+_TURNS = 100  # at a folder that another process deletes each time
 
 
 class LocalStore:
@@ -178,14 +179,14 @@ def _written(path: Path, data: bytes) -> Path:
 
 def _place(move: Callable[[Path, Path], object], source: Path, target: Path) -> None:
     """Links or renames a file to a place whose folder is made if needed, and flushes the folder."""
-    while True:
+    for turns_left in reversed(range(_TURNS)):
         _make_folder(target.parent)
         try:
             move(source, target)
             break
         except FileNotFoundError:
             # Otherwise another process has just deleted the folder, with the last file in it.
-            if not source.exists():
+            if not turns_left or not source.exists():
                 raise
     with contextlib.suppress(FileNotFoundError):  # as above
         _sync(target.parent)

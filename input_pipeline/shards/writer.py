@@ -77,7 +77,10 @@ class ShardWriter:
                 self._write(number, shard_format.concatenate(self._waiting.pop(number)))
 
     def finish(self, encoding: Encoding, source_digest: str) -> Index | None:
-        """Writes the index, which records both arguments; returns None while shards are missing."""
+        """Creates the index, which records both arguments.
+
+        Returns None while shards are missing, and when another worker has just created another one.
+        """
         numbers = range(self._groups[-1].stop)
         made = self._made(numbers)
         if len(made) < len(numbers):
@@ -86,7 +89,11 @@ class ShardWriter:
         vocabulary, labels = encoding.vocabulary.digest, encoding.labels.names
         index = Index(self._dtype, vocabulary, labels, source_digest, shards)
         _warn_if_sorted(index, f"{self._store.url}/{self._split}")
-        self._store.write(f"{self._split}/{shard_format.INDEX}", index.to_bytes())
+        # Several workers may do so at a time, and a bucket limits how often an object is replaced.
+        try:
+            self._store.create(f"{self._split}/{shard_format.INDEX}", index.to_bytes())
+        except FileExistsError:
+            return None
         return index
 
     def _made(self, numbers: range) -> dict[int, Shard]:

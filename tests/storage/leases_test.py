@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from storage import leases
+from storage.errors import UserError
 from storage.leases import Worker
 from storage.store import open_store
 from tests.fakes.gcs_faults import Fault
@@ -174,6 +175,16 @@ def test_cleared_store_is_empty(store):
         take(worker)
         leases.clear(store)
     assert store.list() == []
+
+
+@pytest.mark.parametrize("operation", ["insert", "delete"])
+def test_store_that_permits_too_little_is_refused(cloud, tmp_path, operation):
+    store = open_store(f"gs://bucket/{tmp_path.name}/set")
+    # The first deletion is that of an object that isn't there, and finds no fault.
+    cloud.inject(Fault("403", operation, skip=operation == "delete"))
+    with pytest.raises(UserError, match=r"^--workdir: gs://.*: not permitted"), Worker(store):
+        pass
+    cloud.clear()
 
 
 def test_failed_renewal_is_tried_again(cloud, tmp_path):

@@ -140,3 +140,31 @@ def test_log_on_a_full_disk_keeps_whole_appends_only(tmp_path, limit_file_size):
     limit_file_size(100)
     log.append(b"three\n")
     assert (tmp_path / "log").read_bytes() == b"one\nthree\n"
+
+
+@pytest.mark.parametrize(("use", "function"), [("write", "replace"), ("create", "link")])
+def test_folder_that_another_process_deletes_meanwhile_is_made_again(
+    tmp_path, monkeypatch, use, function
+):
+    place, deletions = getattr(os, function), iter(["once"])
+
+    def place_after_deletion(source, target):
+        if next(deletions, None):
+            target.parent.rmdir()
+        place(source, target)
+
+    monkeypatch.setattr(os, function, place_after_deletion)
+    store = open_store(str(tmp_path))
+    USES[use](store, "claims/1", None)
+    assert store.read("claims/1") == b"x"
+
+
+def test_object_that_is_deleted_right_after_it_was_in_the_way_is_no_error_of_the_disk(
+    tmp_path, monkeypatch
+):
+    def link(source, target):
+        raise FileExistsError
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(FileExistsError):
+        open_store(str(tmp_path)).create("claims/1", b"x")

@@ -34,7 +34,7 @@ from input_pipeline.sources.source import Source
 from input_pipeline.vocabulary import VOCABULARY_FILE
 from storage import json_object, leases
 from storage.errors import UserError
-from storage.store import Store, probe
+from storage.store import Store
 from trainer.modes.interface import Call
 from trainer.run import workdir
 
@@ -59,7 +59,6 @@ def prepare(
         raise UserError(f"--workdir: {store.url} holds a run; give a separate folder for the sets")
     source, data = load.open_reviews(config.data).texts(), config.data
     store.sweep()
-    probe(store)
     with leases.Worker(store, lapse_seconds) as worker:
         if others := worker.others():
             _say(f"Shares the work with {others} other worker(s), running or just lost")
