@@ -53,6 +53,7 @@ class VertexService(Remote):
         self._session = AuthorizedSession(credentials)
         self._logging = logging
         self._retry_seconds = retry_seconds
+        self._recreated: dict[str, str] = {}  # a number or full name -> the job that replaced it
 
     def submit(self, job: Job, request: CreateCustomJobRequest) -> str:
         """Submits a job and returns its full name.
@@ -64,13 +65,17 @@ class VertexService(Remote):
     def recreate(self, name: str) -> str:
         """Submits a job that is over again, as the service has it. Returns its full name.
 
-        Raises UserError when there is no such job, or when it is not over.
+        From then on each name of the old one means the new one to this connection. Raises UserError
+        when there is no such job, or when it is not over.
         """
         job = self._existing(name)
         again = CustomJob(display_name=job.display_name, labels=job.labels, job_spec=job.job_spec)
         # A full name may be of another project than this connection's.
         parent = job.name.partition("/customJobs/")[0]
-        return self._submit(CreateCustomJobRequest(parent=parent, custom_job=again))
+        created = self._submit(CreateCustomJobRequest(parent=parent, custom_job=again))
+        if name != job.display_name:
+            self._recreated[name] = created
+        return created
 
     def find(self, name: str) -> State | None:
         """Returns the state of a job, or None when there is none of this name."""
@@ -148,6 +153,7 @@ class VertexService(Remote):
 
     def _all(self, name: str) -> list[CustomJob]:
         """Returns the jobs of a name, the newest first."""
+        name = self._recreated.get(name, name)
         if re.fullmatch(_NUMBER, name):
             name = f"{self._parent}/customJobs/{name}"
         if re.fullmatch(_FULL_NAME, name):

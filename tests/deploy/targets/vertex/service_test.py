@@ -142,10 +142,14 @@ def test_recreated_job_is_the_same_but_for_its_exit_code(server, exit_code):
     assert not remote.state("imdb").taken_away
 
 
-def test_wait_submits_a_job_again_that_asks_for_it(server, exit_code):
-    server.fail(submit(server), "exited with 134")
+@pytest.mark.parametrize("kind", ["display name", "number", "full name"])
+def test_wait_submits_a_job_again_that_asks_for_it(server, exit_code, kind):
+    full_name = submit(server)
+    server.fail(full_name, "exited with 134")
     exit_code(75)
-    code = Watch(connect(server), "imdb", Waiting(resubmits=1), False, lambda _: None).run()
+    names = {"display name": "imdb", "number": "1000", "full name": full_name}
+    waiting = Waiting(resubmits=1)
+    code = Watch(connect(server), names[kind], waiting, False, lambda _: None).run()
     assert code == 0
     assert [job.state.name for job in server.jobs.values()] == [
         *("JOB_STATE_FAILED", "JOB_STATE_SUCCEEDED")
