@@ -19,6 +19,7 @@ readonly HOME_FOLDER=${LONGHAUL_HOME:-/var/lib/longhaul}
 readonly PAUSE=${LONGHAUL_PAUSE:-10} # seconds before a retry
 readonly CONSOLE=${LONGHAUL_CONSOLE:-/dev/ttyS0} # the serial console
 readonly MAX_STARTS=50               # of the job, during one boot
+readonly MAX_CRASHES=3               # of these, by a fault of the program
 readonly LOG=$HOME_FOLDER/log
 readonly EXIT=$HOME_FOLDER/exit
 readonly LOGS=${WORKDIR%/}/logs
@@ -215,9 +216,9 @@ wait_for_deletion() {
   return "$OUT_OF_TIME"
 }
 
-# Runs the job until it is over, its time is over, or it was started MAX_STARTS times.
+# Runs the job until it is over, its time is over, or it was started or has crashed too often.
 run() {
-  local code=0 left start
+  local code=0 left start crashes=0
   for ((start = 1; start <= MAX_STARTS; start++)); do
     wait_for_servers || return
     left=$(seconds_left)
@@ -235,6 +236,9 @@ run() {
     say "the job left with exit code $code"
     # 75 asks for another start; a code beyond 128 is that of a signal.
     ((code == 75 || code == OUT_OF_TIME || code > 128)) || return "$code"
+    case $code in
+    132 | 134 | 135 | 136 | 139) ((++crashes < MAX_CRASHES)) || return "$code" ;;
+    esac
     upload_log || true # in case the machine is about to be taken away
     sleep "$PAUSE"
   done

@@ -55,6 +55,7 @@ def test_slice_runs_the_job_on_its_first_machine_when_all_serve(slice_of_two, bo
         f"{m.environment['ADDRESS']}:{m.environment['LONGHAUL_PORT']}" for m in slice_of_two
     ]
     tpu = [
+        "--config.strategy.accelerators=16",
         "--config.strategy.name=tpu",
         f"--config.strategy.tpu=grpc://{',grpc://'.join(addresses)}",
     ]

@@ -86,7 +86,8 @@ def test_job_that_is_over_is_not_restarted(machine, code):
     job = make_tpu_job(arguments=("--config.data.dir=$(touch executed) '\"; a",))
     assert run(machine, job, [code]) == code
     given = machine.starts.read_text().split("\0")[:-1]
-    assert given == ["bootstrap.py", job.archive_url, job.digest, *job.arguments]
+    chips = "--config.strategy.accelerators=4"  # that the job must find
+    assert given == ["bootstrap.py", job.archive_url, job.digest, *job.arguments, chips]
     assert not (machine.folder / "home" / "executed").exists()
     assert machine.uploaded(job, "exit") == f"{code}\n"
     assert "the job was here" in machine.uploaded(job, "log")
@@ -104,6 +105,13 @@ def test_job_that_was_stopped_from_outside_is_restarted(machine):
 def test_job_that_is_stopped_too_often_ends(machine):
     assert run(machine, make_tpu_job(), [75] * 60) == 75
     assert machine.starts.read_text().count("bootstrap.py") == 50
+    assert len(machine.google.deletions) == 1
+
+
+def test_job_that_crashes_three_times_ends(machine):
+    # As TensorFlow does when libtpu finds no TPU; a code of 75 counts as no crash.
+    assert run(machine, make_tpu_job(), [139, 75, 134, 139, 0]) == 139
+    assert machine.starts.read_text().count("bootstrap.py") == 4
     assert len(machine.google.deletions) == 1
 
 

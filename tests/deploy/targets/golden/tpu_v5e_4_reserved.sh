@@ -14,7 +14,7 @@ readonly SEVERAL=''
 readonly BOOTSTRAP='print('"'"'the bootstrap'"'"')
 '
 readonly REQUIREMENTS=(<tpu_requirements.txt>)
-readonly ARGUMENTS=(--config=configs/sample.py --workdir=gs://bucket/runs/imdb)
+readonly ARGUMENTS=(--config=configs/sample.py --workdir=gs://bucket/runs/imdb --config.strategy.accelerators=4)
 <tpu_google.sh>
 
 <tpu_install.sh>

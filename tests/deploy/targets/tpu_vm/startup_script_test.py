@@ -40,7 +40,8 @@ def test_hostile_argument_arrives_intact_and_executes_nothing(tmp_path):
         ["bash", "-s"], input=header + '\nprintf "%s\\0" "${ARGUMENTS[@]}" "$BOOTSTRAP"',
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.stdout.split("\0")[:-1] == [*job.arguments, job.command[2]]
+    arguments = [*job.arguments, "--config.strategy.accelerators=4"]
+    assert done.stdout.split("\0")[:-1] == [*arguments, job.command[2]]
     assert list(tmp_path.iterdir()) == []
 
 
