@@ -2,11 +2,13 @@
 
     check_reachable(config, mode="prepare")
     check_gpus(job, workers=3, accelerators=1)
+    job = expecting(job, 1)
     check_strategy(job.config, ("auto", "tpu"), "--target=tpu_vm")
 
 The trainer on those machines would refuse the same configs, but only once they are paid for.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import ml_collections
@@ -56,8 +58,10 @@ def check_reachable(config: ml_collections.ConfigDict, mode: str = TRAIN) -> Non
 def check_gpus(job: Job, workers: int, accelerators: int) -> None:
     """Raises UserError unless `workers` machines with `accelerators` GPUs each can run the job.
 
-    With 0 accelerators the machines have CPUs only.
+    With 0 accelerators the machines have CPUs only. Preparation runs on any machines.
     """
+    if job.mode == PREPARE:
+        return
     if workers > 1:
         accepted = ["auto", "multi_worker"]
     elif accelerators > 1:
@@ -67,6 +71,26 @@ def check_gpus(job: Job, workers: int, accelerators: int) -> None:
     machines = f"--workers={workers} and --accelerators={accelerators}"
     check_strategy(job.config, accepted, machines)
     rules.check_replicas(job.config, workers * max(1, accelerators))
+
+
+def expecting(job: Job, count: int) -> Job:
+    """Returns the job, told to stop unless it finds what is paid for.
+
+    `count` is the number of GPUs of each worker, or of cores of the TPU; preparation uses none.
+    Raises UserError when the config expects another number.
+    """
+    if job.mode == PREPARE:
+        return job
+    expected = job.config.strategy.accelerators
+    if expected not in (0, count):
+        raise UserError(
+            f"config.strategy.accelerators: got {expected}, but the machines have {count}; leave "
+            "it out, or give the same number"
+        )
+    if not count or expected:
+        return job
+    arguments = (*job.arguments, f"--config.strategy.accelerators={count}")
+    return dataclasses.replace(job, arguments=arguments)
 
 
 def check_strategy(

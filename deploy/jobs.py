@@ -84,7 +84,7 @@ class JobTarget(abc.ABC):
             raise refusal(
                 "workdir", workdir, "gs://BUCKET/PATH, which the job's machines can reach"
             )
-        check_reachable(submission.config)
+        check_reachable(submission.config, submission.mode)
         config_arguments, config_file = _portable(submission.arguments)
         mode = () if submission.mode == TRAIN else (f"--mode={submission.mode}",)
         arguments = (*config_arguments, *mode, f"--workdir={workdir}")

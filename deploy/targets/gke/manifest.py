@@ -3,13 +3,12 @@
 print(yaml_text.dump(job_set(job, Options(workers=3, provisioning="spot"))))
 """
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 from configs.schema import rules
 from deploy.checks import refusal
-from deploy.compatibility import check_gpus, check_strategy
+from deploy.compatibility import check_gpus, check_strategy, expecting
 from deploy.image import TPU_LIBRARY
 from deploy.job import PREPARE, Job
 from deploy.targets.gke import placement, restart_rules
@@ -78,25 +77,6 @@ def _check(job: Job, options: Options) -> None:
         check_gpus(job, options.workers, options.gpus)
 
 
-def _expecting(job: Job, found: int) -> Job:
-    """Returns the job, told how many devices it must find, so that it never trains without them.
-
-    Raises UserError when the config expects another number.
-    """
-    if job.mode == PREPARE:
-        return job
-    expected = job.config.strategy.accelerators
-    if expected not in (0, found):
-        raise UserError(
-            f"config.strategy.accelerators: got {expected}, but each pod has {found} GPUs or the "
-            f"slice {found} chips; accepted is that number, or 0 to leave it to the submission"
-        )
-    if not found or expected:
-        return job
-    arguments = (*job.arguments, f"--config.strategy.accelerators={found}")
-    return dataclasses.replace(job, arguments=arguments)
-
-
 def _job_spec(job: Job, options: Options) -> dict[str, Any]:
     spec = {
         "completionMode": "Indexed",
@@ -136,7 +116,7 @@ def _pod_spec(job: Job, options: Options) -> dict[str, Any]:
 
 
 def _container(job: Job, options: Options) -> dict[str, Any]:
-    command, variables = _expecting(job, options.chips or options.gpus).command, {}
+    command, variables = expecting(job, options.chips or options.gpus).command, {}
     if options.pods > 1 and job.mode != PREPARE:
         launcher, port = _SLICE_LAUNCHER if options.tpu_topology else _WORKER_LAUNCHER
         command = ("python3", "-c", launcher.read_text(encoding="utf-8"), *command)

@@ -18,7 +18,7 @@ from typing import Any
 from deploy.job import Job, check_name
 from deploy.jobs import JobPlan
 from deploy.messages import say
-from deploy.remote import ServiceTarget
+from deploy.service_target import ServiceTarget
 from deploy.targets.gke import yaml_text
 from deploy.targets.gke.cluster import LABEL, Cluster
 from deploy.targets.gke.kubectl import JOB_SETS, Kubectl

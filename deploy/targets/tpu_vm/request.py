@@ -11,7 +11,7 @@ from google.cloud import tpu_v2
 from configs.schema import rules
 from deploy.compatibility import check_strategy
 from deploy.google_api import SCOPE
-from deploy.job import Job
+from deploy.job import PREPARE, Job
 from deploy.targets.tpu_vm.options import Options
 from deploy.targets.tpu_vm.startup_script import startup_script
 from storage.errors import UserError
@@ -82,6 +82,11 @@ def check_oneofs(resource: tpu_v2.QueuedResource, options: Options) -> None:
 
 
 def _check_config(job: Job, options: Options) -> None:
+    if job.mode == PREPARE:
+        raise UserError(
+            "--mode: got 'prepare' with --target=tpu_vm, whose machines have TPUs; give "
+            "--target=vertex, gke or local"
+        )
     check_strategy(job.config, ("auto", "tpu"), "--target=tpu_vm")
     rules.check_replicas(job.config, options.chips)
     if job.config.strategy.tpu != "local":

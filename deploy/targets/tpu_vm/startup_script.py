@@ -6,6 +6,7 @@ script = startup_script(job, Options(zone="us-west4-a"))
 import shlex
 from pathlib import Path
 
+from deploy.compatibility import expecting
 from deploy.job import Job
 from deploy.targets.tpu_vm.options import Options
 
@@ -30,7 +31,7 @@ def startup_script(job: Job, options: Options) -> str:
         "SEVERAL": "yes" if options.is_slice_of_several else "",
         "BOOTSTRAP": job.bootstrap,
     }
-    lists = {"REQUIREMENTS": requirements(), "ARGUMENTS": job.arguments}
+    lists = {"REQUIREMENTS": requirements(), "ARGUMENTS": expecting(job, options.chips).arguments}
     header = [
         "#!/bin/bash",
         "# All values are quoted: the shell must not expand anything in them.",

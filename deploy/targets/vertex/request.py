@@ -13,10 +13,9 @@ from typing import Any
 from google.cloud.aiplatform_v1 import types as vertex
 from google.protobuf import json_format
 
-from deploy.compatibility import check_gpus
+from deploy.compatibility import check_gpus, expecting
 from deploy.job import PREPARE, Job
 from deploy.targets.vertex.options import FLEX_START, ON_DEMAND, Options
-from storage.errors import UserError
 
 _WORKER = Path(__file__).parents[2] / "payload" / "vertex_worker.py"
 _EXIT_FILE = "LONGHAUL_EXIT_FILE"  # read by it
@@ -91,26 +90,12 @@ def check_tasks(spec: vertex.CustomJobSpec) -> None:
 
 def _for_machines(job: Job, options: Options) -> Job:
     """Returns the job with the arguments that these machines need, once it is known to fit them."""
-    arguments = list(job.arguments)
-    if job.mode != PREPARE:
-        check_gpus(job, options.workers, options.accelerators)
-        # A machine whose GPUs TensorFlow doesn't find must not train on its CPU for their price.
-        if count := _expected_gpus(job, options):
-            arguments.append(f"--config.strategy.accelerators={count}")
+    check_gpus(job, options.workers, options.accelerators)
+    job = expecting(job, options.accelerators)
     if options.tensorboard:
-        arguments.append(f"--config.train.tensorboard_dir={_UPLOADED}")
-    return dataclasses.replace(job, arguments=tuple(arguments))
-
-
-def _expected_gpus(job: Job, options: Options) -> int:
-    """Returns the GPUs that each worker must find, 0 for none."""
-    configured = job.config.strategy.accelerators
-    if configured not in (0, options.accelerators):
-        raise UserError(
-            f"config.strategy.accelerators: got {configured} with --accelerators="
-            f"{options.accelerators}; leave it out, or give the same number"
-        )
-    return options.accelerators
+        folder = f"--config.train.tensorboard_dir={_UPLOADED}"
+        job = dataclasses.replace(job, arguments=(*job.arguments, folder))
+    return job
 
 
 def _worker_pool(job: Job, options: Options, count: int) -> vertex.WorkerPoolSpec:
