@@ -77,9 +77,12 @@ def prepare(
         ]
         leases.complete(worker, jobs, _say)
         leases.clear(store)
-    _report({name: index for job in jobs for name, index in job.indices.items()})
+    sets = {name: index for job in jobs for name, index in job.indices.items()}
+    _report(sets)
     if worker.met:
-        _say(f"{sum(job.written for job in jobs):,} of the shards were made by this worker")
+        shards = sum(len(index.shards) for index in sets.values())
+        written = sum(job.written for job in jobs)
+        _say(f"This worker made {written:,} of the {shards:,} shard(s)")
     _say(f"Prepared; train with --config.data.source=shards:{store.url}")
 
 

@@ -141,13 +141,13 @@ def test_worker_waits_for_what_a_live_one_holds(config, expected, tmp_path, monk
     done.result()
     assert contents(store) == expected
     assert lines[0] == "Shares the work with 1 other worker(s), running or just lost"
-    assert "39 of the shards were made by this worker" in lines
+    assert "This worker made 39 of the 39 shard(s)" in lines
 
 
 def test_single_worker_says_nothing_of_others(config, tmp_path, capsys):
     prepare.prepare(config, open_store(str(tmp_path)))
     assert "worker(s)" not in (output := capsys.readouterr().out)
-    assert "this worker" not in output
+    assert "This worker" not in output
 
 
 def test_shards_of_a_frozen_worker_are_made_by_another(config, expected, store):
