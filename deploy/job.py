@@ -46,6 +46,7 @@ class Job:
     digest: str  # of the content of the source distribution, in hex; see deploy/package.py
     config: ml_collections.ConfigDict  # as the trainer will resolve it
     mode: str = TRAIN  # or PREPARE, whose machines need no accelerator
+    config_file: str = ""  # on this machine, when it isn't one of the tree's
 
     def __post_init__(self) -> None:
         check_name(self.name)

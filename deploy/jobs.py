@@ -99,9 +99,10 @@ class JobTarget(abc.ABC):
             digest=archive.digest,
             config=submission.config,
             mode=submission.mode,
+            config_file="" if config_file is None else str(config_file),
         )
         attempts = _attempts(self, job, options)
-        return JobPlan(self, attempts, job, archive, config_file, submission.defaults)
+        return JobPlan(self, attempts, job, archive, submission.defaults)
 
 
 class Attempt(NamedTuple):
@@ -120,7 +121,6 @@ class JobPlan:
     attempts: tuple[Attempt, ...]  # tried in this order
     job: Job
     archive: Archive
-    config_file: Path | None  # a config from outside the tree, which the archive includes
     defaults: Defaults
 
     def renamed(self, name: str) -> "JobPlan":
@@ -132,8 +132,8 @@ class JobPlan:
     def describe(self) -> str:
         """Returns what --dry_run prints: everything that `submit` would do."""
         job, target, first = self.job, self.target, self.attempts[0]
-        config = [] if self.config_file is None else [str(self.config_file)]
-        upload = ["python", "-m", "deploy.package", _archives(job.workdir), *config]
+        upload = ["python", "-m", "deploy.package", _archives(job.workdir)]
+        upload += filter(None, [job.config_file])
         size = self.archive.path.stat().st_size / 1e3
         return f"""\
 # Request

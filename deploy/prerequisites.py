@@ -66,7 +66,7 @@ def act_as(account: str) -> str:
 def other_buckets(job: Job, member: str) -> list[str]:
     """Returns a line for each bucket, beside the workdir's, that the job reads as `member`."""
     _, source = registry.kind_of(job.config.data.source)
-    urls = (source, job.config.data.dir, job.config.checkpoint.init_from)
+    urls = (source, job.config.checkpoint.init_from)
     buckets = {bucket_of(url): url for url in urls if url.startswith("gs://")}
     return [
         f"read access to {url}: {bucket_role(bucket, member, 'roles/storage.objectViewer')}"
@@ -125,4 +125,6 @@ def _prepare(job: Job, url: str) -> str:
     """Returns the command that writes shards to `url`, from the source that the config names."""
     replaced = ("--workdir", "--config.data.source", "--mode")
     config = [a for a in job.arguments if a.partition("=")[0] not in replaced]
+    if job.config_file:
+        config = [f"--config={job.config_file}" if a.startswith("--config=") else a for a in config]
     return shlex.join(["python", "-m", "trainer", "--mode=prepare", *config, f"--workdir={url}"])

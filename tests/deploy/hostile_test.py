@@ -158,6 +158,6 @@ def test_printed_command_executes_nothing_but_itself(target, marker, tmp_path):
     for value in values[::7]:
         job = job_of(arguments=("--config=configs/sample.py", f"--config.data.dir={value}"))
         run_by_hand(load(target).equivalent(job, options), marker, tmp_path)
-    plan = JobPlan(load(target), (), job_of(), None, None, Defaults())
+    plan = JobPlan(load(target), (), job_of(), None, Defaults())
     for line in plan.follow_commands(Attempt(options, None, "")):
         run_by_hand(line, marker, tmp_path)

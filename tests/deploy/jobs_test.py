@@ -45,6 +45,8 @@ def test_config_from_outside_the_tree_is_included(tmp_path):
     mine.write_text((REPOSITORY / "configs" / "imdb_gpu.py").read_text())
     plan = vertex_plan(tmp_path, arguments=(f"--config={mine}",))
     assert plan.job.arguments[0] == "--config=configs/mine.py"
+    # By hand, on this machine, the file is where it is.
+    assert f"--mode=prepare --config={mine} --workdir=gs://bucket/PATH" in plan.describe()
     assert plan.archive.digest != vertex_plan(tmp_path).archive.digest
 
 

@@ -129,11 +129,7 @@ def _access_to_the_image(options: Options) -> list[str]:
         return []
     member = common.service_account(_agent(options.project, "gcp-sa-aiplatform"))
     grant = ["gcloud", "artifacts", "repositories", "add-iam-policy-binding", path[1]]
-    grant += [
-        f"--project={path[0]}",
-        f"--location={region}",
-        "--role=roles/artifactregistry.reader",
-    ]
+    grant += [f"--project={path[0]}", f"--location={region}"]
     return [
         "the service's access to the image's repository, in another project: "
         f"{shlex.join(grant)} --member={member} --role=roles/artifactregistry.reader"
