@@ -26,9 +26,9 @@ from storage.errors import UserError
 from storage.store import Store
 
 FOLDER = "workers/"  # of all that workers leave for each other until everything is done
-# After how long without a renewal a process counts as lost. A bucket answers within a second, and
-# five renewals in a row have to fail or be late. A wrong guess costs a task done twice, a longer
-# time is what the others wait for the tasks of a killed process.
+# After how long without a renewal a process counts as lost. A bucket answers within a second, so
+# five renewals in a row have to fail or be late. If a process is taken for lost by mistake, a task
+# is done twice; a longer time would make the others wait longer for the tasks of a killed process.
 LAPSE_SECONDS = 20.0
 _RENEWALS = 5  # within LAPSE_SECONDS
 # How long to wait until the lease is given back; if the store doesn't answer, the lease lapses.
