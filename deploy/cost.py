@@ -13,10 +13,13 @@ from deploy.defaults import Defaults
 def at_most(machine: str, count: int, options: Any, defaults: Defaults) -> list[str]:
     """Returns lines that say how many machine hours a job can use, and their price if known.
 
-    `options` has `max_run_hours`; `defaults` has the prices that the user gave per hour.
+    `options` has `max_run_hours`, and `keep_on_failure` where machines can be kept; `defaults` has
+    the prices that the user gave per hour.
     """
-    hours = count * options.max_run_hours
-    lines = [f"{hours:,} hours of {machine}: {count} x --max_run_hours={options.max_run_hours}"]
+    limits = {flag: getattr(options, flag, 0) for flag in ("max_run_hours", "keep_on_failure")}
+    hours = count * sum(limits.values())
+    spelled = " + ".join(f"--{flag}={value}" for flag, value in limits.items() if value)
+    lines = [f"{hours:,} hours of {machine}: {count} x {spelled}"]
     if price := defaults.prices.get(machine):
         lines.append(
             f"{hours * price.value:,.2f} at {price.value:,.2f} an hour, the price in {price.origin}"

@@ -13,6 +13,7 @@ from google.auth.credentials import Credentials
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 
 from deploy.checks import one_line
+from deploy.remote import QuotaExhausted
 from storage.errors import UserError
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -30,10 +31,6 @@ _STOCKOUT = (
     *("stockout", "no more capacity", "insufficient capacity", "resources are insufficient"),
     *("enough resources", "resource_pool_exhausted"),
 )
-
-
-class QuotaExhausted(UserError):
-    """The project has no quota left for a request; another place may have some."""
 
 
 def credentials() -> Credentials:

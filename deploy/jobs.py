@@ -8,6 +8,7 @@ exit_code = plan.submit(Waiting())
 import abc
 import dataclasses
 import hashlib
+import itertools
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -150,7 +151,7 @@ class JobPlan:
 {_indented(package.files(self.archive))}
 
 # Prerequisites, with the commands that create them
-{_indented(target.prerequisites(job, first.options))}
+{_indented(self._prerequisites())}
 
 # Commands that submit the same job by hand
 {_indented([shlex.join(upload), target.equivalent(job, first.options)])}
@@ -158,6 +159,11 @@ class JobPlan:
 # Commands that follow the job
 {_indented(self.follow_commands(first))}
 """
+
+    def _prerequisites(self) -> list[str]:
+        """Returns the prerequisites of all alternatives, those that they share once."""
+        lines = (self.target.prerequisites(self.job, one.options) for one in self.attempts)
+        return list(dict.fromkeys(itertools.chain.from_iterable(lines)))
 
     def _others(self) -> str:
         """Returns what is shown of the alternatives after the first."""

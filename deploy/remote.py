@@ -10,6 +10,11 @@ from typing import Any, Protocol
 
 from deploy.job import Job
 from deploy.targets.target import Listed, State
+from storage.errors import UserError
+
+
+class QuotaExhausted(UserError):
+    """A job was not created since a quota is used up; at another place it may not be."""
 
 
 class LogReader(Protocol):
@@ -29,7 +34,8 @@ class Remote(Protocol):
     def submit(self, job: Job, request: Any) -> str:
         """Submits a job and returns its full name.
 
-        Raises UserError when another submission of this name was faster.
+        Raises UserError when another submission of this name was faster, QuotaExhausted when the
+        place has no quota for it.
         """
         ...
 

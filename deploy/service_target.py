@@ -12,7 +12,7 @@ from typing import Any
 from deploy.job import check_name
 from deploy.jobs import Attempt, JobPlan, JobTarget
 from deploy.messages import say
-from deploy.remote import Remote
+from deploy.remote import QuotaExhausted, Remote
 from deploy.targets.target import Following, Listed, Waiting
 from deploy.watch import SECONDS_BETWEEN_LOOKS, Watch, shown
 from storage import standard_streams
@@ -48,10 +48,16 @@ class ServiceTarget(JobTarget):
         plan = plan.renamed(_free_name(remotes, plan.job.name))
         plan.upload()
         for remote, attempt in zip(remotes, plan.attempts, strict=True):
-            _send(remote, plan, attempt)
+            bounded = len(remotes) > 1
+            try:
+                _send(remote, plan, attempt)
+            except QuotaExhausted as error:
+                if not bounded:
+                    raise
+                say(f"{error} ({attempt.place})")
+                continue
             if waiting is None:
                 return DONE
-            bounded = len(remotes) > 1
             code = Watch(remote, plan.job.name, waiting, bounded, pause).run()
             if code is not None:
                 return code

@@ -66,7 +66,8 @@ class LocalTarget:
         if submission.mode != PREPARE:
             _check_config(submission.config, own)
         mode = f"--mode={submission.mode}"
-        return LocalPlan((*submission.arguments, mode, f"--workdir={submission.workdir}"), own)
+        arguments = (*submission.arguments, mode, f"--workdir={submission.workdir}")
+        return LocalPlan(arguments, own, together=submission.mode != PREPARE)
 
     def follow(self, following: Following, options: Options) -> int:
         """Raises UserError: a local job has no name to follow it by."""
@@ -85,6 +86,7 @@ class LocalPlan(NamedTuple):
 
     arguments: tuple[str, ...]  # of `python -m trainer`
     options: Options
+    together: bool  # whether the others stop when a worker is lost
 
     def describe(self) -> str:
         """Returns the workers' commands as a shell would take them."""
@@ -100,7 +102,7 @@ class LocalPlan(NamedTuple):
     def submit(self, waiting: Waiting | None) -> int:
         """Runs the workers until all are done. Returns an exit code, as `run` does."""
         standard_streams.make_output_optional()  # the job goes on without its output
-        return run(self.arguments, self.options.workers, self.options.max_restarts)
+        return run(self.arguments, self.options.workers, self.options.max_restarts, self.together)
 
 
 TARGET: Target = LocalTarget()
@@ -116,17 +118,17 @@ def _check_config(config: ml_collections.ConfigDict, options: Options) -> None:
         rules.check_replicas(config, workers)
 
 
-def run(arguments: Sequence[str], workers: int, max_restarts: int) -> int:
+def run(arguments: Sequence[str], workers: int, max_restarts: int, together: bool = True) -> int:
     """Runs `python -m trainer` with these arguments to its end, in `workers` processes.
 
     Returns DONE when all workers are done; FAILED when one failed for good, whose last line is then
     the last one; RUN_AGAIN when this process was asked to stop, or when workers were lost more than
-    `max_restarts` times.
+    `max_restarts` times. Workers that are not `together` go on when another one is lost.
     """
     with _ForwardedSignals() as signals:
         for start in range(max_restarts + 1):
             last_lines: dict[int, str] = {}
-            codes = _run_once(arguments, workers, signals, last_lines)
+            codes = _run_once(arguments, workers, signals, last_lines, together)
             for rank, code in enumerate(codes):
                 if _is_failure(code):
                     line = last_lines.get(rank, f"exit code {code}").removeprefix("error: ")
@@ -168,7 +170,11 @@ class _ForwardedSignals:
 
 
 def _run_once(
-    arguments: Sequence[str], workers: int, signals: _ForwardedSignals, last_lines: dict[int, str]
+    arguments: Sequence[str],
+    workers: int,
+    signals: _ForwardedSignals,
+    last_lines: dict[int, str],
+    together: bool,
 ) -> list[int]:
     """Starts all workers and returns their exit codes when all have ended.
 
@@ -188,7 +194,7 @@ def _run_once(
         for _ in processes:
             rank = _next(ended, deadline, processes)
             code = processes[rank].wait()
-            if code and deadline is None:
+            if code and together and deadline is None:
                 deadline = time.monotonic() + _SECONDS_TO_STOP
             if _is_failure(code):
                 _signal_all(processes, signal.SIGTERM)

@@ -1,16 +1,24 @@
 """Plans of jobs whose workdir is in the bucket of the tests."""
 
+import functools
+from unittest import mock
+
 from configs import imdb_gpu, imdb_tpu
+from deploy import package
 from deploy.defaults import Defaults
 from deploy.job import Submission
 from deploy.targets.target import load, make_options
+
+# The tree doesn't change while tests run, so one archive of it serves them all.
+build_once = functools.cache(package.build)
 
 
 def make_plan(target, folder, arguments, config, name="", **options):
     """Plans a job; its workdir is named after the test's own folder."""
     workdir = f"gs://bucket/{folder.name}/a"
     submission = Submission(name, arguments, config, workdir, Defaults())
-    return load(target).prepare(submission, make_options(target, options))
+    with mock.patch.object(package, "build", build_once):
+        return load(target).prepare(submission, make_options(target, options))
 
 
 def vertex_plan(folder, arguments=("--config=configs/imdb_gpu.py",), **options):

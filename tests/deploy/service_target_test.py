@@ -5,11 +5,13 @@ import re
 
 import pytest
 from google.cloud.aiplatform_v1.types import JobState
+from grpc import StatusCode
 
 from deploy import records
 from deploy.targets.target import Following, Waiting
 from deploy.targets.tpu_vm.target import TARGET as TPU_VM
 from deploy.targets.vertex.target import TARGET as VERTEX
+from deploy.watch import Watch
 from storage.errors import UserError
 from storage.store import open_store
 from tests.deploy.plans import tpu_plan, vertex_plan
@@ -132,7 +134,9 @@ def test_job_can_be_cancelled(vertex_server, tmp_path, capsys):
     plan = vertex_plan(tmp_path)
     plan.submit(None)
     assert follow("cancel", plan) == 0
-    assert follow("wait", plan) == 1
+    remote = VERTEX.connect(plan.attempts[0].options)
+    watch = Watch(remote, plan.job.name, Waiting(), bounded=False, pause=lambda _: None)
+    assert watch.run() == 1
     output = capsys.readouterr().out
     assert f"{plan.job.name}: cancelled; its checkpoints are kept" in output
     assert JobState.JOB_STATE_CANCELLED.name in output
@@ -193,6 +197,20 @@ def test_next_alternative_is_tried_when_the_service_has_no_machines(tpu_server, 
     output = capsys.readouterr()
     assert "imdb: no machines (provisioning=spot, zone=us-west4-a); cancelling it" in output.err
     assert "(provisioning=spot, zone=us-east5-b)" in output.out
+
+
+def test_next_alternative_is_tried_when_a_quota_is_used_up(tpu_server, tmp_path, capsys):
+    tpu_server.fail(StatusCode.RESOURCE_EXHAUSTED, "CreateQueuedResource", "Quota exceeded")
+    moves = Moves(tpu_server, "FAILED:x")
+    assert TPU_VM.submit(tpu_plan(tmp_path, **ZONES), Waiting(), pause=moves) == 1
+    assert places(tpu_server) == [("us-west4-a", True), ("us-east5-b", True)]
+    assert "quota exhausted (Quota exceeded)" in capsys.readouterr().err
+
+
+def test_quota_of_the_only_place_ends_the_submission(tpu_server, tmp_path):
+    tpu_server.fail(StatusCode.RESOURCE_EXHAUSTED, "CreateQueuedResource", "Quota exceeded")
+    with pytest.raises(UserError, match="quota exhausted"):
+        TPU_VM.submit(tpu_plan(tmp_path), Waiting())
 
 
 def test_each_alternative_waits_for_its_minutes_only(tpu_server, tmp_path, capsys):

@@ -27,7 +27,12 @@ from storage.errors import UserError
 from storage.store import Store, open_store
 
 _SUBMISSION = "longhaul-submission"  # label with an id that each creation makes for itself
-_OUT_OF_TIME = "124"  # tpu_startup.sh's exit code when the job's time is over
+# What exit codes of tpu_startup.sh mean that the trainer doesn't have.
+_MEANINGS = {
+    "124": "its --max_run_hours were over",
+    "69": "a machine of the slice could not be reached, see its log and the network's firewall",
+    **{str(128 + number): f"crashed three times (signal {number})" for number in (4, 6, 7, 8, 11)},
+}
 _SECONDS_TO_DELETE = 900.0
 _OURS = {"app": "longhaul"}  # labels, see request.py
 _DELETED = "DELETED"  # of a resource that no longer exists
@@ -146,7 +151,12 @@ class TpuService(Remote):
         error = resource.state.failed_data.error
         reason = one_line(error.message)
         if state == "ACTIVE" and self._workdir and (code := self._exit_code(name)):
-            reason = f"the job left with exit code {code}, its machine still exists: cancel it"
+            _, project, _, zone = self._parent.split("/")
+            shell = f"gcloud compute tpus tpu-vm ssh {name} --zone={zone} --project={project}"
+            reason = (
+                f"{_MEANINGS.get(code, f'exit code {code}')}; its machine still exists, for up to "
+                f"--keep_on_failure hours: {shell}; `cancel` deletes it"
+            )
             return State(state, over=True, succeeded=code == "0", detail=reason)
         if state == "SUSPENDED":  # a state that a resource never leaves
             reason = "its machines were taken away for good; `wait` submits it again"
@@ -218,9 +228,7 @@ class TpuService(Remote):
             if not self._store(name).exists(log_file(name)):
                 return None
             return State(_DELETED, True, False, "it left no exit code; probably cancelled")
-        detail = f"exit code {code}"
-        if code == _OUT_OF_TIME:
-            detail = "its --max_run_hours were over"
+        detail = _MEANINGS.get(code, f"exit code {code}")
         return State(_DELETED, True, code == "0", detail)
 
     def _exit_code(self, name: str) -> str:

@@ -10,17 +10,16 @@ The TPU is a v5e: one machine with up to eight chips, or a slice of several mach
 every machine runs TensorFlow's server for its chips, and the first machine also runs the job.
 """
 
-import shlex
-
 from google.cloud import tpu_v2
 from google.cloud.tpu_v2.services.tpu.transports import TpuGrpcTransport
 from grpc import Channel
 
-from deploy import google_api, prerequisites
+from deploy import google_api
 from deploy.job import Job
 from deploy.service_target import ServiceTarget
 from deploy.targets.target import Target
 from deploy.targets.tpu_vm.gcloud_command import gcloud_command
+from deploy.targets.tpu_vm.needs import needs
 from deploy.targets.tpu_vm.options import Options
 from deploy.targets.tpu_vm.request import make_request, render_request
 from deploy.targets.tpu_vm.service import TpuService
@@ -50,21 +49,7 @@ class TpuVmTarget(ServiceTarget):
 
     def prerequisites(self, job: Job, options: Options) -> list[str]:
         """Returns what a job needs before it starts, a line each, with the command for it."""
-        project = options.project
-        tier = "preemptible" if options.provisioning == "spot" else "on-demand"
-        account = options.service_account or "the project's default service account"
-        roles = ("roles/tpu.admin", "roles/storage.objectUser")
-        grants = prerequisites.grants(project, options.service_account, *roles)
-        return [
-            *prerequisites.credentials_and_apis(project, "tpu.googleapis.com"),
-            f"quota for {tier} TPU v5e cores in {options.zone}: ask for it on the console's page "
-            "IAM & Admin > Quotas",
-            prerequisites.bucket(job, project, options.zone.rpartition("-")[0]),
-            *_firewall(options),
-            f"{account} with roles/tpu.admin, since the job deletes its machine, and access to the "
-            f"bucket: {grants}",
-            *prerequisites.reviews(job),
-        ]
+        return needs(job, options)
 
     def connect(
         self,
@@ -84,16 +69,6 @@ class TpuVmTarget(ServiceTarget):
         else:
             client = tpu_v2.TpuClient(credentials=google_api.credentials())
         return TpuService(client, options.parent, workdir, retry_seconds)
-
-
-def _firewall(options: Options) -> list[str]:
-    if not options.is_slice_of_several:
-        return []
-    network = options.network.rpartition("/")[2] or "default"
-    listed = ["gcloud", "compute", "firewall-rules", "list", f"--project={options.project}"]
-    listed.append(f"--filter=network:{network}")
-    rule = prerequisites.slice_network_rule("a firewall", "the machines of the slice")
-    return [f"{rule}: {shlex.join(listed)}"]
 
 
 TARGET: Target = TpuVmTarget()

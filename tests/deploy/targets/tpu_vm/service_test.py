@@ -57,7 +57,12 @@ def test_job_lives_and_ends_with_success(server, cloud, workdir):
 
 
 @pytest.mark.parametrize(
-    ("code", "detail"), [("1", "exit code 1"), ("124", "its --max_run_hours were over")]
+    ("code", "detail"),
+    [
+        ("1", "exit code 1"),
+        ("124", "its --max_run_hours were over"),
+        ("139", "crashed three times (signal 11)"),
+    ],
 )
 def test_job_with_another_exit_code_has_failed(server, cloud, workdir, code, detail):
     put(cloud, workdir, "logs/imdb.exit", code.encode())
@@ -93,7 +98,7 @@ def test_job_with_an_exit_code_is_over_though_its_machine_still_exists(server, c
     assert not remote.state("imdb").over
     put(cloud, workdir, "logs/imdb.exit", b"0\n")
     assert remote.state("imdb")[:3] == ("ACTIVE", True, True)
-    assert "cancel it" in remote.state("imdb").detail
+    assert "`cancel` deletes it" in remote.state("imdb").detail
 
 
 def test_job_that_left_a_log_and_no_exit_code_was_probably_cancelled(server, cloud, workdir):
