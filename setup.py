@@ -11,6 +11,8 @@ _DEPLOY = [
     "PyYAML>=6,<7",
     # Builds the source distribution in the environment that is submitted from.
     "setuptools>=68",
+    # deploy.toml; Python has a reader of its own from 3.11 on.
+    "tomli>=2,<3; python_version < '3.11'",
 ]
 # Parquet files as a source. Its major version grows every few months; what is used here is old.
 _PARQUET = ["pyarrow>=16,<40"]

@@ -10,6 +10,9 @@ import re
 from storage.errors import UserError
 
 PROJECT = r"[a-z][a-z0-9-]{4,28}[a-z0-9]"
+GS_FOLDER = (
+    r"(?=.{1,600}$)gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](?:/[A-Za-z0-9][A-Za-z0-9._=@+-]*)+"
+)
 REGION = r"[a-z]{2,20}-[a-z]{2,20}[0-9]{1,2}"
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"  # of the path of an image's name
 _DIGEST = r"@sha256:[0-9a-f]{64}"

@@ -13,13 +13,12 @@ from typing import NamedTuple
 
 import ml_collections
 
-from deploy.checks import check_matches
+from deploy.checks import GS_FOLDER, check_matches
 from deploy.defaults import Defaults
 from storage.errors import UserError
 
 _BOOTSTRAP = Path(__file__).parent / "payload" / "bootstrap.py"
 _NAME = r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?"
-_URL = r"(?=.{1,600}$)gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](?:/[A-Za-z0-9][A-Za-z0-9._=@+-]*)+/?"
 _LONGEST_ARGUMENT = 10_000  # characters
 TRAIN, PREPARE = MODES = ("train_and_evaluate", "prepare")  # of the trainer, as jobs
 
@@ -53,7 +52,7 @@ class Job:
         check_matches(
             "workdir",
             self.workdir,
-            _URL,
+            f"{GS_FOLDER}/?",
             "gs://BUCKET/PATH: a bucket in small letters, and a path of letters, digits and "
             ". _ = @ + -, each part of which begins with a letter or digit, 600 characters at most",
         )

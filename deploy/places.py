@@ -6,34 +6,40 @@
 The lists have a date. A well-formed name that is not in them may be newer, so it is a warning only.
 """
 
+import functools
+
 from deploy.checks import REGION, check_matches
 from deploy.messages import say
 
 ZONE = rf"{REGION}-[a-z]"
 _DATE = "November 2026"
 # The regions of Vertex AI: SUPPORTED_REGIONS of google-cloud-aiplatform 2.7.0.
-_REGIONS = {
-    *("africa-south1", "asia-east1", "asia-east2", "asia-northeast1", "asia-northeast2"),
-    *("asia-northeast3", "asia-south1", "asia-south2", "asia-southeast1", "asia-southeast2"),
-    *("australia-southeast1", "australia-southeast2", "europe-central2", "europe-north1"),
-    *("europe-north2", "europe-southwest1", "europe-west1", "europe-west12", "europe-west2"),
-    *("europe-west3", "europe-west4", "europe-west6", "europe-west8", "europe-west9"),
-    *("me-central1", "me-central2", "me-west1", "northamerica-northeast1"),
-    *("northamerica-northeast2", "southamerica-east1", "southamerica-west1", "us-central1"),
-    *("us-east1", "us-east4", "us-east5", "us-south1", "us-west1", "us-west2", "us-west3"),
-    "us-west4",
-}
+_REGIONS = frozenset(
+    {
+        *("africa-south1", "asia-east1", "asia-east2", "asia-northeast1", "asia-northeast2"),
+        *("asia-northeast3", "asia-south1", "asia-south2", "asia-southeast1", "asia-southeast2"),
+        *("australia-southeast1", "australia-southeast2", "europe-central2", "europe-north1"),
+        *("europe-north2", "europe-southwest1", "europe-west1", "europe-west12", "europe-west2"),
+        *("europe-west3", "europe-west4", "europe-west6", "europe-west8", "europe-west9"),
+        *("me-central1", "me-central2", "me-west1", "northamerica-northeast1"),
+        *("northamerica-northeast2", "southamerica-east1", "southamerica-west1", "us-central1"),
+        *("us-east1", "us-east4", "us-east5", "us-south1", "us-west1", "us-west2", "us-west3"),
+        "us-west4",
+    }
+)
 # The zones with TPU v5e: cloud.google.com/tpu/docs/regions-zones.
-_TPU_ZONES = {
-    *("us-central1-a", "us-east1-c", "us-east5-a", "us-east5-b", "us-east5-c", "us-south1-a"),
-    *("us-west1-c", "us-west4-a", "us-west4-b", "europe-west4-b", "asia-southeast1-b"),
-}
+_TPU_ZONES = frozenset(
+    {
+        *("us-central1-a", "us-east1-c", "us-east5-a", "us-east5-b", "us-east5-c", "us-south1-a"),
+        *("us-west1-c", "us-west4-a", "us-west4-b", "europe-west4-b", "asia-southeast1-b"),
+    }
+)
 
 
 def check_region(flag: str, value: str) -> None:
     """Raises UserError unless the value has the form of a region; warns when it isn't known."""
     check_matches(flag, value, REGION, "a region such as us-central1")
-    _warn_of_others(flag, value, "regions of Vertex AI", _REGIONS)
+    _warn_of_others(flag, value, "regions with Vertex AI", _REGIONS)
 
 
 def check_zone(flag: str, value: str) -> None:
@@ -42,7 +48,8 @@ def check_zone(flag: str, value: str) -> None:
     _warn_of_others(flag, value, "zones with TPU v5e", _TPU_ZONES)
 
 
-def _warn_of_others(flag: str, value: str, what: str, known: set[str]) -> None:
+@functools.cache  # says it once, however many alternatives there are
+def _warn_of_others(flag: str, value: str, what: str, known: frozenset[str]) -> None:
     if value not in known:
         say(
             f"warning: --{flag}: {value} is not among the {what} known in {_DATE}; misspelt, or "

@@ -12,8 +12,8 @@ requested, it can be read `looks_to_delete` more times.
 
 import re
 import threading
-from datetime import datetime, timezone
 from concurrent import futures
+from datetime import datetime, timezone
 from typing import NamedTuple
 
 import grpc

@@ -7,8 +7,9 @@ import dataclasses
 import re
 from typing import Annotated, ClassVar
 
-from deploy.checks import REGION, check_between, check_matches, fill, refusal
+from deploy.checks import GS_FOLDER, REGION, check_between, check_matches, fill, refusal
 from deploy.google_project import PROJECT_HELP, require_project
+from deploy.places import ZONE, check_zone
 from storage.errors import UserError
 
 _CHIPS = (1, 4, 8, 16, 32, 64, 128, 256)  # cloud.google.com/tpu/docs/v5e
@@ -25,16 +26,13 @@ _REFUSED = {
     "v6e-|v7|tpu7|ct6e|ironwood": _NO_TENSORFLOW,
     "v[2-4]-|v5p-": _OTHER_IMAGE,
 }
-_ZONE = rf"{REGION}-[a-z]"
 _IMAGE = r"[a-z0-9](?:[a-z0-9.-]{0,60}[a-z0-9])?"
 _ID = r"[a-z][a-z0-9-]{0,62}"
 _NETWORK = rf"{_ID}|projects/[a-z0-9.:-]{{1,100}}/global/networks/{_ID}"
 _SUBNETWORK = rf"{_ID}|projects/[a-z0-9.:-]{{1,100}}/regions/{REGION}/subnetworks/{_ID}"
-_RESERVATION = rf"{_ID}|projects/[a-z0-9.:-]{{1,100}}/locations/{_ZONE}/reservations/{_ID}"
+_RESERVATION = rf"{_ID}|projects/[a-z0-9.:-]{{1,100}}/locations/{ZONE}/reservations/{_ID}"
 _ACCOUNT = r"[a-z0-9-]{1,63}@[a-z0-9.-]{1,200}"
-_FOLDER = r"(?=.{1,600}$)gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](?:/[A-Za-z0-9][A-Za-z0-9._=@+-]*)+"
 _CHECKED = {
-    "zone": (_ZONE, "a zone with TPUs, such as us-west4-a"),
     "runtime_version": (_IMAGE, "an image for TPU VMs, such as v2-alpha-tpuv5-lite"),
     "reservation": (
         f"(?:{_RESERVATION})?",
@@ -48,7 +46,7 @@ _CHECKED = {
         f"(?:{_SUBNETWORK})?",
         "a subnetwork's name, or projects/PROJECT/regions/REGION/subnetworks/NAME",
     ),
-    "wheels": (f"(?:{_FOLDER})?", "a folder of a bucket, such as gs://BUCKET/wheels"),
+    "wheels": (f"(?:{GS_FOLDER})?", "a folder of a bucket, such as gs://BUCKET/wheels"),
     "service_account": (
         f"(?:{_ACCOUNT})?",
         "an address such as NAME@PROJECT.iam.gserviceaccount.com",
@@ -94,6 +92,7 @@ class Options:
     ] = 0
 
     def __post_init__(self) -> None:
+        check_zone("zone", self.zone)
         for flag, (pattern, accepted) in _CHECKED.items():
             check_matches(flag, getattr(self, flag), pattern, accepted)
         fill(self, "project", require_project(self.project))

@@ -22,8 +22,8 @@ from deploy.service_target import ServiceTarget
 from deploy.targets.target import Target
 from deploy.targets.vertex.gcloud_command import gcloud_command
 from deploy.targets.vertex.log_reader import LOGGING
+from deploy.targets.vertex.needs import needs
 from deploy.targets.vertex.options import Options
-from deploy.targets.vertex.prerequisites import prerequisites
 from deploy.targets.vertex.request import make_request, render_request
 from deploy.targets.vertex.service import VertexService
 
@@ -48,7 +48,7 @@ class VertexTarget(ServiceTarget):
 
     def prerequisites(self, job: Job, options: Options) -> list[str]:
         """Returns what a job needs before it starts, a line each, with the command for it."""
-        return prerequisites(job, options)
+        return needs(job, options)
 
     def machines(self, options: Options) -> tuple[str, int]:
         """Returns the machine type, and how many machines."""

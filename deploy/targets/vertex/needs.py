@@ -1,6 +1,6 @@
 """What a job on Vertex AI needs before it starts, with the commands for it.
 
-lines = prerequisites(job, options)
+lines = needs(job, options)
 
 The roles and quotas are those of the service's documentation; none of it was tried.
 """
@@ -8,7 +8,7 @@ The roles and quotas are those of the service's documentation; none of it was tr
 import re
 import shlex
 
-from deploy import prerequisites as common
+from deploy import prerequisites
 from deploy.job import Job
 from deploy.targets.vertex import machine_types
 from deploy.targets.vertex.options import ON_DEMAND, Options
@@ -20,20 +20,20 @@ _METRIC = "aiplatform.googleapis.com/custom_model_training"
 _CPU_FAMILIES = ("a2", "a3", "c2", "g2", "n2", "n4")
 
 
-def prerequisites(job: Job, options: Options) -> list[str]:
+def needs(job: Job, options: Options) -> list[str]:
     """Returns the prerequisites of a job, a line each."""
     project = options.project
     account = options.service_account
     return [
-        *common.credentials_and_apis(project, *(f"{api}.googleapis.com" for api in _APIS)),
+        *prerequisites.credentials_and_apis(project, *(f"{api}.googleapis.com" for api in _APIS)),
         *_quotas(options),
-        common.bucket(job, project, options.region),
+        prerequisites.bucket(job, project, options.region),
         *_roles_of_the_user(job, options),
         *(_roles_of_the_account(options) if account else []),
-        *common.other_buckets(job, _runs_as(options)),
+        *prerequisites.other_buckets(job, _runs_as(options)),
         *_access_to_the_image(options),
-        *common.image(options.image),
-        *common.reviews(job),
+        *prerequisites.image(options.image),
+        *prerequisites.reviews(job),
     ]
 
 
@@ -80,16 +80,18 @@ def _quotas(options: Options) -> list[str]:
 
 
 def _roles_of_the_user(job: Job, options: Options) -> list[str]:
-    user = common.USER
+    user = prerequisites.USER
     roles = ("roles/aiplatform.user", "roles/logging.viewer")
     lines = [
         f"your account's roles, to submit and to read logs: "
-        f"{common.project_roles(options.project, user, *roles)}",
+        f"{prerequisites.project_roles(options.project, user, *roles)}",
         f"your account's access to the bucket: "
-        f"{common.bucket_role(job.bucket, user, 'roles/storage.objectUser')}",
+        f"{prerequisites.bucket_role(job.bucket, user, 'roles/storage.objectUser')}",
     ]
     if account := options.service_account:
-        lines.append(f"your account's right to let jobs run as {account}: {common.act_as(account)}")
+        lines.append(
+            f"your account's right to let jobs run as {account}: {prerequisites.act_as(account)}"
+        )
     if options.debug_shell:
         lines.append(
             "--debug_shell: open the address that `status` shows, as an account with "
@@ -109,14 +111,14 @@ def _roles_of_the_account(options: Options) -> list[str]:
             f"--tensorboard: a bucket in {options.region} itself, since a multi-region one is "
             "refused"
         )
-    member = common.service_account(account)
-    granted = common.project_roles(options.project, member, *roles)
+    member = prerequisites.service_account(account)
+    granted = prerequisites.project_roles(options.project, member, *roles)
     return [f"{account} with its roles: {granted}", *lines]
 
 
 def _runs_as(options: Options) -> str:
     """Returns the member that the job's code runs as: by default an agent of the service."""
-    return common.service_account(
+    return prerequisites.service_account(
         options.service_account or _agent(options.project, "gcp-sa-aiplatform-cc")
     )
 
@@ -127,7 +129,7 @@ def _access_to_the_image(options: Options) -> list[str]:
     region = host.removesuffix(_REGISTRY)
     if region == host or len(path) < 2 or path[0] == options.project:
         return []
-    member = common.service_account(_agent(options.project, "gcp-sa-aiplatform"))
+    member = prerequisites.service_account(_agent(options.project, "gcp-sa-aiplatform"))
     grant = ["gcloud", "artifacts", "repositories", "add-iam-policy-binding", path[1]]
     grant += [f"--project={path[0]}", f"--location={region}"]
     return [
@@ -138,4 +140,4 @@ def _access_to_the_image(options: Options) -> list[str]:
 
 def _agent(project: str, service: str) -> str:
     """Returns the address of an agent of the service, with a shell expression in it."""
-    return f"service-{common.project_number(project)}@{service}.iam.gserviceaccount.com"
+    return f"service-{prerequisites.project_number(project)}@{service}.iam.gserviceaccount.com"

@@ -4,12 +4,12 @@ import subprocess
 
 import pytest
 
-from deploy.targets.vertex.prerequisites import prerequisites, quotas
+from deploy.targets.vertex.needs import needs, quotas
 from tests.deploy.targets.vertex.jobs import ACCOUNT, CASES, make_options, make_vertex_job
 
 
 def lines(job=None, **changes):
-    return prerequisites(job or make_vertex_job(), make_options(**changes))
+    return needs(job or make_vertex_job(), make_options(**changes))
 
 
 def one(words, job=None, **changes):
