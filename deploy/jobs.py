@@ -161,9 +161,15 @@ class JobPlan:
 """
 
     def _prerequisites(self) -> list[str]:
-        """Returns the prerequisites of all alternatives, those that they share once."""
+        """Returns the prerequisites of all alternatives, each once.
+
+        A line begins with what it is about; of the lines about one thing the first is kept.
+        """
         lines = (self.target.prerequisites(self.job, one.options) for one in self.attempts)
-        return list(dict.fromkeys(itertools.chain.from_iterable(lines)))
+        by_subject: dict[str, str] = {}
+        for line in itertools.chain.from_iterable(lines):
+            by_subject.setdefault(line.partition(": ")[0], line)
+        return list(by_subject.values())
 
     def _others(self) -> str:
         """Returns what is shown of the alternatives after the first."""

@@ -93,13 +93,14 @@ def image(name: str, tpu: bool = False) -> list[str]:
     """Returns the lines for the container image and the repository that holds it."""
     if "@" in name:
         return [f"the image {name}, which exists already, since a digest names it"]
-    once = ("the repository", "docker's access to it")
+    host = name.partition("/")[0]
+    once = (f"the repository in {host}", f"docker's access to {host}")
     prepare = zip(once, container_image.prepare_commands(name), strict=False)
     by_hand = " && ".join(container_image.commands(name, tpu))
     return [
         *(f"{what}: {command}" for what, command in prepare),
-        "the image: python -m deploy.submit image, with --target and its flags as here; or by "
-        f"hand: {by_hand}",
+        f"the image {name}: python -m deploy.submit image, with --target and its flags as here; "
+        f"or by hand: {by_hand}",
     ]
 
 

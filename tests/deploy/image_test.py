@@ -232,11 +232,14 @@ def test_unknown_builder_is_refused(programs):
 
 def test_prerequisites_name_the_command_and_those_it_runs():
     repository, access, one_command = prerequisites.image(NAME, tpu=True)
-    assert repository.startswith("the repository: gcloud artifacts repositories create longhaul ")
-    assert (
-        access == "docker's access to it: gcloud auth configure-docker us-central1-docker.pkg.dev"
+    assert repository.startswith(
+        "the repository in us-central1-docker.pkg.dev: gcloud artifacts repositories create longhaul "
     )
-    assert one_command.startswith("the image: python -m deploy.submit image, ")
+    assert (
+        access == "docker's access to us-central1-docker.pkg.dev: gcloud auth configure-docker "
+        "us-central1-docker.pkg.dev"
+    )
+    assert one_command.startswith(f"the image {NAME}: python -m deploy.submit image, ")
     assert one_command.endswith(" && ".join(image.commands(NAME, tpu=True)))
 
 

@@ -175,6 +175,15 @@ def test_dry_run_of_alternatives_shows_their_order(tmp_path):
     ]  # fmt: skip
 
 
+def test_prerequisites_of_alternatives_are_named_once():
+    done = submit(
+        "--dry-run", "--wait", "--target=vertex", "--config=configs/imdb_gpu.py",
+        "--workdir=gs://bucket/runs/a", "--region=us-central1,us-east1",
+    )  # fmt: skip
+    assert done.stdout.count("  the bucket: gcloud storage buckets create") == 1
+    assert done.stdout.count("  the repository in us-") == 2
+
+
 def test_image_is_for_targets_that_run_images():
     done = submit("image", "--target=tpu_vm", "--zone=us-west4-a")
     assert done.returncode == 1
