@@ -233,7 +233,7 @@ def test_unknown_builder_is_refused(programs):
 def test_prerequisites_name_the_command_and_those_it_runs():
     repository, access, one_command = prerequisites.image(NAME, tpu=True)
     assert repository.startswith(
-        "the repository in us-central1-docker.pkg.dev: gcloud artifacts repositories create longhaul "
+        "the repository in us-central1-docker.pkg.dev: gcloud artifacts repositories create "
     )
     assert (
         access == "docker's access to us-central1-docker.pkg.dev: gcloud auth configure-docker "
