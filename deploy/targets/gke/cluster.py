@@ -42,7 +42,12 @@ class Cluster:
     def find(self, name: str) -> State | None:
         """Returns the state of a job, or None when there is none of this name."""
         found = self._get(name)
-        return self._explained(name, found) if found else None
+        if not found:
+            return None
+        try:
+            return self._explained(name, found)
+        except UserError as error:  # it is no reason to hide the state
+            return states.of_job_set(found)._replace(detail=str(error))
 
     def state(self, name: str) -> State:
         """Returns the state of a job. Raises UserError when there is no such job."""
@@ -90,7 +95,7 @@ class Cluster:
         if not (place := gke_cluster(self._kubectl.context)):
             return ""
         project, location, cluster = place
-        job = f"{location}/{cluster}/{self._kubectl.namespace}/{name}-worker-0"
+        job = f"{location}/{cluster}/{self._kubectl.namespace}/{name.rpartition('/')[2]}-worker-0"
         return f"https://console.cloud.google.com/kubernetes/job/{job}/details?project={project}"
 
     def recreate(self, name: str) -> str:

@@ -90,6 +90,8 @@ def _run(*arguments: str, stdin: str = "") -> str:
             "kubectl: not found; install it (gcloud components install kubectl), or leave out "
             "--apply and --context, and hand the manifest over yourself"
         ) from error
+    except OSError as error:
+        raise UserError(f"kubectl: can't be run ({error.strerror}); install it again") from error
     except subprocess.TimeoutExpired as error:
         raise UserError(
             f"kubectl: no answer in {_SECONDS:.0f} seconds; check that the cluster can be reached"

@@ -48,6 +48,12 @@ def test_a_cluster_without_jobset_is_refused_with_the_command_that_installs_it(k
     assert "no JobSet in the cluster: kubectl apply" in line
 
 
+def test_a_kubectl_that_can_not_be_run_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "kubectl").touch(mode=0o644)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "kubectl: can't be run (Permission denied)" in refusal(Kubectl("a", "b").json, *PODS)
+
+
 def test_a_missing_kubectl_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "kubectl: not found; install it" in refusal(Kubectl(CONTEXT, "default").json, *PODS)
