@@ -72,14 +72,19 @@ def call(
         raise UserError(f"{what}: {_advice(error)}") from error
 
 
+def enum_name(value: Any) -> str:
+    """Returns the name of an enum's value; its number when it is newer than the client library."""
+    return getattr(value, "name", str(value))
+
+
 def is_stockout(code: int, message: str) -> bool:
     """Returns True when an error of a job says that a place has no machines; others may have some.
 
-    `code` is one of google.rpc.Code. An exhausted quota, though its code is the same, is no
-    stockout.
+    `code` is one of google.rpc.Code. An exhausted quota, and a program that ran out of memory, are
+    no stockout though their code may be the same.
     """
     text = message.lower()
-    if "quota" in text:
+    if "quota" in text or "memory" in text:
         return False
     return code == _RESOURCE_EXHAUSTED or any(word in text for word in _STOCKOUT)
 

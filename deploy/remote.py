@@ -64,7 +64,10 @@ class Remote(Protocol):
         ...
 
     def link(self, name: str) -> str:
-        """Returns the URL of a job in the service's console; "" when it has none."""
+        """Returns the URL of a job in the service's console; "" when it has none.
+
+        For a full name it asks no service, so that it can't fail once a job is submitted.
+        """
         ...
 
     def recreate(self, name: str) -> str:

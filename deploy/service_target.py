@@ -121,9 +121,10 @@ def _send(remote: Remote, plan: JobPlan, attempt: Attempt) -> None:
     """Submits the job as one of its alternatives, and says where it is."""
     name = plan.job.name
     place = f" ({attempt.place})" if attempt.place else ""
-    print(f"{name}: submitted as {remote.submit(plan.job, attempt.request)}{place}", flush=True)
+    full_name = remote.submit(plan.job, attempt.request)
     plan.remember(attempt)
-    say(*filter(None, [remote.link(name)]), *plan.follow_commands(attempt))
+    print(f"{name}: submitted as {full_name}{place}", flush=True)
+    say(*filter(None, [remote.link(full_name)]), *plan.follow_commands(attempt))
 
 
 def _withdraw(remote: Remote, name: str, attempt: Attempt, pause: Callable[[float], None]) -> None:

@@ -30,6 +30,7 @@ class Watch:
         """With `bounded`, the job may wait for machines for `waiting.try_minutes` only."""
         self._remote, self._name, self._pause = remote, name, pause
         self._resubmits = self._resubmits_left = waiting.resubmits
+        self._is_resubmitting = False
         self._bounded, self._seconds_left = bounded, waiting.try_minutes * 60.0
         self._shown: State | None = None
         self._log: LogReader | None = None
@@ -54,7 +55,10 @@ class Watch:
                     return DONE if state.succeeded else FAILED
                 self._pause(SECONDS_BETWEEN_LOOKS)
         except KeyboardInterrupt:
-            say(f"{self._name} keeps running; `wait` watches it again, `cancel` ends it")
+            if self._is_resubmitting:
+                say(f"{self._name}: stopped while it was submitted again; see `status`")
+            else:
+                say(f"{self._name} keeps running; `wait` watches it again, `cancel` ends it")
             return RUN_AGAIN
 
     def _look(self) -> State:
@@ -93,7 +97,9 @@ class Watch:
             f"{self._resubmits} times",
             flush=True,
         )
+        self._is_resubmitting = True
         self._remote.recreate(self._name)
+        self._is_resubmitting = False
         self._log = None
 
     def _give_up(self) -> int:

@@ -9,6 +9,7 @@ from grpc import StatusCode
 
 from deploy import records
 from deploy.targets.target import Following, Waiting
+from deploy.targets.tpu_vm.service import TpuService
 from deploy.targets.tpu_vm.target import TARGET as TPU_VM
 from deploy.targets.vertex.target import TARGET as VERTEX
 from deploy.watch import Watch
@@ -71,6 +72,11 @@ def test_job_is_followed_to_its_end(vertex_server, tmp_path, capsys):
     # The request that was shown is the one that was sent.
     (sent,) = vertex_server.requests("CreateCustomJob")
     assert VERTEX.render(sent) == VERTEX.render(plan.attempts[0].request)
+
+
+def test_nothing_that_may_fail_is_asked_once_the_job_is_submitted(vertex_server, tmp_path):
+    vertex_plan(tmp_path).submit(None)
+    assert vertex_server.log[-1][0] == "CreateCustomJob"
 
 
 def test_submitted_job_is_recorded_with_what_finds_it(tpu_server, tmp_path):
@@ -149,6 +155,21 @@ def test_interrupt_leaves_the_job_running(tpu_server, tmp_path, capsys):
     assert TPU_VM.submit(tpu_plan(tmp_path), Waiting(), pause=interrupted) == 75
     assert "imdb keeps running" in capsys.readouterr().err
     assert "DeleteQueuedResource" not in tpu_server.methods()
+
+
+def test_interrupt_while_a_machine_is_replaced_does_not_say_that_the_job_runs(
+    tpu_server, tmp_path, capsys, monkeypatch
+):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    tpu_plan(tmp_path).submit(None)
+    tpu_server.move("imdb", "SUSPENDED")
+    monkeypatch.setattr(TpuService, "recreate", interrupted)
+    assert follow("wait", tpu_plan(tmp_path)) == 75
+    error = capsys.readouterr().err
+    assert "keeps running" not in error
+    assert "imdb: stopped while it was submitted again; see `status`" in error
 
 
 def test_suspended_machine_is_replaced_while_it_is_waited_for(tpu_server, tmp_path, capsys):
@@ -252,6 +273,19 @@ def test_log_is_shown_while_the_job_is_waited_for(tpu_server, cloud, tmp_path, c
         *("imdb: WAITING_FOR_RESOURCES", "imdb: ACTIVE", "step 0", "step 1"),
         *("imdb: FAILED", "step 2"),
     ]
+
+
+def test_log_that_a_replaced_machine_continues_is_shown_once(tpu_server, cloud, tmp_path, capsys):
+    moves = Moves(tpu_server, "ACTIVE", "SUSPENDED", "ACTIVE", "FAILED")
+    texts = iter((b"one\n", b"one\ntwo\n", b"one\ntwo\n", b"one\ntwo\nthree\n"))
+
+    def pause(seconds):
+        moves(seconds)
+        cloud.put("bucket", f"{tmp_path.name}/a/logs/imdb.log", next(texts))
+
+    assert TPU_VM.submit(tpu_plan(tmp_path), Waiting(), pause=pause) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line in ("one", "two", "three")] == ["one", "two", "three"]
 
 
 def test_log_of_a_job_is_shown(vertex_server, tmp_path, capsys):

@@ -40,6 +40,7 @@ class _Fault(NamedTuple):
     method: str
     text: str
     after: bool  # the request is carried out before the call fails
+    page: str  # only the request for this page; "" for each request
 
 
 class _Refused(Exception):
@@ -82,10 +83,10 @@ class TpuServer:
 
     def fail(
         self, code: grpc.StatusCode, method: str, text: str = "says the test", *, times: int = 1,
-        after: bool = False,
+        after: bool = False, page: str = "",
     ) -> None:  # fmt: skip
         """Makes the next calls of a method fail, before or after they are carried out."""
-        self._faults += [_Fault(code, method, text, after)] * times
+        self._faults += [_Fault(code, method, text, after, page)] * times
 
     def move(self, name: str, state: str, error: str = "", code: int = 0) -> None:
         """Sets the state of a resource."""
@@ -127,7 +128,8 @@ class TpuServer:
 
     def _respond(self, method: str, do, request):
         self.log.append(Call(method, request))
-        fault = next((f for f in self._faults if f.method == method), None)
+        page = getattr(request, "page_token", "")
+        fault = next((f for f in self._faults if f.method == method and f.page in ("", page)), None)
         if fault:
             self._faults.remove(fault)
         if fault and not fault.after:

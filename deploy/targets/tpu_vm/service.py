@@ -17,9 +17,9 @@ from google.api_core import exceptions, retry
 from google.cloud import tpu_v2
 
 from deploy.checks import one_line
-from deploy.google_api import call, is_stockout
+from deploy.google_api import call, enum_name, is_stockout
 from deploy.job import Job, check_name
-from deploy.remote import Remote
+from deploy.remote import QuotaExhausted, Remote
 from deploy.targets.target import Listed, State
 from deploy.targets.tpu_vm.log import TpuLog, log_file
 from deploy.targets.tpu_vm.request import WORKDIR
@@ -37,6 +37,8 @@ _SECONDS_TO_DELETE = 900.0
 _OURS = {"app": "longhaul"}  # labels, see request.py
 _DELETED = "DELETED"  # of a resource that no longer exists
 _WITHOUT_MACHINES = ("ACCEPTED", "WAITING_FOR_RESOURCES", "CREATING", "PROVISIONING")
+# States in which the job may have written its exit code, also when its machine is lost after that.
+_STARTED = ("ACTIVE", "SUSPENDING", "SUSPENDED")
 _NEVER = datetime.min.replace(tzinfo=timezone.utc)
 
 
@@ -50,6 +52,8 @@ class TpuService(Remote):
         self._parent = parent
         self._workdir = workdir
         self._retry_seconds = retry_seconds
+        # A machine that replaces another one continues its log, which is not to be read twice.
+        self._logs: dict[str, TpuLog] = {}
 
     def submit(self, job: Job, request: tpu_v2.CreateQueuedResourceRequest) -> str:
         """Makes the resource and returns its full name. Raises UserError when the name is taken."""
@@ -95,14 +99,12 @@ class TpuService(Remote):
 
     def jobs(self) -> list[Listed]:
         """Returns the resources that a submission has made, the newest first."""
-        request = {"parent": self._parent}
         try:
-            pages = self._call("list the jobs", self._client.list_queued_resources, request)
-            resources = [resource for resource in pages if _is_ours(resource)]
+            resources = self._read("list the jobs", self._list, {"parent": self._parent})
         except exceptions.NotFound as error:
             raise self._no_such_place("list the jobs", error) from error
         listed = []
-        for resource in resources:
+        for resource in filter(_is_ours, resources):
             self._workdir = _workdir_of(resource)
             name = resource.name.rpartition("/")[2]
             listed.append(Listed(name, self._state(name, resource), resource.create_time))
@@ -111,9 +113,8 @@ class TpuService(Remote):
     def link(self, name: str) -> str:
         """Returns the URL of a job's machine in Google's console."""
         _, project, _, zone = self._parent.split("/")
-        return (
-            f"https://console.cloud.google.com/compute/tpus/details/{zone}/{name}?project={project}"
-        )
+        machine = f"{zone}/{name.rpartition('/')[2]}"
+        return f"https://console.cloud.google.com/compute/tpus/details/{machine}?project={project}"
 
     def recreate(self, name: str) -> str:
         """Replaces a SUSPENDED resource, once the old one is deleted. Returns its full name."""
@@ -122,7 +123,7 @@ class TpuService(Remote):
         except exceptions.NotFound as error:
             raise UserError(f"{name}: was deleted meanwhile; submit it again") from error
         request = _same_again(old, self._parent, name)
-        if old.state.state.name != "DELETING":
+        if enum_name(old.state.state) != "DELETING":
             self._delete(name)
         until_deleted = retry.Retry(
             predicate=retry.if_exception_type(exceptions.AlreadyExists),
@@ -144,20 +145,18 @@ class TpuService(Remote):
             raise UserError("--since: the log of a TPU VM has no times of its lines; leave it out")
         with contextlib.suppress(exceptions.NotFound):
             self._get(name)
-        return TpuLog(self._store(name), name)
+        return self._logs.setdefault(name, TpuLog(self._store(name), name))
 
     def _state(self, name: str, resource: tpu_v2.QueuedResource) -> State:
-        state = resource.state.state.name
+        state = enum_name(resource.state.state)
         error = resource.state.failed_data.error
         reason = one_line(error.message)
-        if state == "ACTIVE" and self._workdir and (code := self._exit_code(name)):
-            _, project, _, zone = self._parent.split("/")
-            shell = f"gcloud compute tpus tpu-vm ssh {name} --zone={zone} --project={project}"
-            reason = (
-                f"{_MEANINGS.get(code, f'exit code {code}')}; its machine still exists, for up to "
-                f"--keep_on_failure hours: {shell}; `cancel` deletes it"
-            )
-            return State(state, over=True, succeeded=code == "0", detail=reason)
+        if state in _STARTED and self._workdir:
+            try:
+                if code := self._exit_code(name):
+                    return self._ended(name, state, code)
+            except UserError as unreadable:  # it is no reason to hide the state
+                return State(state, False, False, f"its exit code can't be read: {unreadable}")
         if state == "SUSPENDED":  # a state that a resource never leaves
             reason = "its machines were taken away for good; `wait` submits it again"
             return State(state, False, False, reason, taken_away=True)
@@ -165,15 +164,33 @@ class TpuService(Remote):
         waiting = state in _WITHOUT_MACHINES
         return State(state, state == "FAILED", False, reason, False, waiting, no_capacity)
 
+    def _ended(self, name: str, state: str, code: str) -> State:
+        """Returns the state of a job that is over and whose resource still exists."""
+        detail = _MEANINGS.get(code, f"exit code {code}")
+        if state == "ACTIVE":
+            _, project, _, zone = self._parent.split("/")
+            shell = f"gcloud compute tpus tpu-vm ssh {name} --zone={zone} --project={project}"
+            detail += (
+                f"; its machine still exists, for up to --keep_on_failure hours: {shell}; `cancel` "
+                "deletes it"
+            )
+        return State(state, over=True, succeeded=code == "0", detail=detail)
+
     def _get(self, name: str) -> tpu_v2.QueuedResource:
         """Returns a resource. Raises NotFound when it doesn't exist."""
-        resource = self._call(
+        resource = self._read(
             f"{name}: its state",
             self._client.get_queued_resource,
             {"name": self._full_name(name)},
         )
         self._workdir = self._workdir or _workdir_of(resource)
         return resource
+
+    def _list(
+        self, request: dict[str, str], timeout: float, retry: Any
+    ) -> list[tpu_v2.QueuedResource]:
+        """Returns the resources of all pages."""
+        return [*self._client.list_queued_resources(request, timeout=timeout, retry=retry)]
 
     def _create(self, request: tpu_v2.CreateQueuedResourceRequest) -> str:
         """Makes a resource and returns its full name.
@@ -187,7 +204,7 @@ class TpuService(Remote):
         try:
             # The response is an operation, which is not waited for: `state` shows its progress.
             self._call(f"{name}: submit", self._client.create_queued_resource, labelled)
-        except exceptions.AlreadyExists:
+        except (exceptions.AlreadyExists, QuotaExhausted):
             # The try before may have made it though its response was lost.
             if self._submission(name) != submission:
                 raise
@@ -209,8 +226,11 @@ class TpuService(Remote):
             request = {"name": self._full_name(name), "force": True}  # with its machine
             self._call(f"{name}: delete", self._client.delete_queued_resource, request)
 
-    def _call(self, what: str, method: Callable, request: Any) -> Any:
-        return call(what, method, request=request, retry_seconds=self._retry_seconds)
+    def _read(self, what: str, method: Callable, request: Any) -> Any:
+        return self._call(what, method, request, changes_nothing=True)
+
+    def _call(self, what: str, method: Callable, request: Any, **how: bool) -> Any:
+        return call(what, method, request=request, retry_seconds=self._retry_seconds, **how)
 
     def _no_such_place(self, what: str, error: exceptions.NotFound) -> UserError:
         return UserError(

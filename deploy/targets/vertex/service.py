@@ -30,7 +30,8 @@ from deploy.targets.vertex.states import OVER, state_of, state_with_exit_code
 from storage.errors import UserError
 from storage.store import open_store
 
-_CONSOLE = "https://console.cloud.google.com/ai/platform/locations"
+# As google-cloud-aiplatform 2.7.0 prints it; the console calls Vertex AI "Agent Platform".
+_CONSOLE = "https://console.cloud.google.com/agent-platform/locations"
 _NUMBER = r"[0-9]+"
 _FULL_NAME = rf"projects/[a-z0-9-]+/locations/[a-z0-9-]+/customJobs/{_NUMBER}"
 _OURS = "labels.app=longhaul"
@@ -104,7 +105,7 @@ class VertexService(Remote):
         for job in self._all(name) or [self._existing(name)]:
             if job.state not in OVER:
                 raise UserError(
-                    f"{name}: {job.name} is not over, but {job.state.name}; `cancel` it first"
+                    f"{name}: {job.name} is not over, but {state_of(job).text}; `cancel` it first"
                 )
             self._call("delete the job", self._delete, name=job.name)
 
@@ -123,8 +124,12 @@ class VertexService(Remote):
         ]
 
     def link(self, name: str) -> str:
-        """Returns the URL of a job in Google's console. Raises UserError without such a job."""
-        _, project, _, region, _, number = self._existing(name).name.split("/")
+        """Returns the URL of a job in Google's console; asks the service unless given a full name.
+
+        Raises UserError when there is no such job.
+        """
+        full_name = name if re.fullmatch(_FULL_NAME, name) else self._existing(name).name
+        _, project, _, region, _, number = full_name.split("/")
         return f"{_CONSOLE}/{region}/training/{number}?project={project}"
 
     def _read(self, what: str, method: Callable[..., _Result], **arguments: Any) -> _Result:
@@ -205,10 +210,9 @@ class VertexService(Remote):
         `known` are the jobs of its name that were there before.
         """
         wanted = request.custom_job
-        by_name = f'display_name="{wanted.display_name}"'
 
         def create_once() -> CustomJob:
-            for job in self._list(request.parent, by_name, timeout, None):
+            for job in self._named(wanted.display_name, request.parent):
                 if job.name not in known:
                     if not dict(wanted.labels).items() <= dict(job.labels).items():
                         raise _name_is_taken(job)
@@ -231,6 +235,6 @@ def _delete_exit_file(job: CustomJob) -> None:
 def _name_is_taken(job: CustomJob) -> UserError:
     alternative = "" if job.state in OVER else ", or cancel that one"
     return UserError(
-        f"--name: {job.display_name} exists already as {job.name}, in {job.state.name}; give "
+        f"--name: {job.display_name} exists already as {job.name}, in {state_of(job).text}; give "
         f"another{alternative}"
     )

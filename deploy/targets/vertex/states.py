@@ -7,7 +7,7 @@ from google.cloud.aiplatform_v1.types import CustomJob, JobState
 from google.rpc import code_pb2
 
 from deploy.checks import one_line
-from deploy.google_api import is_stockout
+from deploy.google_api import enum_name, is_stockout
 from deploy.targets.target import State
 from deploy.targets.vertex.request import exit_file_in
 from storage.errors import UserError
@@ -33,7 +33,7 @@ def state_of(job: CustomJob) -> State:
         shells = [f"shell of {machine}: {uri}" for machine, uri in job.web_access_uris.items()]
         detail = "; ".join(filter(None, [detail, *sorted(shells)]))
     return State(
-        job.state.name,
+        enum_name(job.state),
         over=job.state in OVER,
         succeeded=job.state in _SUCCEEDED,
         detail=detail,

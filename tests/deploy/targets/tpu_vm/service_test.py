@@ -3,6 +3,7 @@
 from datetime import datetime, timezone
 
 import pytest
+from google.cloud.tpu_v2 import QueuedResource
 from grpc import StatusCode
 
 from deploy.targets.target import State
@@ -101,6 +102,33 @@ def test_job_with_an_exit_code_is_over_though_its_machine_still_exists(server, c
     assert "`cancel` deletes it" in remote.state("imdb").detail
 
 
+def test_job_with_an_exit_code_is_over_though_its_machine_was_taken_away(server, cloud, workdir):
+    remote, _ = submit(server, make_tpu_job(workdir))
+    put(cloud, workdir, "logs/imdb.exit", b"0\n")
+    for state in ("SUSPENDING", "SUSPENDED"):
+        server.move("imdb", state)
+        assert remote.state("imdb") == State(state, True, True, "exit code 0")
+
+
+def test_state_is_shown_though_the_exit_code_can_not_be_read(
+    server, workdir, monkeypatch, tmp_path
+):
+    remote, _ = submit(server, make_tpu_job(workdir))
+    server.move("imdb", "ACTIVE")
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    for state in (remote.state("imdb"), remote.jobs()[0].state):
+        assert state[:3] == ("ACTIVE", False, False)
+        assert state.detail.startswith("its exit code can't be read: ")
+
+
+@pytest.mark.filterwarnings("ignore:Unrecognized State enum value")
+def test_state_that_is_newer_than_the_client_library_is_shown_as_its_number(server, workdir):
+    remote, name = submit(server, make_tpu_job(workdir))
+    QueuedResource.pb(server.resources[name]).state.state = 99
+    assert remote.state("imdb")[:2] == ("99", False)
+
+
 def test_job_that_left_a_log_and_no_exit_code_was_probably_cancelled(server, cloud, workdir):
     remote, _ = submit(server, make_tpu_job(workdir))
     put(cloud, workdir, "logs/imdb.log", b"step 1\n")
@@ -133,9 +161,20 @@ def test_jobs_are_those_of_longhaul_on_all_pages_newest_first(server, workdir):
     assert listed[0].created > listed[1].created
 
 
+def test_error_of_a_later_page_is_one_line(server, workdir):
+    remote = connect(server, workdir)
+    for name in ("first", "second"):
+        job = make_tpu_job(workdir, name=name)
+        remote.submit(job, make_request(job, make_options()))
+    server.fail(StatusCode.PERMISSION_DENIED, "ListQueuedResources", page="1")
+    with pytest.raises(UserError, match="list the jobs: not permitted"):
+        remote.jobs()
+
+
 def test_link_leads_to_the_machine_in_the_console(server, workdir):
-    link = connect(server, workdir).link("imdb")
-    assert link.endswith("/compute/tpus/details/us-west4-a/imdb?project=some-project")
+    remote, name = submit(server, make_tpu_job(workdir))
+    link = "/compute/tpus/details/us-west4-a/imdb?project=some-project"
+    assert [remote.link(each)[-len(link) :] for each in ("imdb", name)] == [link, link]
 
 
 def test_cancel_deletes_resource_and_machine_once(server, cloud, workdir):
@@ -224,6 +263,21 @@ def test_call_that_fails_for_a_moment_is_retried_and_creates_once(server, workdi
     assert name.endswith("/imdb")
     assert remote.state("imdb").text == "WAITING_FOR_RESOURCES"
     assert server.created == 1
+
+
+def test_quota_of_a_retry_does_not_hide_what_a_lost_response_has_made(server, workdir):
+    server.fail(StatusCode.UNAVAILABLE, "CreateQueuedResource", after=True)
+    server.fail(StatusCode.RESOURCE_EXHAUSTED, "CreateQueuedResource")
+    _, name = submit(server, make_tpu_job(workdir))
+    assert name in server.resources
+
+
+def test_quota_of_calls_in_a_minute_passes(server, workdir):
+    remote, _ = submit(server, make_tpu_job(workdir))
+    for method in ("GetQueuedResource", "ListQueuedResources"):
+        server.fail(StatusCode.RESOURCE_EXHAUSTED, method)
+    assert remote.state("imdb").text == "WAITING_FOR_RESOURCES"
+    assert len(remote.jobs()) == 1
 
 
 def test_deletion_whose_response_is_lost_counts(server, workdir):

@@ -90,6 +90,7 @@ def test_failed_job_has_its_reason(server):
         (13, "The zone does not have enough resources available", True),
         (8, "The following quota metrics exceed quota limits: custom_model_training_cpus", False),
         (3, "workerpool0-0 exited with 1", False),
+        (8, "The replica workerpool0-0 ran out-of-memory and exited with 137", False),
     ],
 )
 def test_missing_machines_are_told_from_other_failures(server, code, message, no_capacity):
@@ -194,6 +195,16 @@ def test_other_final_states_are_no_success(server, state):
     assert connect(server).state("imdb")[1:3] == (True, False)
 
 
+@pytest.mark.filterwarnings("ignore:Unrecognized JobState enum value")
+def test_state_that_is_newer_than_the_client_library_is_shown_as_its_number(server):
+    server.life = (RUNNING,)
+    CustomJob.pb(server.jobs[submit(server)]).state = 99
+    remote = connect(server)
+    assert remote.state("imdb")[:2] == ("99", False)
+    assert "in 99; give another" in refusal(submit, server)
+    assert "not over, but 99" in refusal(remote.delete, "imdb")
+
+
 def test_cancelled_job_ends(server):
     submit(server)
     remote = connect(server)
@@ -287,11 +298,11 @@ def test_jobs_are_listed_with_the_newest_first(server):
 
 
 def test_link_leads_to_the_console(server):
-    submit(server)
-    assert connect(server).link("imdb") == (
-        "https://console.cloud.google.com/ai/platform/locations/us-central1/training/1000"
-        "?project=12345"
-    )
+    for name in (submit(server), "imdb"):
+        assert connect(server).link(name) == (
+            "https://console.cloud.google.com/agent-platform/locations/us-central1/training/1000"
+            "?project=12345"
+        )
 
 
 @pytest.mark.parametrize(
@@ -342,6 +353,16 @@ def test_lost_response_does_not_make_a_second_job(server, code):
     server.inject("CreateCustomJob", code, after=True)
     assert submit(server) in server.jobs
     assert len(server.requests("CreateCustomJob")) == 1
+
+
+def test_quota_of_a_retry_does_not_hide_what_a_lost_response_has_made(server):
+    def exhaust():
+        server.inject("ListCustomJobs", StatusCode.RESOURCE_EXHAUSTED)
+
+    server.inject("CreateCustomJob", StatusCode.UNAVAILABLE, after=True, meanwhile=exhaust)
+    job = make_vertex_job()
+    name = connect(server, retry_seconds=30).submit(job, make_request(job, make_options()))
+    assert [*server.jobs] == [name]
 
 
 def test_another_job_of_that_name_is_not_taken_for_the_lost_one(server):
