@@ -13,7 +13,7 @@ from deploy.messages import say
 
 ZONE = rf"{REGION}-[a-z]"
 _DATE = "November 2026"
-# The regions of Vertex AI: SUPPORTED_REGIONS of google-cloud-aiplatform 2.7.0.
+# The regions of Vertex AI: SUPPORTED_REGIONS of google-cloud-aiplatform 2.7.0, without "global".
 _REGIONS = frozenset(
     {
         *("africa-south1", "asia-east1", "asia-east2", "asia-northeast1", "asia-northeast2"),
@@ -23,15 +23,17 @@ _REGIONS = frozenset(
         *("europe-west3", "europe-west4", "europe-west6", "europe-west8", "europe-west9"),
         *("me-central1", "me-central2", "me-west1", "northamerica-northeast1"),
         *("northamerica-northeast2", "southamerica-east1", "southamerica-west1", "us-central1"),
-        *("us-east1", "us-east4", "us-east5", "us-south1", "us-west1", "us-west2", "us-west3"),
-        "us-west4",
+        *("us-east1", "us-east4", "us-east5", "us-east7", "us-south1", "us-west1", "us-west2"),
+        *("us-west3", "us-west4", "us-west8"),
     }
 )
-# The zones with TPU v5e: cloud.google.com/tpu/docs/regions-zones.
+# The zones with TPU v5e. cloud.google.com/tpu/docs/regions-zones lists those of the first line for
+# North America, and has listed us-east5 for single customers; the others are known from users.
 _TPU_ZONES = frozenset(
     {
-        *("us-central1-a", "us-east1-c", "us-east5-a", "us-east5-b", "us-east5-c", "us-south1-a"),
-        *("us-west1-c", "us-west4-a", "us-west4-b", "europe-west4-b", "asia-southeast1-b"),
+        *("us-central1-a", "us-south1-a", "us-west1-c", "us-west4-a"),
+        *("us-east5-a", "us-east5-b", "us-east5-c"),
+        *("us-east1-c", "us-west4-b", "europe-west4-b", "asia-southeast1-b"),
     }
 )
 

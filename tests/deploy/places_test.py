@@ -11,6 +11,7 @@ from tests.deploy.examples import refusal
     [
         (check_region, "us-central1"),
         (check_region, "europe-west12"),
+        (check_region, "us-west8"),
         (check_zone, "us-west4-a"),
     ],
 )

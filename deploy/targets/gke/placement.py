@@ -17,7 +17,8 @@ from deploy.targets.gke.options import FLEX_START, ON_DEMAND, SPOT, TPU, Options
 
 _GOOGLE = "cloud.google.com"
 _LABELS = {SPOT: f"{_GOOGLE}/gke-spot", FLEX_START: f"{_GOOGLE}/gke-flex-start"}
-# cloud.google.com/kubernetes-engine/docs/concepts/spot-vms: a spot node gives no more than 15.
+# cloud.google.com/kubernetes-engine/docs/concepts/spot-vms: a spot node gives 15, unless its node
+# pool is set up to give more.
 _SECONDS_TO_SAVE = {SPOT: 15}
 
 

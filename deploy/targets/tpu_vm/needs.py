@@ -12,13 +12,15 @@ from deploy.job import Job, bucket_of
 from deploy.targets.tpu_vm import wheels
 from deploy.targets.tpu_vm.options import Options
 
+_APIS = ("tpu.googleapis.com", "cloudquotas.googleapis.com")  # the latter to show quotas
+
 
 def needs(job: Job, options: Options) -> list[str]:
     """Returns the lines, those of the project first."""
     project, region = options.project, options.zone.rpartition("-")[0]
     submitter = prerequisites.project_roles(project, prerequisites.USER, "roles/tpu.admin")
     return [
-        *prerequisites.credentials_and_apis(project, "tpu.googleapis.com"),
+        *prerequisites.credentials_and_apis(project, *_APIS),
         f"your account's role: {submitter}",
         *_quota(options),
         prerequisites.bucket(job, project, region),

@@ -45,7 +45,6 @@ _MACHINES = {
     **_with_gpus("a3-megagpu-{}g", "NVIDIA_H100_MEGA_80GB", 26, 8),
     **_with_gpus("a3-ultragpu-{}g", "NVIDIA_H200_141GB", 28, 8),
     **_with_gpus("a4-highgpu-{}g", "NVIDIA_B200", 28, 8),
-    **_with_gpus("a4x-highgpu-{}g", "NVIDIA_GB200", 35, 4),
     **_sizes("e2-standard", 8, 4, 16, 32),
     **_sizes("e2-highmem", 2, 4, 8, 16),
     **_sizes("e2-highcpu", 16, 32),
@@ -63,8 +62,10 @@ _MACHINES = {
     **_sizes("m1-megamem", 96),
 }
 _FAMILIES = {machine.partition("-")[0] for machine in _MACHINES}
-# The families of Compute Engine, and of TPUs, that are not in the service's list.
+# The families of Compute Engine, and of TPUs, that are not in the service's list; and a4x, whose
+# processors are Arm's, while the image is for x86-64.
 _OTHER_FAMILIES = {
+    "a4x",
     *("f1", "g1", "t2a", "t2d", "n2d", "n4a", "n4d", "c2d", "c3", "c3d", "c4", "c4a", "c4d", "h3"),
     *("h4d", "z3", "m2", "m3", "m4", "x4", "ct3", "ct3p", "ct4p", "ct5l", "ct5lp", "ct5p", "ct6e"),
     *("tpu7x", "cloud"),

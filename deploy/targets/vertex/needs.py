@@ -16,8 +16,9 @@ from deploy.targets.vertex.options import ON_DEMAND, Options
 _APIS = ("aiplatform", "artifactregistry", "cloudquotas")
 _REGISTRY = "-docker.pkg.dev"  # how the host of an Artifact Registry ends
 _METRIC = "aiplatform.googleapis.com/custom_model_training"
-# Machine families with a quota of their own; the others share one.
-_CPU_FAMILIES = ("a2", "a3", "c2", "g2", "n2", "n4")
+# The machine families that share a quota: the console calls it "CPUs for N1/E2 machine types". The
+# others have one each; its name is a guess for a4, g4 and newer ones, of which no source was found.
+_SHARED_FAMILIES = ("n1", "e2")
 
 
 def needs(job: Job, options: Options) -> list[str]:
@@ -49,7 +50,7 @@ def quotas(options: Options) -> dict[str, int | None]:
         cpus = f"{kind}_cpus"
     else:
         kind = _METRIC
-        cpus = f"{kind}_{family}_cpus" if family in _CPU_FAMILIES else f"{kind}_cpus"
+        cpus = f"{kind}_cpus" if family in _SHARED_FAMILIES else f"{kind}_{family}_cpus"
     needed: dict[str, int | None] = {cpus: cores and cores * options.workers}
     if options.accelerator:
         gpus = f"{kind}_{_gpu_in_quotas(options.accelerator)}_gpus"

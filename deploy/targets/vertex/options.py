@@ -24,7 +24,7 @@ from storage.errors import UserError
 ON_DEMAND, SPOT, FLEX_START = _PROVISIONING = ("on_demand", "spot", "flex_start")
 # The GPUs that Dynamic Workload Scheduler offers, which serves flex_start.
 _FLEX_START = ("L4", "TESLA_A100", "A100_80GB", "H100_80GB", "H100_MEGA_80GB", "H200_141GB", "B200")
-_NEEDS_RESERVATION = "NVIDIA_GB200"
+_ARM = "NVIDIA_GB200"  # its machines have Arm processors, while the image is for x86-64
 # The registries that the service pulls from.
 _REGISTRY = r"[a-z0-9-]+-docker\.pkg\.dev/.*|(?:(?:us|eu|asia)\.)?gcr\.io/.*|docker\.io/.*"
 _NETWORK = r"projects/[0-9]{1,20}/global/networks/[a-z][a-z0-9-]{0,62}"
@@ -103,10 +103,6 @@ class Options:
 
     def _check_reservation(self) -> None:
         if not self.reservation:
-            if self.accelerator == _NEEDS_RESERVATION:
-                raise UserError(
-                    f"--reservation: missing; --accelerator={self.accelerator} needs it"
-                )
             return
         accepted = "projects/PROJECT/zones/ZONE/reservations/NAME"
         check_matches("reservation", self.reservation, _RESERVATION, accepted)
@@ -143,8 +139,9 @@ class Options:
 
 
 def _gpu_types() -> list[str]:
-    """Returns the names of the GPU types that the client library knows."""
+    """Returns the names of the GPU types that the client library knows and the image can use."""
     # Imported here, since `--help` must work without this library.
     from google.cloud.aiplatform_v1.types import AcceleratorType
 
-    return [name for name in AcceleratorType.__members__ if name.startswith("NVIDIA_")]
+    names = AcceleratorType.__members__
+    return [name for name in names if name.startswith("NVIDIA_") and name != _ARM]

@@ -81,5 +81,5 @@ def test_default_machine_has_the_gpus():
 
 
 def test_vcpus_are_known():
-    machines = ("n1-highmem-16", "a2-megagpu-16g", "a3-highgpu-1g", "a4x-highgpu-4g", "z9-x-8")
-    assert [vcpus(machine) for machine in machines] == [16, 96, 26, 140, None]
+    machines = ("n1-highmem-16", "a2-megagpu-16g", "a3-highgpu-1g", "a4-highgpu-8g", "z9-x-8")
+    assert [vcpus(machine) for machine in machines] == [16, 96, 26, 224, None]

@@ -36,7 +36,8 @@ def one(words, job=None, **changes):
             {"accelerator": "NVIDIA_H100_MEGA_80GB", "accelerators": 8},
             {"a3_cpus": 208, "nvidia_h100_mega_gpus": 8},
         ),
-        ({"machine": "z9-standard-8"}, {"cpus": None, "nvidia_l4_gpus": 1}),
+        ({"accelerator": "", "machine": "m1-megamem-96"}, {"m1_cpus": 96}),
+        ({"machine": "z9-standard-8"}, {"z9_cpus": None, "nvidia_l4_gpus": 1}),
     ],
 )
 def test_quotas_are_named_by_their_metrics(changes, needed):

@@ -112,7 +112,7 @@ REFUSED = [
     ({"reservation": RESERVATION, **FLEX_START}, "--reservation: got 'projects/"),
     ({"reservation": RESERVATION, "provisioning": "spot"}, "--reservation: got 'projects/"),
     ({"reservation": RESERVATION, **NO_GPU}, "--reservation: got 'projects/"),
-    ({"accelerator": "NVIDIA_GB200", "accelerators": 4}, "--reservation: missing; --accelerator="),
+    ({"accelerator": "NVIDIA_GB200", "accelerators": 4}, "--accelerator: got 'NVIDIA_GB200'"),
 ]
 
 
