@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deploy.messages import say
+from deploy.targets import target as targets
 from storage import json_object
 
 
@@ -43,7 +44,7 @@ def find(name: str) -> Record | None:
 
 
 def every() -> list[Record]:
-    """Returns all records, the oldest first. A line that is no record is left out."""
+    """Returns all records of known targets, the oldest first; other lines are left out."""
     try:
         lines = _path().read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -55,7 +56,16 @@ def every() -> list[Record]:
     for line in lines:
         with contextlib.suppress(ValueError, TypeError):  # a process was killed as it wrote
             records.append(Record(**json_object.parse(line)))
-    return records
+    return [record for record in records if _is_usable(record)]
+
+
+def _is_usable(record: Record) -> bool:
+    """Returns False for a job of another checkout's target, and for fields of other types."""
+    texts = (record.name, record.target, record.workdir)
+    if not isinstance(record.options, dict) or not all(isinstance(text, str) for text in texts):
+        return False
+    flags = record.options.values()
+    return record.target in targets.NAMES and all(isinstance(f, str | int) for f in flags)
 
 
 def _path() -> Path:

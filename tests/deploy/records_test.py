@@ -27,6 +27,22 @@ def test_line_that_a_killed_process_left_is_left_out(home):
     assert [record.name for record in records.every()] == ["imdb", "other"]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"target": "of-another-checkout"},
+        {"target": ["vertex"]},
+        {"options": ["region"]},
+        {"options": {"region": ["us-central1"]}},
+        {"name": 1},
+        {"workdir": None},
+    ],
+)
+def test_record_that_this_checkout_can_not_use_is_left_out(wrong):
+    records.add(Record(**{**JOB._asdict(), **wrong}))
+    assert records.every() == []
+
+
 def test_record_that_can_not_be_written_is_a_warning(home, capsys):
     (home / "state").write_text("a file")
     records.add(JOB)
