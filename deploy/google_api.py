@@ -37,7 +37,7 @@ def credentials() -> Credentials:
     """Returns the credentials of the environment. Raises UserError when there are none."""
     try:
         return google.auth.default(scopes=[SCOPE])[0]
-    except DefaultCredentialsError as error:
+    except (DefaultCredentialsError, OSError) as error:
         raise UserError(_no_credentials(error)) from error
 
 
@@ -89,7 +89,7 @@ def is_stockout(code: int, message: str) -> bool:
     return code == _RESOURCE_EXHAUSTED or any(word in text for word in _STOCKOUT)
 
 
-def _no_credentials(error: DefaultCredentialsError) -> str:
+def _no_credentials(error: Exception) -> str:
     if path := os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
         reason = _reason(error)
         return (

@@ -50,7 +50,7 @@ def _project_of_credentials() -> str:
     os.environ[_NO_NETWORK] = "true"
     try:
         return google.auth.default()[1] or ""
-    except DefaultCredentialsError:
+    except (DefaultCredentialsError, OSError):  # as if there were none; a connection says why
         return ""
     finally:
         del os.environ[_NO_NETWORK]

@@ -36,6 +36,12 @@ def test_project_that_nothing_names_is_asked_for(credentials_without_project):
     assert line.startswith("--project: not given, and neither GOOGLE_CLOUD_PROJECT nor")
 
 
+def test_credentials_that_can_not_be_read_name_no_project(credentials_without_project, monkeypatch):
+    folder = str(credentials_without_project)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", folder)
+    assert refusal(require_project, "").startswith("--project: not given")
+
+
 def test_no_metadata_server_is_asked_for_the_project(credentials_without_project, monkeypatch):
     """Checks that no request is sent: on another network that server may be anyone's, or silent."""
     (credentials_without_project / "application_default_credentials.json").unlink()

@@ -382,10 +382,10 @@ def test_retries_end(server):
     assert not server.jobs
 
 
-def test_missing_credentials_are_one_line(monkeypatch, tmp_path):
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+@pytest.mark.parametrize("place", ["none.json", "."])  # missing, and a folder
+def test_missing_credentials_are_one_line(monkeypatch, tmp_path, place):
+    path = tmp_path / place
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
     line = refusal(TARGET.connect, make_options())
-    assert line.startswith(
-        f"GOOGLE_APPLICATION_CREDENTIALS: '{tmp_path / 'none.json'}' holds no credentials"
-    )
+    assert line.startswith(f"GOOGLE_APPLICATION_CREDENTIALS: '{path}' holds no credentials")
     assert line.endswith("unset the variable or correct the file")
