@@ -33,7 +33,7 @@ _TPU_ZONES = frozenset(
     {
         *("us-central1-a", "us-south1-a", "us-west1-c", "us-west4-a"),
         *("us-east5-a", "us-east5-b", "us-east5-c"),
-        *("us-east1-c", "us-west4-b", "europe-west4-b", "asia-southeast1-b"),
+        *("us-east1-c", "europe-west4-b"),
     }
 )
 
