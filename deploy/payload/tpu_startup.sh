@@ -36,9 +36,6 @@ export PATH="${PATH:-/usr/sbin:/usr/bin:/sbin:/bin}:/snap/bin"
 export HOME="${HOME:-/root}"
 export PYTHONUNBUFFERED=1
 
-mkdir -p "$HOME_FOLDER"
-cd "$HOME_FOLDER"
-
 job=
 background=()
 machine=${SEVERAL:+unknown} # its number in the slice
@@ -84,9 +81,9 @@ upload_log() {
   upload "$LOG" "$(log_name)" 2>/dev/null
 }
 
-# The first machine that writes the exit code decides.
+# The first machine that writes the exit code decides. It is no file of the disk, which may be full.
 upload_exit() {
-  upload "$EXIT" "$LOGS/$NAME.exit" '&ifGenerationMatch=0' || exists "$LOGS/$NAME.exit"
+  upload <(echo "$1") "$LOGS/$NAME.exit" '&ifGenerationMatch=0' || exists "$LOGS/$NAME.exit"
 }
 
 upload_log_regularly() {
@@ -100,13 +97,13 @@ finish() {
   local code=$? kept
   trap - EXIT
   set +e
-  [[ -s $EXIT ]] || echo "$code" >"$EXIT"
-  kept=$(seconds_to_keep)
-  say "over with exit code $(<"$EXIT")"
+  if [[ -s $EXIT ]]; then code=$(<"$EXIT"); else echo "$code" >"$EXIT"; fi
+  kept=$(seconds_to_keep "$code")
+  say "over with exit code $code"
   ((kept == 0)) || say "kept for $kept s, then deleted; to look inside:" \
     "gcloud compute tpus tpu-vm ssh $NAME --zone=$ZONE --project=$PROJECT"
   with_retries upload_log
-  with_retries upload_exit
+  with_retries upload_exit "$code"
   pause "$kept"
   say "deleting $NAME"
   until with_retries delete_machine; do
@@ -119,8 +116,7 @@ finish() {
 
 # Prints how long the machine stays for a look at it, which a boot in that time does not prolong.
 seconds_to_keep() {
-  local code left
-  code=$(<"$EXIT")
+  local code=$1 left
   if ((code == 0 || code == OUT_OF_TIME || KEEP_SECONDS == 0)); then
     echo 0
     return
@@ -247,6 +243,8 @@ run() {
 
 trap finish EXIT
 trap leave TERM INT
+mkdir -p "$HOME_FOLDER"
+cd "$HOME_FOLDER"
 exec >>"$LOG" 2>&1
 
 [[ -z $SEVERAL ]] || find_place

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -219,6 +220,26 @@ def test_machine_without_a_token_is_deleted_by_gcloud(machine, answer):
     assert run(machine, make_tpu_job(), [0]) == 0
     assert machine.calls.read_text().startswith("compute tpus queued-resources delete imdb ")
     assert "does the machine have a service account?" in machine.console.read_text()
+
+
+def test_machine_whose_disk_can_not_be_written_is_deleted_with_its_exit_code(machine, tmp_path):
+    (tmp_path / "file").touch()
+    machine.environment["LONGHAUL_HOME"] = str(tmp_path / "file" / "home")
+    job = make_tpu_job()
+    assert run(machine, job, [0]) == 1
+    assert machine.uploaded(job, "exit") == "1\n"
+    assert machine.google.deletions == [RESOURCE]
+
+
+def test_exit_code_on_a_full_disk_is_kept(machine):
+    # A link to a device whose writes fail as on a full disk.
+    home = Path(machine.environment["LONGHAUL_HOME"])
+    home.mkdir()
+    (home / "exit").symlink_to("/dev/full")
+    job = make_tpu_job()
+    assert run(machine, job, [0]) == 0
+    assert machine.uploaded(job, "exit") == "0\n"
+    assert machine.google.deletions == [RESOURCE]
 
 
 def test_exit_code_is_written_before_the_machine_is_deleted(machine):
