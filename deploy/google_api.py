@@ -13,7 +13,7 @@ from google.auth.credentials import Credentials
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 
 from deploy.checks import one_line
-from deploy.remote import QuotaExhausted
+from deploy.remote import QuotaExhausted, Unreachable
 from storage.errors import UserError
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -52,7 +52,8 @@ def call(
     """Calls a client's method and returns its response; retries transient errors.
 
     The exhausted quota of a call that changes nothing is one of calls in a minute, which pass.
-    Raises UserError, with `what` failed and what to do about it. NotFound and AlreadyExists are not
+    Raises UserError, with `what` failed and what to do about it; Unreachable when retries did not
+    help, QuotaExhausted when they would not. NotFound and AlreadyExists are not
     translated, since only the caller knows what they mean.
     """
     transient = (*_TRANSIENT, exceptions.TooManyRequests) if changes_nothing else _TRANSIENT
@@ -68,6 +69,8 @@ def call(
         raise UserError(f"{what}: {_no_credentials(error)}") from error
     except exceptions.TooManyRequests as error:
         raise QuotaExhausted(f"{what}: {_advice(error)}") from error
+    except (exceptions.RetryError, *_TRANSIENT) as error:
+        raise Unreachable(f"{what}: {_advice(error)}") from error
     except (exceptions.GoogleAPIError, GoogleAuthError) as error:
         raise UserError(f"{what}: {_advice(error)}") from error
 

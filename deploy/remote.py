@@ -17,6 +17,10 @@ class QuotaExhausted(UserError):
     """A job was not created since a quota is used up; at another place it may not be."""
 
 
+class Unreachable(UserError):
+    """A service did not answer, for all the retries; a job that it has goes on meanwhile."""
+
+
 class LogReader(Protocol):
     """A job's log, read piece by piece."""
 

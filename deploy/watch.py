@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from deploy.messages import say
-from deploy.remote import LogReader, Remote
+from deploy.remote import LogReader, Remote, Unreachable
 from deploy.targets.target import State, Waiting
 from storage import standard_streams
 from storage.errors import UserError
@@ -63,13 +63,27 @@ class Watch:
 
     def _look(self) -> State:
         """Returns the state, and prints what is new of it and of the log."""
-        state = self._remote.state(self._name)
+        state = self._ask()
         if state != self._shown:
             print(shown(self._name, state), flush=True)
             self._shown = state
         if not state.waiting:
             self._print_log()
         return state
+
+    def _ask(self) -> State:
+        """Returns the state; waits for a service that does not answer once it has shown the job."""
+        has_answered = True
+        while True:
+            try:
+                return self._remote.state(self._name)
+            except Unreachable as error:
+                if self._shown is None:
+                    raise
+                if has_answered:
+                    say(f"{self._name}: no answer, trying again until there is one ({error})")
+                has_answered = False
+            self._pause(SECONDS_BETWEEN_LOOKS)
 
     def _print_log(self) -> None:
         if not self._log_is_readable:

@@ -8,7 +8,8 @@ from google.cloud.aiplatform_v1.types import JobState
 from grpc import StatusCode
 
 from deploy import records
-from deploy.targets.target import Following, Waiting
+from deploy.remote import Unreachable
+from deploy.targets.target import Following, State, Waiting
 from deploy.targets.tpu_vm.service import TpuService
 from deploy.targets.tpu_vm.target import TARGET as TPU_VM
 from deploy.targets.vertex.target import TARGET as VERTEX
@@ -170,6 +171,32 @@ def test_interrupt_while_a_machine_is_replaced_does_not_say_that_the_job_runs(
     error = capsys.readouterr().err
     assert "keeps running" not in error
     assert "imdb: stopped while it was submitted again; see `status`" in error
+
+
+def test_watching_outlasts_a_service_that_does_not_answer(
+    tpu_server, tmp_path, capsys, monkeypatch
+):
+    active, failed = State("ACTIVE", False, False), State("FAILED", True, False)
+    answers = iter([active, Unreachable("no network"), Unreachable("still none"), failed])
+
+    def answer(*_):
+        if isinstance(found := next(answers), Unreachable):
+            raise found
+        return found
+
+    monkeypatch.setattr(TpuService, "state", answer)
+    assert TPU_VM.submit(tpu_plan(tmp_path), Waiting(), pause=lambda _: None) == 1
+    output = capsys.readouterr()
+    assert states(output.out) == ["ACTIVE", "FAILED"]
+    assert output.err.count("imdb: no answer, trying again until there is one (no network)") == 1
+    assert "still none" not in output.err
+
+
+def test_job_that_was_never_seen_is_not_watched_without_an_answer(tpu_server, tmp_path):
+    tpu_server.fail(StatusCode.UNAVAILABLE, "GetQueuedResource", times=1000)
+    remote = TPU_VM.connect(tpu_plan(tmp_path).attempts[0].options, retry_seconds=0.1)
+    with pytest.raises(Unreachable, match="the service failed"):
+        Watch(remote, "imdb", Waiting(), bounded=False).run()
 
 
 def test_suspended_machine_is_replaced_while_it_is_waited_for(tpu_server, tmp_path, capsys):

@@ -10,6 +10,7 @@ import subprocess
 from typing import Any, NoReturn
 
 from deploy.checks import one_line
+from deploy.remote import Unreachable
 from storage.errors import UserError
 
 # A context may be named after anything; `gcloud` names it gke_PROJECT_LOCATION_CLUSTER.
@@ -18,6 +19,7 @@ JOB_SETS = "jobsets.jobset.x-k8s.io"
 RELEASE = "https://github.com/kubernetes-sigs/{}/releases/latest/download/manifests.yaml"
 _SECONDS = 120.0  # for a command; the largest output is a long job's log
 _LONGEST_LINE = 140  # characters of kubectl's own message
+_UNREACHABLE = r"Unable to connect|connection refused|i/o timeout|no such host"
 # Pattern in an error of kubectl -> what it means, and what to do.
 _ADVICE = {
     r"context .*(not found|does not exist)": (
@@ -38,9 +40,7 @@ _ADVICE = {
         "the plugin for credentials is missing: gcloud components install gke-gcloud-auth-plugin"
     ),
     r"[Uu]nauthorized|must be logged in": "no valid credentials: gcloud auth login",
-    r"Unable to connect|connection refused|i/o timeout|no such host": (
-        "the cluster can't be reached; a private one only from its own network"
-    ),
+    _UNREACHABLE: "the cluster can't be reached; a private one only from its own network",
 }
 
 
@@ -93,7 +93,7 @@ def _run(*arguments: str, stdin: str = "") -> str:
     except OSError as error:
         raise UserError(f"kubectl: can't be run ({error.strerror}); install it again") from error
     except subprocess.TimeoutExpired as error:
-        raise UserError(
+        raise Unreachable(
             f"kubectl: no answer in {_SECONDS:.0f} seconds; check that the cluster can be reached"
         ) from error
     if done.returncode:
@@ -110,5 +110,6 @@ def _fail(printed: str) -> NoReturn:
         raise AlreadyExistsError(f"kubectl: {shown}")
     for pattern, advice in _ADVICE.items():
         if re.search(pattern, printed):
-            raise UserError(f"kubectl: {shown}: {advice}")
+            kind = Unreachable if pattern == _UNREACHABLE else UserError
+            raise kind(f"kubectl: {shown}: {advice}")
     raise UserError(f"kubectl: {shown}")

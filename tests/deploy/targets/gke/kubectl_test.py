@@ -2,7 +2,9 @@
 
 import pytest
 
+from deploy.remote import Unreachable
 from deploy.targets.gke.kubectl import Kubectl
+from storage.errors import UserError
 from tests.deploy.examples import refusal
 from tests.fakes.kubectl import CONTEXT, JOB_SETS
 
@@ -35,6 +37,14 @@ def test_an_error_is_one_line_with_advice(kubectl, message, advice):
     kubectl.fail("get", message)
     line = refusal(Kubectl(CONTEXT, "default").json, *PODS)
     assert line.startswith("kubectl: ") and advice in line
+
+
+def test_a_cluster_that_does_not_answer_is_told_from_other_failures(kubectl):
+    for message, _ in FAILURES:
+        kubectl.fail("get", message)
+        with pytest.raises(UserError) as raised:
+            Kubectl(CONTEXT, "default").json(*PODS)
+        assert isinstance(raised.value, Unreachable) == ("refused" in message or "i/o" in message)
 
 
 def test_an_unknown_context_is_refused(kubectl):
