@@ -93,9 +93,14 @@ class VertexService(Remote):
         Raises UserError when there is no such job; a job that is over stays unchanged.
         """
         job = self._existing(name)
-        if job.state not in OVER:
-            request = {"name": job.name}
+        if job.state in OVER:
+            return
+        request = {"name": job.name}
+        try:
             self._call("cancel the job", self._client.cancel_custom_job, request=request)
+        except UserError:
+            if self._existing(job.name).state not in OVER:  # it did not end meanwhile
+                raise
 
     def delete(self, name: str) -> None:
         """Deletes the service's record of a job, and of earlier ones with the same display name.

@@ -222,6 +222,18 @@ def test_job_that_is_over_is_not_cancelled(server):
     assert connect(server).state("imdb").succeeded
 
 
+def test_job_that_ends_while_it_is_cancelled_is_no_error(server):
+    name = submit(server)
+    code = StatusCode.FAILED_PRECONDITION
+    server.inject(
+        "CancelCustomJob", code, "the job is over", meanwhile=lambda: server.fail(name, "")
+    )
+    connect(server).cancel("imdb")
+    submit(server)
+    server.inject("CancelCustomJob", code, "for another reason")
+    assert "for another reason" in refusal(connect(server).cancel, "imdb")
+
+
 def test_name_that_is_taken_is_refused(server):
     name = submit(server)
     line = refusal(submit, server, digest="f" * 64)
