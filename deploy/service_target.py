@@ -133,7 +133,12 @@ def _withdraw(remote: Remote, name: str, attempt: Attempt, pause: Callable[[floa
     Otherwise it could still get some while the next alternative runs.
     """
     say(f"{name}: no machines ({attempt.place}); cancelling it")
-    remote.cancel(name)
+    try:
+        remote.cancel(name)
+    except UserError as error:
+        raise UserError(
+            f"{name}: not cancelled, so it may still get machines and be paid for: {error}"
+        ) from error
     for _ in range(_LOOKS_FOR_THE_END):
         state = remote.find(name)
         if state is None or state.over:

@@ -136,7 +136,7 @@ class TpuService(Remote):
         except exceptions.RetryError as error:
             raise UserError(
                 f"{name}: not deleted in {_SECONDS_TO_DELETE:g} s, so it can't be made again; "
-                "run the same command later"
+                "submit it later"
             ) from error
 
     def log(self, name: str, since: datetime | None) -> TpuLog:
