@@ -264,7 +264,7 @@ def test_quota_of_the_only_place_ends_the_submission(tpu_server, tmp_path):
 def test_job_that_can_not_be_cancelled_is_said_to_cost(tpu_server, tmp_path):
     tpu_server.fail(StatusCode.PERMISSION_DENIED, "DeleteQueuedResource")
     plan, waiting = tpu_plan(tmp_path, **ZONES), Waiting(try_minutes=0)
-    with pytest.raises(UserError, match="imdb: not cancelled, so it may still .*not permitted"):
+    with pytest.raises(UserError, match=r"imdb: not cancelled, so it may still .*not permitted"):
         TPU_VM.submit(plan, waiting, pause=lambda _: None)
     assert places(tpu_server) == [("us-west4-a", True)]
 
