@@ -177,6 +177,7 @@ def test_user_error_prints_one_line_and_exits_with_code_1(flags, workdir):
     and subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode,
     reason="needs a mount namespace, and `unshare -rm` is not allowed on this machine",
 )
+@pytest.mark.slow
 def test_full_disk_leaves_the_last_checkpoint_intact(flags, tmp_path):
     """Runs on a file system with room for one checkpoint but not for two."""
     script = """

@@ -103,6 +103,7 @@ def test_words_alone_do_not_tell_the_label(train, test):
     assert ngram_accuracy(train, test, 1) < 0.80
 
 
+@pytest.mark.slow
 def test_runs_of_three_words_do_not_tell_the_label(train, test):
     assert ngram_accuracy(train, test, 3) < 0.85
 

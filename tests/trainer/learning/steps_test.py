@@ -91,7 +91,7 @@ def test_one_and_eight_steps_per_call_are_equal_to_the_bit(shipped, one_replica,
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("replicas", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_micro_batches_do_not_change_the_training(shipped, one_replica, replicas):
     config = shipped.copy_and_resolve_references()
     config.train.micro_batches = 2
@@ -206,7 +206,7 @@ def test_average_follows_the_weights(config):
     assert state.evaluated is state.average
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("replicas", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_steps_of_static_shape_compute_the_same(config, replicas):
     config.train.batch_size = 16
     free, _ = train(config, replicas, count=20, width_step=20)

@@ -70,6 +70,7 @@ def test_two_workers_have_the_same_losses_as_one_process(pair_finished, finished
         assert line["loss"] == pytest.approx(expected["loss"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_job_whose_workers_are_killed_ends_with_the_same_numbers(
     flags, pair_finished, tmp_path, cloud
 ):
@@ -185,6 +186,7 @@ def run_workers(commands):
     return [finish(process) for process in processes]
 
 
+@pytest.mark.slow
 def test_workdir_that_is_not_shared_is_refused(flags, tmp_path):
     commands = [["trainer", *flags, f"--workdir={tmp_path / n}"] for n in ("chief", "worker")]
     chief, worker = run_workers(commands)

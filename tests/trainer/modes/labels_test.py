@@ -77,6 +77,7 @@ def test_run_refuses_reviews_with_other_labels(workdir, config, tmp_path):
         evaluate(scoring_config(store, given), store, "best")
 
 
+@pytest.mark.slow
 def test_shards_train_as_the_files_do(workdir, config, tmp_path):
     shards = open_store(str(tmp_path / "shards"))
     prepare(config, shards)

@@ -159,6 +159,7 @@ def test_shards_of_a_frozen_worker_are_made_by_another(config, expected, store):
     assert contents(store) == expected
 
 
+@pytest.mark.slow
 def test_workers_of_a_job_share_the_work(cloud, reviews, expected, url):
     # No worker of this cluster can be reached, and none has to be.
     cluster = {"worker": ["192.0.2.1:2222", "192.0.2.2:2222"]}

@@ -1,17 +1,20 @@
 """Submitting with kubectl or by hand, and the commands of kubectl."""
 
 import datetime
+from unittest import mock
 
 import pytest
 import yaml
 
 from configs import imdb_gpu
+from deploy import package
+from deploy.defaults import Defaults
 from deploy.job import Submission
-from deploy.settings import Defaults
 from deploy.targets.gke.options import Options
 from deploy.targets.gke.target import TARGET, kubectl_command
 from deploy.targets.target import Following, Waiting, make_options, parse_full_name
 from tests.deploy.examples import refusal
+from tests.deploy.plans import build_once
 from tests.deploy.targets.gke.jobs import PROJECT, container, make_gke_job
 from tests.fakes.kubectl import CONTEXT, JOB_SETS
 
@@ -26,7 +29,8 @@ def plan(tmp_path, environment, kubectl, monkeypatch):
         arguments, workdir = ("--config=configs/imdb_gpu.py",), f"gs://bucket/{tmp_path.name}/a"
         config = imdb_gpu.get_config()
         submission = Submission("imdb", arguments, config, workdir, Defaults())
-        return TARGET.prepare(submission, make_options("gke", options))
+        with mock.patch.object(package, "build", build_once):
+            return TARGET.prepare(submission, make_options("gke", options))
 
     return make
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from configs import default
 from configs.schema import rules
 from deploy import package
@@ -41,6 +43,7 @@ def tf_configs():
         yield json.dumps(content)
 
 
+@pytest.mark.slow
 def test_worker_pools_run_with_the_tf_config_that_vertex_sets(config, reviews, tmp_path, cloud):
     archive = package.build(REPOSITORY)
     workdir = f"gs://bucket/{tmp_path.name}/run"
