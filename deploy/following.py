@@ -84,11 +84,11 @@ def parse_since(text: str) -> datetime | None:
     """Returns the time that --since names, or None for "". Raises UserError for other texts."""
     if not text:
         return None
-    if match := re.fullmatch(r"([0-9]{1,6})([smhd])", text, re.ASCII):
-        return datetime.now(timezone.utc) - timedelta(**{_UNITS[match[2]]: int(match[1])})
     try:
+        if match := re.fullmatch(r"([0-9]{1,6})([smhd])", text, re.ASCII):
+            return datetime.now(timezone.utc) - timedelta(**{_UNITS[match[2]]: int(match[1])})
         time = datetime.fromisoformat(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         accepted = "30m, 2h or 1d ago, or a time such as 2026-05-01T12:00 (UTC)"
         raise refusal("since", text, accepted) from error
     return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
