@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +38,17 @@ def check(archive: Archive, arguments: Sequence[str], config: ml_collections.Con
     another date, hash seed and host name. `arguments` may hold others than those of the config.
     """
     given = command_line.config_arguments(list(arguments))
+    here = _through_json(rules.flatten(config))
     with tempfile.TemporaryDirectory(prefix="longhaul-") as folder, contextlib.ExitStack() as stack:
         places = [Path(folder).resolve() / place for place in _PLACES]
         processes = []
         for place in places:
             processes.append(stack.enter_context(_start(archive, given, place)))
             stack.callback(processes[-1].kill)  # after an error of another one
-        first, second = (_fields(*pair) for pair in zip(processes, places, strict=True))
+        pairs = zip(processes, places, strict=True)
+        first, second = (_fields(*pair, here.keys()) for pair in pairs)
     _require_same_each_time(first, second)
-    _require_same_here(_through_json(rules.flatten(config)), first)
+    _require_same_here(here, first)
 
 
 def _require_same_each_time(first: dict[str, Any], second: dict[str, Any]) -> None:
@@ -113,7 +115,7 @@ def _extract(archive: Archive, folder: Path) -> None:
                 path.write_bytes(content.read())
 
 
-def _fields(process: subprocess.Popen[str], place: Path) -> dict[str, Any]:
+def _fields(process: subprocess.Popen[str], place: Path, names: Collection[str]) -> dict[str, Any]:
     """Returns the fields that a process prints; UserError when it ends with an error."""
     try:
         output, errors = process.communicate(timeout=_SECONDS)
@@ -121,7 +123,9 @@ def _fields(process: subprocess.Popen[str], place: Path) -> dict[str, Any]:
         raise UserError(f"--config: not evaluated within {_SECONDS} s; simplify it") from error
     if process.returncode == 0:
         with contextlib.suppress(IndexError, ValueError):  # it wrote there itself, or nothing came
-            return json.loads(output.splitlines()[-1])
+            fields = json.loads(output.splitlines()[-1])
+            if isinstance(fields, dict) and fields.keys() == names:
+                return fields
     line = one_line((errors.splitlines() or ["it ended without a word"])[-1])
     kind, _, reason = line.partition(": ")
     if kind != "error":

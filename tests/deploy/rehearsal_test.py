@@ -150,7 +150,13 @@ def test_value_that_no_run_accepts_is_refused(tree):
     assert "config.seed: got -1" in refusal(rehearsal.check, tree, arguments, imdb.get_config())
 
 
-@pytest.mark.parametrize("end", ["os._exit(0)", "os.kill(os.getpid(), 9)"])
+LAST_WORDS = "__import__('atexit').register(print, '{}') and 0"
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["os._exit(0)", "os.kill(os.getpid(), 9)", LAST_WORDS.format(3), LAST_WORDS.format("{}")],
+)
 def test_config_that_ends_the_process_is_refused(tree, tmp_path, end):
     mine = tmp_path / "mine.py"
     mine.write_text(CONFIG.format(end))
