@@ -112,7 +112,7 @@ def _submit() -> int:
     name, mode = str(_TARGET.value), str(_MODE.value)
     defaults = settings.read(name, _given())
     if mode == PREPARE and "accelerator" in targets.field_names(name):
-        defaults.flags.setdefault("accelerator", Setting("", "--mode=prepare"))
+        _leave_out_accelerators(defaults)
     targets.check_flags(name, _given())
     _check_complete(name, defaults)
     config, workdir = _CONFIG.value, str(_WORKDIR.value)
@@ -129,6 +129,13 @@ def _submit() -> int:
         print(plan.describe(), end="")
         return DONE
     return plan.submit(_waiting() if _WAIT.value else None)
+
+
+def _leave_out_accelerators(defaults: Defaults) -> None:
+    """Leaves the flags of accelerators to the command line: those of a file are for training."""
+    for flag, value in {"accelerator": "", "accelerators": 0}.items():
+        if not {flag, "accelerator"} & _given().keys():
+            defaults.flags[flag] = Setting(value, "--mode=prepare")
 
 
 def _image() -> int:

@@ -44,6 +44,21 @@ def test_dry_run_shows_everything_and_sends_nothing(target, tmp_path):
     assert open_store(f"gs://bucket/{tmp_path.name}").list() == []
 
 
+def test_preparation_takes_no_accelerator_from_a_file(home):
+    file = home / "config" / "longhaul" / "deploy.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('[vertex]\naccelerator = "NVIDIA_TESLA_A100"\naccelerators = 4\n')
+    flags = ["--target=vertex", "--region=us-central1", "--workdir=gs://bucket/sets"]
+    done = submit("--dry_run", "--mode=prepare", "--config=configs/imdb.py", *flags)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--accelerator=''  (--mode=prepare)" in done.stdout
+    assert "--accelerators=0  (--mode=prepare)" in done.stdout
+    done = submit(
+        "--dry_run", "--mode=prepare", "--config=configs/imdb.py", "--accelerators=2", *flags
+    )
+    assert done.stderr.startswith("error: --accelerators: got 2")
+
+
 def test_dry_run_of_local_shows_the_processes(tmp_path):
     flags = ("--config=configs/sample.py", "--config.data.dir=a b", f"--workdir={tmp_path / 'run'}")
     done = submit("--dry_run", "--target=local", "--workers=2", *flags)
