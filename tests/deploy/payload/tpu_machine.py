@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -57,6 +58,7 @@ class Google:
         self.bucket = bucket
         self.metadata = {"service-accounts/default/token": json.dumps({"access_token": TOKEN})}
         self.deletions = []
+        self.booted = []  # the processes of the machines that were started
         self.refusals = 0
         self.on_deletion = lambda: None
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
@@ -67,6 +69,10 @@ class Google:
     def close(self):
         self._http.shutdown()
         self._http.server_close()
+        for process in self.booted:  # with what it has left in the background
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -151,10 +157,12 @@ class Machine:
         return path
 
     def boot(self, job):
-        """Starts the script in its own process group and returns the process."""
+        """Starts the script and returns the process, which ends with the services at the latest."""
         script = self.folder / "startup.sh"
         script.write_text(startup_script(job, Options(**self.options)))
-        return subprocess.Popen(["bash", script], env=self.environment, start_new_session=True)
+        process = subprocess.Popen(["bash", script], env=self.environment, start_new_session=True)
+        self.google.booted.append(process)
+        return process
 
     def join_slice(self, number, endpoints, port):
         """Sets what the metadata server says, and where this machine's server listens."""

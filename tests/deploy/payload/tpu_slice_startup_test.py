@@ -3,9 +3,6 @@
 The two machines are at two loopback addresses.
 """
 
-import contextlib
-import os
-import signal
 import socket
 
 import pytest
@@ -32,23 +29,12 @@ def slice_of_two(tmp_path, google):
     return machines
 
 
-@pytest.fixture
-def booted():
-    """Yields a function that takes a process; it is killed after the test, with its children."""
-    processes = []
-    yield processes.append
-    for process in processes:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def test_slice_runs_the_job_on_its_first_machine_when_all_serve(slice_of_two, booted):
+def test_slice_runs_the_job_on_its_first_machine_when_all_serve(slice_of_two):
     first, second = slice_of_two
     job = make_tpu_job()
     first.codes.write_text("75\n0\n")
-    booted(one := first.boot(job))
-    booted(two := second.boot(job))
+    one = first.boot(job)
+    two = second.boot(job)
     assert one.wait(timeout=60) == 0
 
     addresses = [
@@ -76,21 +62,21 @@ def test_slice_runs_the_job_on_its_first_machine_when_all_serve(slice_of_two, bo
     assert len(first.google.deletions) == 1
 
 
-def test_machine_of_a_slice_deletes_it_when_the_first_has_not(slice_of_two, booted):
+def test_machine_of_a_slice_deletes_it_when_the_first_has_not(slice_of_two):
     job = make_tpu_job()
     for machine in slice_of_two:
         (machine.folder / "home").mkdir()
         (machine.folder / "home" / "began").write_text("1000\n")
-    booted(second := slice_of_two[1].boot(job))
+    second = slice_of_two[1].boot(job)
     assert second.wait(timeout=60) == 124
     assert slice_of_two[1].uploaded(job, "exit") == "124\n"
     assert len(slice_of_two[1].google.deletions) == 1
 
 
-def test_slice_whose_servers_can_not_be_reached_is_deleted(slice_of_two, booted):
+def test_slice_whose_servers_can_not_be_reached_is_deleted(slice_of_two):
     first, job = slice_of_two[0], make_tpu_job()
     first.environment["LONGHAUL_SECONDS_TO_CONNECT"] = "1"
-    booted(process := first.boot(job))
+    process = first.boot(job)
     assert process.wait(timeout=60) == 69
     log = first.uploaded(job, "log")
     assert "waiting for the server at 127.0.0.3:" in log
@@ -99,23 +85,23 @@ def test_slice_whose_servers_can_not_be_reached_is_deleted(slice_of_two, booted)
     assert len(first.google.deletions) == 1
 
 
-def test_first_exit_code_of_a_job_is_kept(slice_of_two, booted):
+def test_first_exit_code_of_a_job_is_kept(slice_of_two):
     job = make_tpu_job()
     first, second = slice_of_two
     first.google.bucket.put("bucket", "runs/imdb/logs/imdb.exit", b"0\n")
     (second.folder / "home").mkdir()
     (second.folder / "home" / "began").write_text("1000\n")
-    booted(process := second.boot(job))
+    process = second.boot(job)
     assert process.wait(timeout=60) == 124
     assert first.uploaded(job, "exit") == "0\n"
 
 
 @pytest.mark.parametrize("endpoints", ["", "a:b:10.0.0.1;touch x", "a:b:$(touch x)", "10.0.0.1"])
-def test_slice_with_unexpected_metadata_is_deleted(slice_of_two, booted, endpoints):
+def test_slice_with_unexpected_metadata_is_deleted(slice_of_two, endpoints):
     job, machine = make_tpu_job(), slice_of_two[0]
     path = f"/{machine.folder.name}/attributes/worker-network-endpoints"
     machine.google.metadata[path] = endpoints
-    booted(process := machine.boot(job))
+    process = machine.boot(job)
     assert process.wait(timeout=60) == 1
     assert "unexpected metadata of a slice" in machine.uploaded(job, "unknown.log")
     assert len(machine.google.deletions) == 1
