@@ -1,7 +1,7 @@
 """Runs a job as processes on this machine: to try it before it is paid for, and for tests.
 
-    plan = TARGET.prepare(submission, Options(workers=2))
-    exit_code = plan.submit(wait=False)
+    plan = TARGET.prepare(submission, [Options(workers=2)])
+    exit_code = plan.submit(None)
 
 Each worker is a process with its own TF_CONFIG. When a worker is lost, the others stop by
 themselves, and all of them are started again, as a cloud's scheduler would do it.

@@ -1,6 +1,6 @@
 """The interface of a target, which is a place where jobs run, and the registry of all targets.
 
-    target, options = load("vertex"), make_options("vertex", {"region": "us-central1"})
+    target, options = load("vertex"), make_options("vertex", {"region": "us-central1,us-east1"})
     plan = target.prepare(submission, options)
     print(plan.describe())
     exit_code = plan.submit(None)
@@ -14,8 +14,8 @@ help:
     workers: Annotated[int, "Machines."] = 1
 
 For a target on other machines, deploy/jobs.py has a base class; for one behind an API, so does
-deploy/remote.py. The module of Options must import no optional client library, since `--help` reads
-it.
+deploy/service_target.py. The module of Options must import no optional client library, since
+`--help` reads it.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """The state of a JobSet, from what Kubernetes says of it, of its pods and of its place in a queue.
 
     State("Pending", ...) = of_job_set(job_set)         # from the JobSet alone
-    state = explained(of_job_set(job_set), pods, scale_ups)
+    state = pending(of_job_set(job_set), pods, scale_ups)    # with the reason
 
 All arguments are JSON objects as `kubectl get --output=json` prints them. Written from the
 documentation and source of Kubernetes, JobSet and Kueue, and not tried on a cluster.

@@ -1,7 +1,7 @@
 """Cloud TPU as a target: each job is a queued resource. Not run on hardware.
 
-    plan = TARGET.prepare(submission, Options(zone="us-west4-a", provisioning="spot"))
-    exit_code = plan.submit(wait=True)
+    plan = TARGET.prepare(submission, [Options(zone="us-west4-a", provisioning="spot")])
+    exit_code = plan.submit(Waiting())
 
 The machine boots with deploy/payload/tpu_startup.sh, which deletes it when the job is over. So the
 service keeps no record of how a job ended: its exit code is in the workdir, as logs/NAME.exit.
