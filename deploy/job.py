@@ -18,7 +18,8 @@ from deploy.defaults import Defaults
 from storage.errors import UserError
 
 _BOOTSTRAP = Path(__file__).parent / "payload" / "bootstrap.py"
-_NAME = r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?"
+LONGEST_NAME = 40  # characters
+_NAME = rf"[a-z](?:[a-z0-9-]{{0,{LONGEST_NAME - 2}}}[a-z0-9])?"
 _LONGEST_ARGUMENT = 10_000  # characters
 TRAIN, PREPARE = MODES = ("train_and_evaluate", "prepare")  # of the trainer, as jobs
 
@@ -92,7 +93,9 @@ def bucket_of(url: str) -> str:
 
 def check_name(name: str) -> None:
     """Raises UserError unless a job can have this name."""
-    accepted = "up to 40 small letters, digits and '-', a letter first and no '-' at the end"
+    accepted = (
+        f"up to {LONGEST_NAME} small letters, digits and '-', a letter first and no '-' at the end"
+    )
     check_matches("name", name, _NAME, accepted)
 
 

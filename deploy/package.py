@@ -25,6 +25,7 @@ from deploy import config_files, secret_files
 from deploy.checks import one_line
 from deploy.payload.bootstrap import content_digest
 from storage.errors import UserError
+from storage.os_errors import explanation, place_of
 from storage.store import open_store
 
 _OURS = re.compile(rb"""\bname\s*=\s*["']longhaul["']""")
@@ -49,10 +50,14 @@ def build(root: Path, extra_config: Path | None = None) -> Archive:
     """
     _check_checkout(root)
     secret_files.require_none(root)
-    folder = Path(tempfile.mkdtemp(prefix="longhaul-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    source = folder / "source"
-    _copy(root, source)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="longhaul-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        source = folder / "source"
+        _copy(root, source)
+    except OSError as error:
+        where = place_of(error, Path(tempfile.gettempdir()))
+        raise UserError(f"{where}: {explanation(error)}") from error
     if extra_config is not None:
         config_files.add(extra_config, source)
     path = _sdist(source, folder / "sdist")

@@ -9,12 +9,12 @@ only says where to ask.
 
 import contextlib
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from deploy.messages import say
 from deploy.targets import target as targets
+from deploy.user_folders import user_folder
 from storage import json_object
 
 
@@ -69,5 +69,4 @@ def _is_usable(record: Record) -> bool:
 
 
 def _path() -> Path:
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "longhaul" / "jobs.jsonl"
+    return user_folder("XDG_STATE_HOME", "~/.local/state") / "longhaul" / "jobs.jsonl"

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from deploy.job import check_name
+from deploy.job import LONGEST_NAME
 from deploy.jobs import Attempt, JobPlan, JobTarget
 from deploy.messages import say
 from deploy.remote import QuotaExhausted, Remote
@@ -111,7 +111,11 @@ def _free_name(remotes: Sequence[Remote], name: str) -> str:
                 )
         number += 1
         candidate = f"{name}-{number}"
-        check_name(candidate)
+        if len(candidate) > LONGEST_NAME:
+            raise UserError(
+                f"--name: got {name}, whose job is over, and {candidate} would be too long for the "
+                "next one; give another name"
+            )
     if number > 1:
         say(f"{name}: an earlier job of that name is over; this one is {candidate}")
     return candidate

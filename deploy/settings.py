@@ -24,6 +24,7 @@ from deploy.checks import one_line
 from deploy.defaults import COMMAND_LINE, Defaults, Setting
 from deploy.google_project import VARIABLE
 from deploy.targets import target as targets
+from deploy.user_folders import user_folder
 from storage.errors import UserError
 
 if sys.version_info >= (3, 11):
@@ -59,8 +60,7 @@ def read(target: str, given: Mapping[str, Any]) -> Defaults:
 
 def paths() -> list[Path]:
     """Returns the files, the one that counts less first."""
-    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return [Path(config).expanduser() / "longhaul" / _FILE, _CHECKOUT / _FILE]
+    return [user_folder("XDG_CONFIG_HOME", "~/.config") / "longhaul" / _FILE, _CHECKOUT / _FILE]
 
 
 def _entries(path: Path) -> Iterator[tuple[str, str, Any]]:
@@ -107,5 +107,5 @@ def _check(path: Path, table: str, key: str, value: Any) -> None:
 
 
 def _shown(path: Path) -> str:
-    home = Path("~").expanduser()
+    home = user_folder("HOME", "~")
     return str(Path("~") / path.relative_to(home)) if path.is_relative_to(home) else str(path)

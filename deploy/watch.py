@@ -52,7 +52,7 @@ class Watch:
                         return self._give_up()
                     self._resubmit()
                 elif state.over:
-                    return DONE if state.succeeded else FAILED
+                    return self._end(state)
                 self._pause(SECONDS_BETWEEN_LOOKS)
         except KeyboardInterrupt:
             if self._is_resubmitting:
@@ -60,6 +60,15 @@ class Watch:
             else:
                 say(f"{self._name} keeps running; `wait` watches it again, `cancel` ends it")
             return RUN_AGAIN
+
+    def _end(self, state: State) -> int:
+        """Prints the last lines of the log, which may come late, and returns the exit code."""
+        if self._log is not None:
+            self._pause(SECONDS_BETWEEN_LOOKS)
+            self._print_log()
+        if state.no_capacity:
+            return RUN_AGAIN
+        return DONE if state.succeeded else FAILED
 
     def _look(self) -> State:
         """Returns the state, and prints what is new of it and of the log."""

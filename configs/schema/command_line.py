@@ -99,7 +99,7 @@ def _parse(argv: list[str], module: ModuleType) -> list[str]:
 
 
 def _with_underscores(argument: str) -> str:
-    """Returns an argument with the flag's own name when it is written as --dry-run for --dry_run."""
+    """Returns an argument with the flag's own name, --dry_run, when it is given as --dry-run."""
     flag, separator, value = argument.partition("=")
     name = flag.lstrip("-").replace("-", "_")
     is_known = flag.startswith("--") and name in flags.FLAGS

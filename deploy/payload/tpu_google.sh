@@ -5,6 +5,7 @@
 readonly METADATA=${LONGHAUL_METADATA:-http://metadata.google.internal}/computeMetadata/v1/instance
 readonly STORAGE=${LONGHAUL_STORAGE:-https://storage.googleapis.com}
 readonly TPU=${LONGHAUL_TPU:-https://tpu.googleapis.com}
+MAX_TIME=60 # seconds for one call; more for a file
 
 metadata() {
   curl --silent --show-error --fail --max-time 30 --header 'Metadata-Flavor: Google' "$METADATA/$1"
@@ -19,7 +20,7 @@ call() {
     say "the metadata server's answer has no token: does the machine have a service account?"
     return 1
   fi
-  curl --config - --silent --show-error --fail --max-time 900 "$@" \
+  curl --config - --silent --show-error --fail --connect-timeout 20 --max-time "$MAX_TIME" "$@" \
     <<<"header = \"Authorization: Bearer ${BASH_REMATCH[1]}\""
 }
 
@@ -40,7 +41,7 @@ split() {
 upload() {
   local bucket name
   split "$2"
-  call --output /dev/null --header 'Content-Type: text/plain' --data-binary "@$1" \
+  MAX_TIME=900 call --output /dev/null --header 'Content-Type: text/plain' --data-binary "@$1" \
     "$STORAGE/upload/storage/v1/b/$bucket/o?uploadType=media&name=$name${3:-}"
 }
 
@@ -48,7 +49,7 @@ upload() {
 download() {
   local bucket name
   split "$1"
-  call --output "$2" "$STORAGE/storage/v1/b/$bucket/o/$name?alt=media"
+  MAX_TIME=900 call --output "$2" "$STORAGE/storage/v1/b/$bucket/o/$name?alt=media"
 }
 
 exists() {

@@ -77,8 +77,12 @@ log_name() {
   if [[ $machine == 0 ]]; then echo "$LOGS/$NAME.log"; else echo "$LOGS/$NAME.$machine.log"; fi
 }
 
+# One after the other, so that the last one is the one with the last lines.
 upload_log() {
-  upload "$LOG" "$(log_name)" 2>/dev/null
+  {
+    flock 9 || true
+    upload "$LOG" "$(log_name)" 2>/dev/null
+  } 9<"$HOME_FOLDER"
 }
 
 # The first machine that writes the exit code decides. It is no file of the disk, which may be full.
@@ -233,7 +237,7 @@ run() {
     # 75 asks for another start; a code beyond 128 is that of a signal.
     ((code == 75 || code == OUT_OF_TIME || code > 128)) || return "$code"
     case $code in
-    132 | 134 | 135 | 136 | 139) ((++crashes < MAX_CRASHES)) || return "$code" ;;
+    132 | 134 | 135 | 136 | 137 | 139) ((++crashes < MAX_CRASHES)) || return "$code" ;;
     esac
     upload_log || true # in case the machine is about to be taken away
     sleep "$PAUSE"

@@ -78,10 +78,8 @@ def main(argv: list[str]) -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        print(
-            "Stopped. If the job was already submitted, running this command again says so.",
-            file=sys.stderr,
-        )
+        again = "" if argv[1:] else " If the job was already submitted, this command again says so."
+        print(f"Stopped.{again}", file=sys.stderr)
         sys.exit(RUN_AGAIN)
 
 

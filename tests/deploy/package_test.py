@@ -1,6 +1,8 @@
 """Archives of a copy of this tree, built and uploaded to the bucket of the tests."""
 
+import errno
 import json
+import os
 import re
 import shutil
 import tarfile
@@ -212,3 +214,11 @@ def test_names_in_the_archive_are_listed_by_folder():
     lines = package.files(package.build(REPOSITORY))
     assert any(line.startswith("configs: __init__.py default.py ") for line in lines)
     assert any(line.startswith("deploy/payload: Dockerfile __init__.py ") for line in lines)
+
+
+def test_full_disk_is_one_line(monkeypatch, tmp_path):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "x"))
+
+    monkeypatch.setattr(shutil, "copyfile", fail)
+    assert "No space left on device; free space there" in refusal(REPOSITORY)

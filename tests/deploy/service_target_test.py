@@ -56,7 +56,7 @@ class Moves:
         self._server, self._names = server, iter(names)
 
     def __call__(self, seconds):
-        if name := next(self._names):
+        if name := next(self._names, None):
             self._server.move("imdb", *name.split(":"))
 
 
@@ -123,7 +123,9 @@ def test_name_that_is_too_long_with_its_number_is_refused(tpu_server, tmp_path):
     plan = tpu_plan(tmp_path).renamed("a" * 40)
     plan.submit(None)
     tpu_server.move("a" * 40, "FAILED")
-    with pytest.raises(UserError, match=r"--name: got 'a+-2', accepted is up to 40"):
+    with pytest.raises(
+        UserError, match=r"--name: got a+, whose job is over, and a+-2 would be too long"
+    ):
         plan.submit(None)
 
 
@@ -298,7 +300,7 @@ def test_log_is_shown_while_the_job_is_waited_for(tpu_server, cloud, tmp_path, c
         cloud.put("bucket", f"{tmp_path.name}/a/logs/imdb.log", text.encode())
 
     def pause(_, steps=iter(range(9))):  # noqa: B008 - one iterator on purpose
-        step = next(steps)
+        step = min(next(steps), 2)
         tpu_server.move("imdb", "FAILED" if step == 2 else "ACTIVE")
         put("".join(f"step {number}\n" for number in range(step + 1)))
 
@@ -312,15 +314,32 @@ def test_log_is_shown_while_the_job_is_waited_for(tpu_server, cloud, tmp_path, c
 
 def test_log_that_a_replaced_machine_continues_is_shown_once(tpu_server, cloud, tmp_path, capsys):
     moves = Moves(tpu_server, "ACTIVE", "SUSPENDED", "ACTIVE", "FAILED")
-    texts = iter((b"one\n", b"one\ntwo\n", b"one\ntwo\n", b"one\ntwo\nthree\n"))
+    all_lines = b"one\ntwo\nthree\n"
+    texts = iter((b"one\n", b"one\ntwo\n", b"one\ntwo\n", all_lines))
 
     def pause(seconds):
         moves(seconds)
-        cloud.put("bucket", f"{tmp_path.name}/a/logs/imdb.log", next(texts))
+        cloud.put("bucket", f"{tmp_path.name}/a/logs/imdb.log", next(texts, all_lines))
 
     assert TPU_VM.submit(tpu_plan(tmp_path), Waiting(), pause=pause) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line in ("one", "two", "three")] == ["one", "two", "three"]
+
+
+def test_lines_that_come_after_the_end_are_shown(tpu_server, cloud, tmp_path, capsys):
+    def pause(_, steps=iter(range(9))):  # noqa: B008 - one iterator on purpose
+        step = next(steps)
+        tpu_server.move("imdb", "FAILED")
+        text = "step 1\n" if step == 0 else "step 1\nTraceback\n"
+        cloud.put("bucket", f"{tmp_path.name}/a/logs/imdb.log", text.encode())
+
+    assert TPU_VM.submit(tpu_plan(tmp_path), Waiting(), pause=pause) == 1
+    assert capsys.readouterr().out.splitlines()[-3:] == ["imdb: FAILED", "step 1", "Traceback"]
+
+
+def test_only_place_without_machines_is_no_failure_of_the_job(tpu_server, tmp_path):
+    moves = Moves(tpu_server, "FAILED:there is no more capacity in the zone")
+    assert TPU_VM.submit(tpu_plan(tmp_path), Waiting(), pause=moves) == 75
 
 
 def test_log_of_a_job_is_shown(vertex_server, tmp_path, capsys):

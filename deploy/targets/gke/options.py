@@ -80,7 +80,9 @@ class Options:
     service_account: Annotated[str, "Kubernetes service account of the pods."] = "default"
     cpu: Annotated[str, "Cores of each pod; by default 3, or 2 without accelerator."] = ""
     memory: Annotated[str, "Memory of each pod; by default 12Gi, or 8Gi without accelerator."] = ""
-    max_restarts: Annotated[int, "How often the job is started again after a crash."] = 10
+    max_restarts: Annotated[
+        int, "How often the job is started again after a crash or exit code 75."
+    ] = 50
     max_run_hours: Annotated[int, "Hours after which a start ends; each restart has as many."] = 24
 
     def __post_init__(self) -> None:

@@ -1,27 +1,24 @@
 """The restart rules of a JobSet: after a pod ends, restart, restart and count it, or fail.
 
     {"podFailurePolicy": {"rules": pod_rules("trainer")}, "backoffLimit": 0}      # of the Job
-    {"failurePolicy": {"rules": job_set_rules(), "maxRestarts": 10}}              # of the JobSet
+    {"failurePolicy": {"rules": job_set_rules(), "maxRestarts": 50}}              # of the JobSet
 
 When a pod fails, its Job reports only which rule matched, and the JobSet reads only that report. So
 each case has its own rule, identified by its index:
 
     0   the node was taken away or the pod evicted: restart without counting
-    1   exit code 75, which asks for a restart: restart without counting
-    2   exit code 1, which no restart would change: fail
+    1   exit code 1, which no restart would change: fail
 
-Any other end, such as a crash or too little memory, matches no rule. The Job has no retries left,
-so it fails, and the JobSet restarts all pods, at most maxRestarts times.
-
-Two limits: only the first pod that is seen to fail decides, so when others leave with 75 at the
-moment when one crashes, that restart may not be counted. And the number of restarts after exit code
-75 has no limit.
+Any other end, such as exit code 75, which asks for a restart, a crash or too little memory, matches
+no rule. The Job has no retries left, so it fails, and the JobSet restarts all pods, at most
+maxRestarts times. Only the first pod that is seen to fail decides: when a node is taken away, that
+may be another pod, which left with 75, and the restart is counted.
 
 The patterns match messages of Kubernetes (pkg/controller/job/pod_failure_policy.go). They need
 JobSet 0.10; an older one refuses the manifest.
 """
 
-from storage.exit_codes import FAILED, RUN_AGAIN
+from storage.exit_codes import FAILED
 
 
 def pod_rules(container: str) -> list[dict]:
@@ -33,7 +30,6 @@ def pod_rules(container: str) -> list[dict]:
     taken_away = {"type": "DisruptionTarget", "status": "True"}
     return [
         {"action": "FailJob", "onPodConditions": [taken_away]},
-        {"action": "FailJob", "onExitCodes": code(RUN_AGAIN)},
         {"action": "FailJob", "onExitCodes": code(FAILED)},
     ]
 
@@ -48,8 +44,8 @@ def job_set_rules() -> list[dict]:
         }
 
     return [
-        {"name": "runAgain", "action": "RestartJobSetAndIgnoreMaxRestarts", **matched("[01]")},
-        {"name": "noUse", "action": "FailJobSet", **matched("2")},
+        {"name": "runAgain", "action": "RestartJobSetAndIgnoreMaxRestarts", **matched("0")},
+        {"name": "noUse", "action": "FailJobSet", **matched("1")},
         {
             "name": "outOfTime",
             "action": "FailJobSet",

@@ -21,18 +21,13 @@ from deploy.google_api import call, enum_name, is_stockout
 from deploy.job import Job, check_name
 from deploy.remote import QuotaExhausted, Remote
 from deploy.targets.target import Listed, State
+from deploy.targets.tpu_vm import states
 from deploy.targets.tpu_vm.log import TpuLog, log_file
 from deploy.targets.tpu_vm.request import WORKDIR
 from storage.errors import UserError
 from storage.store import Store, open_store
 
 _SUBMISSION = "longhaul-submission"  # label with an id that each creation makes for itself
-# What exit codes of tpu_startup.sh mean that the trainer doesn't have.
-_MEANINGS = {
-    "124": "its --max_run_hours were over",
-    "69": "a machine of the slice could not be reached, see its log and the network's firewall",
-    **{str(128 + number): f"crashed three times (signal {number})" for number in (4, 6, 7, 8, 11)},
-}
 _SECONDS_TO_DELETE = 900.0
 _OURS = {"app": "longhaul"}  # labels, see request.py
 _DELETED = "DELETED"  # of a resource that no longer exists
@@ -154,7 +149,7 @@ class TpuService(Remote):
         if state in _STARTED and self._workdir:
             try:
                 if code := self._exit_code(name):
-                    return self._ended(name, state, code)
+                    return states.ended(name, self._parent, state, code)
             except UserError as unreadable:  # it is no reason to hide the state
                 return State(state, False, False, f"its exit code can't be read: {unreadable}")
         if state == "SUSPENDED":  # a state that a resource never leaves
@@ -163,18 +158,6 @@ class TpuService(Remote):
         no_capacity = state == "FAILED" and is_stockout(error.code, reason)
         waiting = state in _WITHOUT_MACHINES
         return State(state, state == "FAILED", False, reason, False, waiting, no_capacity)
-
-    def _ended(self, name: str, state: str, code: str) -> State:
-        """Returns the state of a job that is over and whose resource still exists."""
-        detail = _MEANINGS.get(code, f"exit code {code}")
-        if state == "ACTIVE":
-            _, project, _, zone = self._parent.split("/")
-            shell = f"gcloud compute tpus tpu-vm ssh {name} --zone={zone} --project={project}"
-            detail += (
-                f"; its machine still exists, for up to --keep_on_failure hours: {shell}; `cancel` "
-                "deletes it"
-            )
-        return State(state, over=True, succeeded=code == "0", detail=detail)
 
     def _get(self, name: str) -> tpu_v2.QueuedResource:
         """Returns a resource. Raises NotFound when it doesn't exist."""
@@ -248,8 +231,7 @@ class TpuService(Remote):
             if not self._store(name).exists(log_file(name)):
                 return None
             return State(_DELETED, True, False, "it left no exit code; probably cancelled")
-        detail = _MEANINGS.get(code, f"exit code {code}")
-        return State(_DELETED, True, code == "0", detail)
+        return State(_DELETED, True, code == "0", states.meaning(code))
 
     def _exit_code(self, name: str) -> str:
         """Returns the exit code that the job's machine wrote at its end; "" before that."""

@@ -50,7 +50,7 @@ def test_job_is_planned_submitted_watched_and_listed(queue, capsys):
     moves = iter(["RUNNING", "DONE"])
 
     def pause(_):
-        (queue / "imdb.state").write_text(next(moves))
+        (queue / "imdb.state").write_text(next(moves, "DONE"))
         (queue / "imdb.log").write_text("step 1\n")
 
     assert plan.target.submit(plan, Waiting(), pause=pause) == 0

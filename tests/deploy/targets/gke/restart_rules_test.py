@@ -28,7 +28,7 @@ def action_after(manifest, code, taken_away=False):
 @pytest.mark.parametrize(
     ("code", "taken_away", "action"),
     [
-        (75, False, "RestartJobSetAndIgnoreMaxRestarts"),
+        (75, False, "RestartJobSet"),  # counted, since it may be for a lasting reason
         (75, True, "RestartJobSetAndIgnoreMaxRestarts"),
         (137, True, "RestartJobSetAndIgnoreMaxRestarts"),
         (1, True, "RestartJobSetAndIgnoreMaxRestarts"),

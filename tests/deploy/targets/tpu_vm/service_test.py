@@ -99,6 +99,9 @@ def test_job_with_an_exit_code_is_over_though_its_machine_still_exists(server, c
     assert not remote.state("imdb").over
     put(cloud, workdir, "logs/imdb.exit", b"0\n")
     assert remote.state("imdb")[:3] == ("ACTIVE", True, True)
+    assert "its machine is about to be deleted" in remote.state("imdb").detail
+    put(cloud, workdir, "logs/imdb.exit", b"1\n")
+    assert remote.state("imdb")[:3] == ("ACTIVE", True, False)
     assert "`cancel` deletes it" in remote.state("imdb").detail
 
 
