@@ -47,7 +47,7 @@ def refusal(flag: str, value: object, accepted: str) -> UserError:
     """Returns the error for a value of --`flag`; its text is one line, whatever the value."""
     shown = ascii(value)
     if len(shown) > _SHOWN:
-        shown = f"{shown[:_SHOWN]}... ({len(shown)} characters)"
+        shown = f"{shown[:_SHOWN]}... ({len(str(value))} characters)"
     return UserError(f"--{flag}: got {shown}, accepted is {accepted}")
 
 

@@ -73,10 +73,14 @@ def show_all(target: str | None, given: Mapping[str, Any]) -> int:
             code = FAILED
             say(f"error: {place.text}: {error}")
     if not places:
-        say(
-            "no place is known: give --target with its region or zone, or write it into deploy.toml"
+        raise UserError(
+            "list: no place is known; give --target with its region or zone, or write it into "
+            "deploy.toml"
         )
-    _print_table([("NAME", "WHERE", "STATE", "CREATED"), *rows] if rows else [])
+    if rows:
+        _print_table([("NAME", "WHERE", "STATE", "CREATED"), *rows])
+    elif code == DONE:
+        say("no jobs")
     return code
 
 

@@ -148,4 +148,6 @@ def main(url: str, *config: str) -> None:
 
 
 if __name__ == "__main__":
+    if not 2 <= len(sys.argv) <= 3:
+        sys.exit("error: accepted is gs://BUCKET/FOLDER and, for a config from elsewhere, its file")
     main(*sys.argv[1:])

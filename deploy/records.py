@@ -46,8 +46,8 @@ def find(name: str) -> Record | None:
 def every() -> list[Record]:
     """Returns all records of known targets, the oldest first; other lines are left out."""
     try:
-        lines = _path().read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+        lines = _path().read_text(encoding="utf-8", errors="replace").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, ValueError) as error:
         say(f"{_path()}: can't be read ({error}); give the job's --target and its other flags")

@@ -77,7 +77,7 @@ def _entries(path: Path) -> Iterator[tuple[str, str, Any]]:
 def _parsed(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise UserError(f"{_shown(path)}: can't be read ({one_line(error)}); correct it") from error

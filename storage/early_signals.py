@@ -2,7 +2,7 @@
 
     early_signals.listen()      # before slow imports, which an exception must not interrupt
 
-    early_signals.leave()       # to Python's own handlers, once an exception is expected
+    early_signals.leave()       # to KeyboardInterrupt, once that is expected
 
 In the trainer `preemption.StopRequests` takes the signals over while a mode runs. Imports little,
 so that the process can listen as early as possible.
@@ -32,9 +32,13 @@ def listen() -> None:
 
 
 def leave() -> None:
-    """Restores the handlers of a new process: Ctrl-C raises KeyboardInterrupt, SIGTERM ends it."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """Lets Ctrl-C, SIGTERM and the end of the terminal raise KeyboardInterrupt, to clean up first.
+
+    A process that nohup has started keeps ignoring the end of the terminal.
+    """
+    for number in (*SIGNALS, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def stop_at_once(number: int, frame: FrameType | None) -> None:

@@ -13,6 +13,7 @@ A job is followed with status, wait, logs, cancel or delete and its name; `list`
 # see deploy/targets/target.py.
 
 import dataclasses
+import logging
 import os
 import sys
 import warnings
@@ -117,9 +118,9 @@ def _submit() -> int:
     rules.check(config)
     options = _make_options(name, defaults)
     target = targets.load(name)
-    _check_waiting(target, options)
+    _check_waiting(target, options, defaults)
     if defaults.bucket and name != targets.DEFAULT and "://" not in workdir:
-        workdir = f"gs://{defaults.bucket.value.removeprefix('gs://')}/{workdir}"
+        workdir = f"gs://{defaults.bucket.value.removeprefix('gs://').rstrip('/')}/{workdir}"
     arguments = tuple(command_line.config_arguments(sys.argv[1:]))
     submission = Submission(str(_NAME.value), arguments, config, workdir, defaults, mode)
     plan = target.prepare(submission, options)
@@ -130,10 +131,11 @@ def _submit() -> int:
 
 
 def _leave_out_accelerators(defaults: Defaults) -> None:
-    """Leaves the flags of accelerators to the command line: those of a file are for training."""
+    """Leaves accelerators out, those of a file too. Raises UserError when one was asked for."""
     for flag, value in {"accelerator": "", "accelerators": 0}.items():
-        if not {flag, "accelerator"} & _given().keys():
-            defaults.flags[flag] = Setting(value, "--mode=prepare")
+        if asked := _given().get(flag):
+            raise UserError(f"--{flag}: got {asked!r}, but --mode=prepare uses none; leave it out")
+        defaults.flags[flag] = Setting(value, "--mode=prepare")
 
 
 def _image() -> int:
@@ -141,9 +143,11 @@ def _image() -> int:
     with_images = [target for target in targets.NAMES if "image" in targets.field_names(target)]
     if name not in with_images:
         raise UserError(f"--target: got {name!r}, accepted are {' and '.join(with_images)}")
-    (options, *_) = _make_options(name, settings.read(name, _given()))
-    is_for_tpus = bool(dataclasses.asdict(options).get("tpu_topology"))
-    return image.make(options.image, is_for_tpus, _BUILDER.value or "", bool(_DRY_RUN.value))
+    options = _make_options(name, settings.read(name, _given()))
+    is_for_tpus = bool(dataclasses.asdict(options[0]).get("tpu_topology"))
+    for image_name in dict.fromkeys(one.image for one in options):  # regions have their own
+        image.make(image_name, is_for_tpus, _BUILDER.value or "", bool(_DRY_RUN.value))
+    return DONE
 
 
 def _make_options(name: str, defaults: Defaults) -> tuple[Any, ...]:
@@ -182,16 +186,24 @@ def _check_complete(name: str, defaults: Defaults) -> None:
         )
 
 
-def _check_waiting(target: targets.Target, options: tuple[Any, ...]) -> None:
+def _check_waiting(target: targets.Target, options: tuple[Any, ...], defaults: Defaults) -> None:
     """Raises UserError for flags of --wait without it, and the other way round."""
     if _WAIT.value and not target.can_wait(options[0]):
-        raise UserError(f"--wait: got True, but --target={_TARGET.value} has no job to wait for")
-    if not _WAIT.value and len(options) > 1:
-        several = " and ".join(f"--{flag}" for flag in targets.alternatives(type(options[0])))
+        hint = "; add --apply" if "apply" in targets.field_names(str(_TARGET.value)) else ""
         raise UserError(
-            f"{several}: got {len(options)} alternatives; add --wait, which tries one after the "
+            f"--wait: got True, but --target={_TARGET.value} has no job to wait for{hint}"
+        )
+    if not _WAIT.value and len(options) > 1:
+        several = next(
+            flag
+            for flag in targets.alternatives(type(options[0]))
+            if "," in defaults.given.get(flag, "")
+        )
+        error = UserError(
+            f"--{several}: got {defaults.given[several]!r}; add --wait, which tries one after the "
             "other, or give one"
         )
+        raise defaults.explained(error)
     for flag in ("resubmits", "try_minutes"):
         if flags.FLAGS[flag].present and not _WAIT.value:
             raise UserError(f"--{flag}: got {flags.FLAGS[flag].value}; accepted with --wait only")
@@ -209,4 +221,5 @@ def run() -> None:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    logging.getLogger("google").setLevel(logging.ERROR)
     command_line.run(main)

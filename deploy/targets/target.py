@@ -27,6 +27,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
+from deploy.checks import refusal
 from deploy.job import Submission
 from storage.errors import UserError
 
@@ -170,6 +171,9 @@ def make_options(name: str, given: Mapping[str, Any]) -> tuple[Any, ...]:
     if missing := missing_flags(name, given):
         raise UserError(f"{_listed(missing)}: missing; --target={name} needs it")
     several = {flag: given[flag].split(",") for flag in alternatives(options) if flag in given}
+    for flag, values in several.items():
+        if len({*values}) < len(values):
+            raise refusal(flag, given[flag], "each value once")
     return tuple(
         options(**{**given, **dict(zip(several, values, strict=True))})
         for values in itertools.product(*several.values())

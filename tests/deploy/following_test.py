@@ -113,8 +113,9 @@ def test_list_of_one_target_and_place(server, tmp_path, capsys):
 
 
 def test_list_without_any_place_says_what_to_give(server, capsys):
-    assert following.show_all(None, {}) == 0
-    assert "no place is known: give --target" in capsys.readouterr().err
+    assert "list: no place is known; give --target" in refusal(following.show_all, None, {})
+    assert following.show_all("tpu_vm", PLACE) == 0
+    assert capsys.readouterr().err == "no jobs\n"
 
 
 def test_reason_of_a_state_is_listed(server, monkeypatch, tmp_path, capsys):

@@ -56,6 +56,34 @@ def test_signal_ends_a_submission_with_one_line_as_it_starts(module):
     assert (done.returncode, done.stderr) == (75, "Stopped; run the same command again.\n")
 
 
+LEAVE = """
+import os, signal
+from storage import early_signals
+early_signals.listen()
+{before}
+early_signals.leave()
+try:
+    os.kill(os.getpid(), signal.{name})
+    os._exit(0)
+except KeyboardInterrupt:
+    os._exit(9)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "code"),
+    [
+        ("SIGTERM", "", 9),
+        ("SIGHUP", "", 9),
+        ("SIGHUP", "signal.signal(signal.SIGHUP, signal.SIG_IGN)", 0),  # as nohup does
+    ],
+)
+def test_process_that_has_left_cleans_up_after_a_signal(name, before, code):
+    program = LEAVE.format(name=name, before=before)
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=False)
+    assert done.returncode == code
+
+
 @pytest.mark.parametrize("descriptor", [0, 1, 2])
 def test_closed_standard_stream_stays_closed(descriptor):
     code = f"""

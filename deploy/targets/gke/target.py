@@ -26,7 +26,7 @@ from deploy.targets.gke.manifest import job_set
 from deploy.targets.gke.needs import needs
 from deploy.targets.gke.options import TPU, Options
 from deploy.targets.target import Following, Listed, Target, Waiting
-from storage.exit_codes import DONE
+from storage.exit_codes import DONE, FAILED
 
 
 class GkeTarget(ServiceTarget):
@@ -91,11 +91,15 @@ class GkeTarget(ServiceTarget):
         return DONE
 
     def follow(self, following: Following, options: Options) -> int:
-        """Does what the verb says with a job; without --context prints the command for it."""
+        """Does what the verb says with a job; without --context prints the command that does it.
+
+        That is exit code 1, since nothing is done.
+        """
         if options.context:
             return super().follow(following, options)
         print(kubectl_command(following, options))
-        return DONE
+        say(f"{following.verb}: not done; run this command, or give --context")
+        return FAILED
 
     def jobs(self, options: Options, known: Mapping[str, str]) -> list[Listed]:
         """Returns the jobs of the cluster; without --context says which command lists them."""

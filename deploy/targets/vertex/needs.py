@@ -32,6 +32,7 @@ def needs(job: Job, options: Options) -> list[str]:
         *_roles_of_the_user(job, options),
         *(_roles_of_the_account(options) if account else []),
         *prerequisites.other_buckets(job, _runs_as(options)),
+        *_network(options),
         *_access_to_the_image(options),
         *prerequisites.image(options.image),
         *prerequisites.reviews(job),
@@ -115,6 +116,20 @@ def _roles_of_the_account(options: Options) -> list[str]:
     member = prerequisites.service_account(account)
     granted = prerequisites.project_roles(options.project, member, *roles)
     return [f"{account} with its roles: {granted}", *lines]
+
+
+def _network(options: Options) -> list[str]:
+    """Returns the lines for a network and a reservation of the project's own."""
+    pages = "https://cloud.google.com/vertex-ai/docs"
+    lines = []
+    if options.network:
+        lines.append(f"{options.network}, peered with the service's: {pages}/general/vpc-peering")
+    if options.reservation:
+        lines.append(
+            f"{options.reservation}, shared with Vertex AI, and by one of its pages a "
+            f"--service_account: {pages}/training/use-reservations"
+        )
+    return lines
 
 
 def _runs_as(options: Options) -> str:

@@ -101,7 +101,10 @@ MISTAKES = {
     "--config.train.epochs: got": ("--region=us-central1", "--config.train.epochs=0"),
     "config.train.epoch: no such field": ("--config.train.epoch=1",),
     "--region: missing; --target=vertex needs it": (),
-    "--region: got 2 alternatives; add --wait": ("--region=us-central1,us-east1",),
+    "--region: got 'us-central1,us-east1'; add --wait": ("--region=us-central1,us-east1",),
+    "--region: got 'us-east1,us-east1', accepted is each": ("--wait", "--region=us-east1,us-east1"),
+    "--accelerator: got 'NVIDIA_L4', but --mode=prepare": (
+        "--region=us-east1", "--mode=prepare", "--accelerator=NVIDIA_L4"),
     "--resubmits: got 3; accepted with --wait only": ("--region=us-central1", "--resubmits=3"),
     "--try_minutes: got -1, accepted": ("--region=us-central1", "--wait", "--try_minutes=-1"),
     "--zone: got 'us-west4-a', but --target=vertex has no such flag": ("--zone=us-west4-a",),
@@ -154,8 +157,8 @@ def test_everything_that_is_missing_is_named_at_once():
 def test_status_without_a_name_lists_jobs():
     for words in (["status"], ["list"]):
         done = submit(*words)
-        assert (done.returncode, done.stdout) == (0, "")
-        assert "no place is known" in done.stderr
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("error: list: no place is known")
 
 
 def test_flags_and_the_bucket_come_from_the_users_file(home, tmp_path):

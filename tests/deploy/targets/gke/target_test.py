@@ -132,7 +132,7 @@ def test_verbs_of_a_context_run_kubectl(kubectl, capsys):
     ],
 )
 def test_verbs_without_a_context_print_the_command(following, command, kubectl, capsys):
-    assert TARGET.follow(following, Options(namespace="research")) == 0
+    assert TARGET.follow(following, Options(namespace="research")) == 1  # nothing was done
     assert capsys.readouterr().out.startswith(f"kubectl --namespace=research {command}")
     assert not kubectl.calls()
 
