@@ -194,17 +194,13 @@ class JobPlan:
     def follow_commands(self, attempt: Attempt) -> list[str]:
         """Returns the commands that follow the job, and those that look at its files."""
         flags = [f"--{flag}={value}" for flag, value in self._places(attempt).items() if value]
-        submit = ["python", "-m", "deploy.submit"]
-        name = self.job.name
-        verbs = [
-            shlex.join([*submit, v, name, f"--target={self.target.name}", *flags]) for v in VERBS
-        ]
-        workdir, copy = self.job.workdir, f"runs/{name}"
-        return [
-            *verbs,
-            shlex.join(["gcloud", "storage", "rsync", "--recursive", workdir, copy]),
-            shlex.join(["tensorboard", f"--logdir={copy}"]),
-        ]
+        name, workdir = self.job.name, self.job.workdir
+        submit, place = ["python", "-m", "deploy.submit"], [f"--target={self.target.name}", *flags]
+        commands = [[*submit, verb, name, *place] for verb in VERBS]
+        commands.append(["gcloud", "storage", "rsync", "--recursive", workdir, f"runs/{name}"])
+        if self.job.mode == TRAIN:
+            commands.append(["tensorboard", f"--logdir=runs/{name}"])
+        return [shlex.join(command) for command in commands]
 
     def _places(self, attempt: Attempt) -> dict[str, Any]:
         """Returns the flags that find the job again, with their values."""
