@@ -6,10 +6,9 @@ from pathlib import Path
 import ml_collections
 import pytest
 
-from configs import default
-from configs.schema import rules
 from storage.store import open_store
 from tests.conftest import small_config
+from tests.trainer.modes.runs import flags_of
 from trainer.machines.preemption import StopRequests
 from trainer.modes import train
 from trainer.run.clock import Clock
@@ -38,13 +37,7 @@ def finished(run_config, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def flags(run_config) -> list[str]:
     """Returns the flags that give a run the config `run_config`."""
-    defaults = rules.flatten(default.get_config())
-    changes = [
-        f"--config.{field}={value}"
-        for field, value in rules.flatten(run_config).items()
-        if value != defaults[field]
-    ]
-    return ["--config=configs/default.py", *changes]
+    return flags_of(run_config)
 
 
 @pytest.fixture

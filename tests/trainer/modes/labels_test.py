@@ -1,13 +1,15 @@
 """Reviews with three labels through training, evaluation, prediction and shards."""
 
 import csv
+import subprocess
+import sys
 
 import pytest
 
 from storage.errors import UserError
 from storage.store import open_store
 from tests.conftest import small_config
-from tests.trainer.modes.runs import lines, start
+from tests.trainer.modes.runs import flags_of, lines, start
 from trainer.modes.evaluate import evaluate
 from trainer.modes.predict import predict
 from trainer.modes.prepare import prepare
@@ -18,7 +20,7 @@ OPINIONS = {"good": "a lovely film", "bad": "a dull film", "so so": "a film of s
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
-    """A config of a run on CSV files, on four replicas, that learns three labels by heart."""
+    """A config of a run on CSV files that learns three labels by heart."""
     folder = tmp_path_factory.mktemp("reviews")
     for split in ("train", "test"):
         with (folder / f"{split}.csv").open("w", newline="") as file:
@@ -29,14 +31,20 @@ def config(tmp_path_factory):
     config.model.layer_sizes = (8,)
     config.train.update(epochs=6, batch_size=8)
     config.optimizer.learning_rate = 2e-2
-    config.strategy.update(name="mirrored", virtual_devices=4)
+    config.strategy.name = "one_device"
     return config
 
 
 @pytest.fixture(scope="module")
 def workdir(config, tmp_path_factory):
+    """The folder of such a run on two replicas.
+
+    In a process of its own: in this one TensorFlow may use its collectives for another number.
+    """
     folder = tmp_path_factory.mktemp("labels") / "run"
-    start(config, folder)
+    replicas = ("--config.strategy.name=mirrored", "--config.strategy.virtual_devices=2")
+    command = [sys.executable, "-m", "trainer", *flags_of(config), *replicas, f"--workdir={folder}"]
+    subprocess.run(command, capture_output=True, check=True)
     return folder
 
 
@@ -59,9 +67,7 @@ def test_predictions_are_names_with_their_own_probabilities(workdir, capsys):
 
 def test_evaluation_shows_the_confusion_matrix(workdir, config, capsys):
     store = open_store(str(workdir))
-    given = config.copy_and_resolve_references()
-    given.strategy.update(name="one_device", virtual_devices=0)
-    evaluate(scoring_config(store, given), store, "best")
+    evaluate(scoring_config(store, config), store, "best")
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["predicted:", "bad", "good", "so", "so"] in rows
     assert ["good", "0", "40", "0"] in rows
@@ -72,7 +78,6 @@ def test_run_refuses_reviews_with_other_labels(workdir, config, tmp_path):
     store = open_store(str(workdir))
     given = config.copy_and_resolve_references()
     given.data.source = f"files:{tmp_path}"
-    given.strategy.update(name="one_device", virtual_devices=0)
     with pytest.raises(UserError, match=r"has the label 'grand', accepted are .*'bad', 'good'"):
         evaluate(scoring_config(store, given), store, "best")
 

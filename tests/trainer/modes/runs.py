@@ -4,6 +4,8 @@ import json
 
 import tensorflow as tf
 
+from configs import default
+from configs.schema import rules
 from storage.store import open_store
 from trainer.machines.preemption import StopRequests
 from trainer.modes import train
@@ -16,6 +18,17 @@ STEPS = 82  # of a run of `run_config`
 def start(config, workdir):
     """Trains in `workdir`, or resumes the run in it, to the end."""
     train.train_and_evaluate(config, open_store(str(workdir)), Clock(), StopRequests())
+
+
+def flags_of(config):
+    """Returns the flags that give a run the config."""
+    defaults = rules.flatten(default.get_config())
+    changes = [
+        f"--config.{field}={value}"
+        for field, value in rules.flatten(config).items()
+        if value != defaults[field]
+    ]
+    return ["--config=configs/default.py", *changes]
 
 
 def lines(workdir, *kinds):
