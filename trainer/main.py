@@ -52,6 +52,12 @@ MODES = {
         prints_answer=True,
     ),
     "prepare": Mode("trainer.modes.prepare", ("config",)),
+    "export": Mode(
+        "trainer.modes.export",
+        ("config", "checkpoint", "to"),
+        needs_config=False,
+        prints_answer=True,
+    ),
 }
 
 _CONFIG = command_line.define_config()
@@ -60,12 +66,17 @@ _WORKDIR = flags.DEFINE_string(
 )
 _MODE = flags.DEFINE_enum("mode", "train_and_evaluate", list(MODES), "What to do.")
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "best", "Which checkpoint to evaluate or predict with: best, last or a step."
+    "checkpoint",
+    "best",
+    "Which checkpoint to evaluate, predict with or export: best, last or a step.",
 )
 _TEXT = flags.DEFINE_multi_string(
     "text", None, "A review to predict; without any, each line of standard input is one"
 )
-_OF_SOME_MODES = {"config": _CONFIG, "checkpoint": _CHECKPOINT, "text": _TEXT}
+_TO = flags.DEFINE_string(
+    "to", "", "Folder or gs:// URL of the export; by default `export` in the workdir."
+)
+_OF_SOME_MODES = {"config": _CONFIG, "checkpoint": _CHECKPOINT, "text": _TEXT, "to": _TO}
 
 
 def main(argv: list[str]) -> None:
@@ -104,7 +115,8 @@ def _run_mode(name: str) -> None:
     from trainer.modes.interface import Call
 
     with StopRequests() as stop:
-        module.run(Call(store, config, _CHECKPOINT.value, _TEXT.value or (), stop, _STARTED))
+        texts = _TEXT.value or ()
+        module.run(Call(store, config, _CHECKPOINT.value, texts, stop, _TO.value, _STARTED))
 
 
 def _check_flags(name: str, mode: Mode) -> None:

@@ -30,5 +30,8 @@ class Predictor(tf.Module):
         ids = self._vocabulary.encode(texts)
         ids = text.keep_tokens(ids, self._max_tokens, self._keep)
         padded = ids.to_tensor(PADDING)
+        # At least one slot wide: texts without a token, or no texts, are a batch too.
+        lacks = tf.maximum(1 - tf.shape(padded)[1], 0)
+        padded = tf.pad(padded, [[0, 0], [0, lacks]], constant_values=PADDING)
         lengths = tf.cast(ids.row_lengths(), tf.int32)
         return self.network.probabilities(self.network.embed(padded), lengths)

@@ -20,4 +20,5 @@ class Call(NamedTuple):
     checkpoint: str  # 'best', 'last' or a step
     texts: Sequence[str]  # reviews given as flags
     stop: StopRequests
+    to: str  # where `export` writes; "" for the workdir
     started: float  # when the process started, by time.monotonic

@@ -14,10 +14,8 @@ import tensorflow as tf
 from storage.errors import UserError
 from storage.store import Store
 from trainer.learning.objectives.objective import score_metric
-from trainer.learning.predictor import Predictor
-from trainer.model.network import Classifier
 from trainer.modes.interface import Call
-from trainer.run.trained_network import load_trained
+from trainer.run.trained_network import load_predictor
 from trainer.run.workdir import scoring_config
 
 _TO_ONE_CELL = str.maketrans("\t\r\n", "   ")
@@ -39,12 +37,7 @@ def predict(
 
     Names the checkpoint on standard error, so that the output has as many lines as the input.
     """
-    trained = load_trained(config, store, checkpoint)
-    if not isinstance(trained.network, Classifier):
-        raise UserError(f"--mode: got 'predict', but the run in {store.url} learns no labels")
-    predictor = Predictor(
-        trained.network, trained.encoding.vocabulary, config.data.max_tokens, config.data.keep
-    )
+    predictor, trained = load_predictor(config, store, checkpoint, "predict")
     names = trained.encoding.labels.names
     texts = map(_checked, texts)
     while batch := list(itertools.islice(texts, config.evaluation.batch_size)):

@@ -15,7 +15,8 @@ from storage.store import Store
 from trainer.learning import train_state
 from trainer.learning.objectives.objective import Objective
 from trainer.learning.objectives.registry import create_objective
-from trainer.model.network import Encoder
+from trainer.learning.predictor import Predictor
+from trainer.model.network import Classifier, Encoder
 from trainer.run.checkpoints import restore
 from trainer.run.manifest import Manifest
 from trainer.run.workdir import check_config, check_encoding
@@ -28,6 +29,20 @@ class Trained(NamedTuple):
     network: Encoder
     encoding: Encoding
     manifest: Manifest
+
+
+def load_predictor(
+    config: ml_collections.ConfigDict, store: Store, checkpoint: str, mode: str
+) -> tuple[Predictor, Trained]:
+    """Loads a checkpoint as `load_trained` does, as a predictor of the labels of texts.
+
+    Raises UserError, which names `mode`, when the run learns no labels.
+    """
+    trained = load_trained(config, store, checkpoint)
+    if not isinstance(trained.network, Classifier):
+        raise UserError(f"--mode: got {mode!r}, but the run in {store.url} learns no labels")
+    vocabulary, data = trained.encoding.vocabulary, config.data
+    return Predictor(trained.network, vocabulary, data.max_tokens, data.keep), trained
 
 
 def load_trained(config: ml_collections.ConfigDict, store: Store, checkpoint: str) -> Trained:
