@@ -54,7 +54,7 @@ MODES = {
     "prepare": Mode("trainer.modes.prepare", ("config",)),
     "export": Mode(
         "trainer.modes.export",
-        ("config", "checkpoint", "to"),
+        ("checkpoint", "to"),
         needs_config=False,
         prints_answer=True,
     ),

@@ -37,12 +37,12 @@ def run(*flags, program=("-m", "trainer")):
         (
             ("--checkpoint=last", "--config=configs/sample.py"),
             "--checkpoint: got 'last', but --mode=train_and_evaluate doesn't take it; accepted are "
-            "--workdir and --config; --checkpoint is a flag of --mode=evaluate|predict",
+            "--workdir and --config; --checkpoint is a flag of --mode=evaluate|predict|export",
         ),
         (
             ("--mode=prepare", "--checkpoint=best", "--config=configs/sample.py"),
             "--checkpoint: got 'best', but --mode=prepare doesn't take it; accepted are --workdir "
-            "and --config; --checkpoint is a flag of --mode=evaluate|predict",
+            "and --config; --checkpoint is a flag of --mode=evaluate|predict|export",
         ),
     ],
 )
