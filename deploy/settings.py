@@ -8,7 +8,7 @@ The files are ~/.config/longhaul/deploy.toml and deploy.toml in the checkout, wh
     project = "my-project"              # any flag, for all targets that have it
     bucket = "gs://my-bucket"           # --workdir=runs/imdb is then gs://my-bucket/runs/imdb
     [tpu_vm]                            # for one target
-    zone = "us-west4-a,us-central1-a"
+    zone = "us-west4-a"
     [prices]                            # of an hour, for what a job can cost at most
     "g2-standard-12" = 1.0
 """
