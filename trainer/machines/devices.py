@@ -13,7 +13,7 @@ from trainer.machines import cluster
 
 _WHAT_TO_CHECK = {
     "GPUs": "the machine's driver (nvidia-smi), the image and that its TensorFlow is built for "
-    "GPUs (pip's tensorflow[and-cuda])",
+    "GPUs (pip's tensorflow[and-cuda]), or for a TPU (tensorflow-tpu and libtpu)",
     "TPU cores": "the TPU's type, and whether all of its machines run this job",
 }
 _NAMES = (
