@@ -1,4 +1,4 @@
-"""Leases: processes on any machines share tasks over a store, and finish those of a lost process.
+"""Shares tasks among processes on any machines through a store; those of lost ones are taken over.
 
     with leases.Worker(store) as worker:              # renews a lease in the background
         for task in worker.take(["train-000000", "train-000001"], of=2, done=done):
