@@ -5,13 +5,14 @@ exit_code = show_all(target=None, given={})
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from deploy import records, settings
 from deploy.checks import refusal
 from deploy.messages import say
+from deploy.records import Record
 from deploy.targets import target as targets
 from deploy.targets.target import Following, Listed
 from storage.errors import UserError
@@ -65,10 +66,11 @@ def show_all(target: str | None, given: Mapping[str, Any]) -> int:
     Places are known from flags, from deploy.toml and from the records of submissions.
     """
     code, rows = DONE, []
-    places = dict.fromkeys(_places(target, given))
+    recorded = records.every()
+    places = dict.fromkeys(_places(target, given, recorded))
     for place in places:
         try:
-            rows += [_row(place, job) for job in _jobs(place)]
+            rows += [_row(place, job) for job in _jobs(place, recorded)]
         except UserError as error:
             code = FAILED
             say(f"error: {place.text}: {error}")
@@ -115,7 +117,9 @@ def _place_flags(target: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     return {flag: value for flag, value in flags.items() if flag in located_by}
 
 
-def _places(target: str | None, given: Mapping[str, Any]) -> Iterator[_Place]:
+def _places(
+    target: str | None, given: Mapping[str, Any], recorded: Sequence[Record]
+) -> Iterator[_Place]:
     for name in [target] if target else targets.NAMES:
         if target:
             _check_given(name, "list", given)
@@ -123,7 +127,7 @@ def _places(target: str | None, given: Mapping[str, Any]) -> Iterator[_Place]:
         if not targets.missing_flags(name, flags) and (target or flags):
             for options in targets.make_options(name, flags):
                 yield _Place(name, _located(name, options))
-        for record in records.every():
+        for record in recorded:
             if record.target == name:
                 yield _Place(name, tuple(record.options.items()))
 
@@ -133,12 +137,12 @@ def _located(target: str, options: Any) -> tuple[tuple[str, Any], ...]:
     return tuple((flag, getattr(options, flag)) for flag in located_by if flag != "workdir")
 
 
-def _jobs(place: _Place) -> list[Listed]:
+def _jobs(place: _Place, recorded: Sequence[Record]) -> list[Listed]:
     """Returns the jobs that the service lists, and those of the records that it finds by name."""
     (options,) = targets.make_options(place.target, dict(place.flags))
     known = {
         record.name: record.workdir
-        for record in records.every()[-_LATEST_RECORDS:]
+        for record in recorded[-_LATEST_RECORDS:]
         if (record.target, tuple(record.options.items())) == place
     }
     return targets.load(place.target).jobs(options, known)
@@ -146,7 +150,7 @@ def _jobs(place: _Place) -> list[Listed]:
 
 def _row(place: _Place, job: Listed) -> tuple[str, ...]:
     created = f"{job.created.astimezone(timezone.utc):%Y-%m-%d %H:%M}" if job.created else "-"
-    return job.name, place.text, f"{job.state.text} {job.state.detail}".rstrip(), created
+    return job.name, place.text, job.state.described, created
 
 
 def _print_table(rows: list[tuple[str, ...]]) -> None:

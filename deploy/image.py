@@ -51,7 +51,7 @@ class _Step(NamedTuple):
     reads: str = ""
 
 
-class _Registry(NamedTuple):
+class Registry(NamedTuple):
     """A repository in Google's Artifact Registry."""
 
     location: str  # a region, or a continent
@@ -100,7 +100,7 @@ def prepare_commands(name: str, builder: str = "docker") -> list[str]:
 
     There are none for a registry other than Artifact Registry.
     """
-    registry = _artifact_registry(name)
+    registry = artifact_registry(name)
     if registry is None:
         return []
     location, project, repository = registry
@@ -181,7 +181,7 @@ def _make_with_cloud_build(name: str, tpu: bool) -> None:
 
 
 def _cloud_build(name: str, config: str) -> list[str]:
-    registry = _artifact_registry(name)
+    registry = artifact_registry(name)
     if registry is None:
         accepted = f"LOCATION{_REGISTRY}/PROJECT/REPOSITORY/PATH:TAG with --builder=cloud_build"
         raise refusal("image", name, accepted)
@@ -197,11 +197,12 @@ def _self_contained(step: _Step) -> str:
     return script.replace("$", "$$")  # Cloud Build fills in $NAME, and reads $$ as a plain $
 
 
-def _artifact_registry(name: str) -> _Registry | None:
+def artifact_registry(name: str) -> Registry | None:
+    """Returns the repository that holds an image; None when it is in another registry."""
     host, *path = name.split("/")
     if not host.endswith(_REGISTRY) or len(path) < 3 or not re.fullmatch(PROJECT, path[0]):
         return None
-    return _Registry(host.removesuffix(_REGISTRY), path[0], path[1])
+    return Registry(host.removesuffix(_REGISTRY), path[0], path[1])
 
 
 def _run(step: _Step, failure: str) -> None:

@@ -135,4 +135,4 @@ class Watch:
 
 def shown(name: str, state: State) -> str:
     """Returns a job's state as one line."""
-    return f"{name}: {state.text} {state.detail}".rstrip()
+    return f"{name}: {state.described}"

@@ -63,6 +63,11 @@ class State(NamedTuple):
     waiting: bool = False  # it has no machines yet
     no_capacity: bool = False  # the service says that it has no such machines
 
+    @property
+    def described(self) -> str:
+        """The state with its reason, as it is shown."""
+        return f"{self.text} {self.detail}".rstrip()
+
 
 class Listed(NamedTuple):
     """A job as `list` shows it."""

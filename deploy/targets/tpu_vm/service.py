@@ -16,6 +16,7 @@ from typing import Any
 from google.api_core import exceptions, retry
 from google.cloud import tpu_v2
 
+from deploy import exit_file
 from deploy.checks import one_line
 from deploy.google_api import call, enum_name, is_stockout
 from deploy.job import Job, check_name
@@ -235,10 +236,7 @@ class TpuService(Remote):
 
     def _exit_code(self, name: str) -> str:
         """Returns the exit code that the job's machine wrote at its end; "" before that."""
-        try:
-            return self._store(name).read(_exit_file(name)).decode(errors="replace").strip()
-        except FileNotFoundError:
-            return ""
+        return exit_file.read(self._store(name), exit_file.name_of(name))
 
     def _store(self, name: str) -> Store:
         if not self._workdir:
@@ -273,7 +271,3 @@ def _same_again(
     return tpu_v2.CreateQueuedResourceRequest(
         parent=parent, queued_resource_id=name, queued_resource=again
     )
-
-
-def _exit_file(name: str) -> str:
-    return f"logs/{name}.exit"

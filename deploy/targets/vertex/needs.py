@@ -9,12 +9,12 @@ import re
 import shlex
 
 from deploy import prerequisites
+from deploy.image import artifact_registry
 from deploy.job import Job
 from deploy.targets.vertex import machine_types
 from deploy.targets.vertex.options import ON_DEMAND, Options
 
 _APIS = ("aiplatform", "artifactregistry", "cloudquotas")
-_REGISTRY = "-docker.pkg.dev"  # how the host of an Artifact Registry ends
 _METRIC = "aiplatform.googleapis.com/custom_model_training"
 # The machine families that share a quota: the console calls it "CPUs for N1/E2 machine types". The
 # others have one each; its name is a guess for a4, g4 and newer ones, of which no source was found.
@@ -141,13 +141,13 @@ def _runs_as(options: Options) -> str:
 
 def _access_to_the_image(options: Options) -> list[str]:
     """Returns the line for an image of another project, which the service's agent pulls."""
-    host, *path = options.image.split("/")[:3]
-    region = host.removesuffix(_REGISTRY)
-    if region == host or len(path) < 2 or path[0] == options.project:
+    registry = artifact_registry(options.image)
+    if registry is None or registry.project == options.project:
         return []
     member = prerequisites.service_account(_agent(options.project, "gcp-sa-aiplatform"))
-    grant = ["gcloud", "artifacts", "repositories", "add-iam-policy-binding", path[1]]
-    grant += [f"--project={path[0]}", f"--location={region}"]
+    location, project, repository = registry
+    grant = ["gcloud", "artifacts", "repositories", "add-iam-policy-binding", repository]
+    grant += [f"--project={project}", f"--location={location}"]
     return [
         "the service's access to the image's repository, in another project: "
         f"{shlex.join(grant)} --member={member} --role=roles/artifactregistry.reader"

@@ -14,6 +14,7 @@ from google.cloud.aiplatform_v1 import types as vertex
 from google.protobuf import json_format
 
 from deploy.compatibility import check_gpus, expecting
+from deploy.exit_file import name_of
 from deploy.job import PREPARE, Job
 from deploy.targets.vertex.options import FLEX_START, ON_DEMAND, Options
 
@@ -57,7 +58,7 @@ def make_request(job: Job, options: Options) -> vertex.CreateCustomJobRequest:
 
 def exit_file(job: Job) -> str:
     """Returns the URL of the file with the exit code of the job's last start."""
-    return f"{job.workdir}/logs/{job.name}.exit"
+    return f"{job.workdir}/{name_of(job.name)}"
 
 
 def exit_file_in(spec: vertex.CustomJobSpec) -> str:

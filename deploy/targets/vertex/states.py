@@ -6,6 +6,7 @@ state_of(job).waiting           # queued, or its machines are being made
 from google.cloud.aiplatform_v1.types import CustomJob, JobState
 from google.rpc import code_pb2
 
+from deploy import exit_file
 from deploy.checks import one_line
 from deploy.google_api import enum_name, is_stockout
 from deploy.targets.target import State
@@ -61,12 +62,7 @@ def state_with_exit_code(job: CustomJob) -> State:
 def _exit_code(job: CustomJob) -> str:
     """Returns what the chief's last start wrote at its end; "" when it wrote nothing."""
     folder, _, name = exit_file_in(job.job_spec).rpartition("/")
-    if not folder:
-        return ""
-    try:
-        return open_store(folder).read(name).decode(errors="replace").strip()
-    except FileNotFoundError:
-        return ""
+    return exit_file.read(open_store(folder), name) if folder else ""
 
 
 def _code(job: CustomJob) -> str:
