@@ -15,8 +15,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from input_pipeline.characters import compose, decode_entities
-
-UNKNOWN_TOKEN = "<unk>"  # noqa: S105 - no password
+from input_pipeline.vocabulary_file import UNKNOWN_TOKEN
 
 _Step = Callable[[tf.Tensor], tf.Tensor]  # <string>[reviews] to <string>[reviews]
 

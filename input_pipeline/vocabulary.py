@@ -12,20 +12,14 @@ were made by, such as `<pad rules=2>`; version 1 has `<pad>` alone.
 import dataclasses
 import functools
 import hashlib
-import re
 from collections.abc import Mapping
 
 import tensorflow as tf
 
-from input_pipeline import text
-from input_pipeline.text import UNKNOWN_TOKEN
+from input_pipeline import text, vocabulary_file
+from input_pipeline.vocabulary_file import FIRST_TOKENS, PADDING, UNKNOWN, VOCABULARY_FILE
 from storage.errors import UserError
 from storage.store import Store
-
-VOCABULARY_FILE = "vocabulary.txt"
-PADDING, UNKNOWN = 0, 1
-_FIRST_TOKENS = ("<pad>", UNKNOWN_TOKEN)
-_FIRST_LINE = re.compile(r"<pad(?: rules=([1-9]\d{0,8}))?>")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +59,7 @@ class Vocabulary:
 
     def to_bytes(self) -> bytes:
         """Returns the content of the vocabulary file."""
-        first = self.tokens[0] if self.rules == 1 else f"<pad rules={self.rules}>"
+        first = self.tokens[PADDING] if self.rules == 1 else f"<pad rules={self.rules}>"
         return "".join(token + "\n" for token in (first, *self.tokens[1:])).encode()
 
 
@@ -75,8 +69,8 @@ def build(counts: Mapping[str, int], size: int) -> Vocabulary:
     Tokens with equal counts are in alphabetical order.
     """
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    tokens = [token for token, _ in ranked if token not in _FIRST_TOKENS]
-    return Vocabulary(_FIRST_TOKENS + tuple(tokens[: size - len(_FIRST_TOKENS)]), text.NEWEST)
+    tokens = [token for token, _ in ranked if token not in FIRST_TOKENS]
+    return Vocabulary(FIRST_TOKENS + tuple(tokens[: size - len(FIRST_TOKENS)]), text.NEWEST)
 
 
 def from_bytes(data: bytes, name: str) -> Vocabulary:
@@ -84,24 +78,13 @@ def from_bytes(data: bytes, name: str) -> Vocabulary:
 
     Raises UserError, which calls it `name`, when it isn't one, or has text rules that are unknown.
     """
-    try:
-        first, *others = data.decode().split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{name}: not UTF-8 at byte {error.start}; bring back the file") from error
-    head, tokens = _FIRST_LINE.fullmatch(first), (_FIRST_TOKENS[0], *others)
-    if not head or tokens[:2] != _FIRST_TOKENS or tokens[-1] or len(set(tokens)) != len(tokens):
-        raise UserError(
-            f"{name}: not a vocabulary, which has <pad> or <pad rules={text.NEWEST}> and "
-            f"{UNKNOWN_TOKEN} on its first two lines, then one token a line, none twice; bring "
-            "back the file"
-        )
-    rules = int(head[1] or 1)
+    tokens, rules = vocabulary_file.parse(data, name)
     if rules not in text.RULES:
         raise UserError(
             f"{name}: made by version {rules} of the text rules, and this version of longhaul "
             f"knows {', '.join(map(str, text.RULES))}; use the newer longhaul that wrote it"
         )
-    return Vocabulary(tokens[:-1], rules)
+    return Vocabulary(tokens, rules)
 
 
 def read_vocabulary(store: Store) -> Vocabulary | None:

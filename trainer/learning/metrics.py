@@ -1,10 +1,12 @@
-"""Metrics by name: sums over training steps, and an evaluation broken down by length.
+"""Metrics: sums by name over training steps, and what an evaluation is broken down by.
 
 sums = MetricSums()
 sums.add({"loss": (44.2, 64.0), "accuracy": (51.0, 64.0)})
 sums.means()                            # {"loss": 0.69, "accuracy": 0.80}
 
 groups = by_length(reviews.lengths)     # [(64, ids), (128, ids), ..., (None, ids)]
+area_under_roc(logits, labels == 1)     # 0.95
+confusion(labels, predicted, count=2)   # [[1100, 150], [130, 1120]]
 """
 
 import math
@@ -63,3 +65,27 @@ def by_length(lengths: np.ndarray) -> list[tuple[int | None, np.ndarray]]:
     bounds = enumerate((*LENGTH_BOUNDS, None))
     members = ((bound, np.flatnonzero(groups == group)) for group, bound in bounds)
     return [(bound, ids) for bound, ids in members if len(ids)]
+
+
+def area_under_roc(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Returns the chance that a positive review's score is above a negative one's, ties a half.
+
+    This is the Mann-Whitney statistic (Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747)
+    of scores <float>[reviews] and <bool>[reviews]; nan when all reviews have the same label.
+    """
+    positives = int(positive.sum())
+    pairs = positives * (len(positive) - positives)
+    if not pairs:
+        return float("nan")
+    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - (count - 1) / 2)[place]  # mean rank of equal scores, from 1
+    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / pairs)
+
+
+def confusion(labels: np.ndarray, predicted: np.ndarray, count: int) -> np.ndarray:
+    """Returns how often each of `count` labels <int>[n] was predicted as each <int>[count, count].
+
+    The first index is the label, the second the prediction <int>[n].
+    """
+    cells = labels * count + predicted
+    return np.bincount(cells, minlength=count * count).reshape(count, count)

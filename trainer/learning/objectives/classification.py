@@ -18,6 +18,7 @@ from input_pipeline.labels import Labels
 from input_pipeline.pipeline import Batch
 from trainer.learning.kernel_choice import choose_kernel
 from trainer.learning.losses import binary_cross_entropy
+from trainer.learning.metrics import area_under_roc, confusion
 from trainer.learning.objectives.objective import Sums
 from trainer.model.dropout import DropoutKey
 from trainer.model.network import Classifier
@@ -78,6 +79,14 @@ class Classification:
             "f1": _ratio(2 * hits, found.sum() + positive.sum()),
         }
 
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Returns the probability of each label <float32>[reviews, 2] of logits <float32>[reviews].
+
+        The second is the logit's sigmoid.
+        """
+        logits = outputs.astype(np.float64)[:, None] * (-1.0, 1.0)
+        return np.exp(-np.logaddexp(0.0, -logits)).astype(np.float32)
+
     def tables(self, outputs: np.ndarray, reviews: Examples) -> list[str]:
         """Returns the lines of the confusion matrix: a row a label, a column a prediction."""
         return confusion_lines(confusion(reviews.labels, outputs > 0, 2), self._labels.names)
@@ -88,30 +97,6 @@ class Classification:
     def _predicted(logits: tf.Tensor) -> tf.Tensor:
         """Returns the predicted labels <int32>[batch]."""
         return tf.cast(logits > 0, tf.int32)
-
-
-def area_under_roc(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Returns the chance that a positive review's score is above a negative one's, ties a half.
-
-    This is the Mann-Whitney statistic (Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747)
-    of scores <float>[reviews] and <bool>[reviews]; nan when all reviews have the same label.
-    """
-    positives = int(positive.sum())
-    pairs = positives * (len(positive) - positives)
-    if not pairs:
-        return float("nan")
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]  # mean rank of equal scores, from 1
-    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / pairs)
-
-
-def confusion(labels: np.ndarray, predicted: np.ndarray, count: int) -> np.ndarray:
-    """Returns how often each of `count` labels <int>[n] was predicted as each <int>[count, count].
-
-    The first index is the label, the second the prediction <int>[n].
-    """
-    cells = labels * count + predicted
-    return np.bincount(cells, minlength=count * count).reshape(count, count)
 
 
 def confusion_lines(matrix: np.ndarray, names: Sequence[str]) -> list[str]:

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from input_pipeline.examples import Examples
 from trainer.learning.losses import cross_entropy
-from trainer.learning.objectives.classification import Classification, confusion, confusion_lines
+from trainer.learning.metrics import confusion
+from trainer.learning.objectives.classification import Classification, confusion_lines
 
 
 class Multiclass(Classification):
@@ -20,18 +21,18 @@ class Multiclass(Classification):
 
         Macro F1 is the mean over the labels that are among the reviews or the predictions.
         """
-        logits = outputs.astype(np.float64)
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        losses = (
-            np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(shifted)), reviews.labels]
-        )
-        matrix = confusion(reviews.labels, logits.argmax(axis=1), len(self._labels))
+        losses = -_log_softmax(outputs)[np.arange(len(outputs)), reviews.labels]
+        matrix = confusion(reviews.labels, outputs.argmax(axis=1), len(self._labels))
         hits, seen = matrix.diagonal(), matrix.sum(axis=0) + matrix.sum(axis=1)
         return {
             "loss": float(losses.mean()),
             "accuracy": float(hits.sum() / matrix.sum()),
             "macro_f1": float((2 * hits[seen > 0] / seen[seen > 0]).mean()),
         }
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Returns the softmax <float32>[reviews, labels] of logits <float32>[reviews, labels]."""
+        return np.exp(_log_softmax(outputs)).astype(np.float32)
 
     def tables(self, outputs: np.ndarray, reviews: Examples) -> list[str]:
         """Returns the lines of the confusion matrix: a row a label, a column a prediction."""
@@ -44,3 +45,9 @@ class Multiclass(Classification):
     def _predicted(logits: tf.Tensor) -> tf.Tensor:
         """Returns the predicted labels <int32>[batch]."""
         return tf.argmax(logits, axis=-1, output_type=tf.int32)
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Returns the logarithms <float64>[n, labels] of the softmax of logits <float32>[n, labels]."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

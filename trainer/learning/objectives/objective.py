@@ -66,6 +66,10 @@ class Objective(Protocol):
         """Returns metrics by name, "loss" among them, of outputs <float32>[reviews, ...]."""
         ...
 
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Returns each label's probability <float32>[reviews, labels] of the same outputs."""
+        ...
+
     def tables(self, outputs: np.ndarray, reviews: Examples) -> list[str]:
         """Returns lines for people that say more about the same outputs, [] for none."""
         ...

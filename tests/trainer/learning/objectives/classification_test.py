@@ -67,3 +67,12 @@ def test_precision_recall_and_f1_are_nan_where_they_are_undefined(logits, labels
 
 def test_auc_of_reviews_with_one_label_is_nan():
     assert np.isnan(evaluate([1, 1, 1], [1, 1, 1])["auc"])
+
+
+def test_probabilities_are_those_of_both_labels_also_for_large_logits():
+    outputs = np.float32([0.0, 2.0, -800.0, 800.0])
+    shares = Classification(SENTIMENTS, 0.0).probabilities(outputs)
+    assert (shares.shape, shares.dtype) == ((4, 2), np.float32)
+    sigmoid = 1 / (1 + np.exp(-2.0))
+    assert shares[:, 1] == pytest.approx([0.5, sigmoid, 0.0, 1.0])
+    assert shares.sum(axis=1) == pytest.approx(np.ones(4))

@@ -62,3 +62,10 @@ def test_network_has_a_logit_a_label_but_one_for_two(config, labels, units):
     logits = network.logits(embedded, tf.constant([2, 1])).numpy()
     likelier = logits > 0 if units == 1 else logits.argmax(axis=1)
     assert shares.argmax(axis=1).tolist() == likelier.astype(int).tolist()
+
+
+def test_probabilities_are_the_softmax_also_of_large_logits():
+    outputs = np.float32([[0, 1, 2, 3], [900, 900, -900, 0]])
+    shares = Multiclass(STARS, 0.0).probabilities(outputs)
+    assert (shares.shape, shares.dtype) == ((2, 4), np.float32)
+    assert shares == pytest.approx(tf.nn.softmax(outputs).numpy(), abs=1e-6)
