@@ -20,18 +20,22 @@ class Predictor(tf.Module):
         """`max_tokens` and `keep` are those of `text.keep_tokens`."""
         super().__init__()
         self.network = network
-        self._vocabulary = vocabulary
+        self.vocabulary = vocabulary
         self.table = vocabulary.table  # an attribute, so that a saved model has it
         self._max_tokens, self._keep = max_tokens, keep
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
         """Returns each label's probability <float32>[n, labels] for texts <string>[n]."""
-        ids = self._vocabulary.encode(texts)
-        ids = text.keep_tokens(ids, self._max_tokens, self._keep)
+        ids = self.vocabulary.lookup(self.tokens(texts))
         padded = ids.to_tensor(PADDING)
         # At least one slot wide: texts without a token, or no texts, are a batch too.
         lacks = tf.maximum(1 - tf.shape(padded)[1], 0)
         padded = tf.pad(padded, [[0, 0], [0, lacks]], constant_values=PADDING)
         lengths = tf.cast(ids.row_lengths(), tf.int32)
         return self.network.probabilities(self.network.embed(padded), lengths)
+
+    def tokens(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the tokens <string>[n, (tokens)] that the network reads of texts <string>[n]."""
+        tokens = text.tokenize(texts, self.vocabulary.rules)
+        return text.keep_tokens(tokens, self._max_tokens, self._keep)

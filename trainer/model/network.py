@@ -12,8 +12,9 @@ batch.
 The attributes `embedding`, `forward`, `backward` and `head` name the variables in checkpoints.
 """
 
+import copy
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import keras
 import ml_collections
@@ -22,6 +23,8 @@ import tensorflow as tf
 
 from trainer.model.dropout import DropoutKey, mask
 from trainer.model.kernels import Kernel
+
+_Network = TypeVar("_Network", bound="Encoder")
 
 
 class States(NamedTuple):
@@ -90,6 +93,12 @@ class Encoder(tf.Module):
             states = self._drop(outputs, layer + 1, dropout)
         last = len(self.forward)
         return States(states, self._drop(tf.concat(ends, axis=-1), last, dropout))
+
+    def with_kernel(self: _Network, kernel: Kernel) -> _Network:
+        """Returns a network with the same variables whose recurrences another kernel computes."""
+        network = copy.copy(self)
+        network._kernel = kernel
+        return network
 
     @property
     def layers(self) -> list[keras.layers.Layer]:

@@ -1,0 +1,190 @@
+"""What moves a classifier's verdict: its log-odds, and each token's part in them.
+
+    log_odds = LogOdds(network)
+    log_odds(reviews, label=1)                              # <float32>[reviews]
+    integrated_gradients(log_odds, review, label=1)         # <float32>[tokens]
+
+The log-odds of a label are the logarithm of its probability divided by that of all others, so they
+are the logit of two labels. With more labels the network's own logits would mislead: adding the
+same number to all of them changes nothing.
+
+All is computed in float32 from the float32 weights, also of a network in mixed precision. Its own
+predictions differ by their rounding.
+"""
+
+import functools
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from input_pipeline.vocabulary import PADDING, UNKNOWN
+from trainer.model.kernels import KERNELS
+from trainer.model.network import Classifier
+
+_SLOTS = 16_384  # of a batch, which bounds the memory
+_NODES = 8  # of a quadrature
+_TOLERANCE = 1e-4  # of an integral, as a fraction of its value or of _SMALL
+_SMALL = 1e-3  # log-odds, of which the tolerance is not far above the rounding
+_HALVINGS = 8  # of a part of the path, at most
+
+
+class LogOdds(tf.Module):
+    """The log-odds of a network's labels, for reviews of any number and lengths."""
+
+    def __init__(self, network: Classifier):
+        super().__init__()
+        # This kernel computes in the dtype of its inputs, whatever the dtype of the layer is.
+        self._network = network.with_kernel(KERNELS["xla"])
+
+    def __call__(self, reviews: Iterable[np.ndarray], label: int) -> np.ndarray:
+        """Returns the log-odds <float32>[reviews] of a label for reviews <int32>[tokens] each."""
+        batches = (self._of_batch(*_padded(batch), label) for batch in _batches(reviews))
+        return np.concatenate([np.zeros(0, np.float32), *batches])
+
+    def along(self, review: np.ndarray, label: int, places: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Returns the log-odds on the straight path from the unknown word to a review's words.
+
+        Args:
+            review: <int32>[tokens].
+            label: whose log-odds.
+            places: <float64>[places] on the path, from 0 to 1.
+
+        Returns:
+            The log-odds <float32>[places], and what each token contributes to their derivative
+            with respect to the place <float32>[places, tokens].
+        """
+        rows = max(1, _SLOTS // len(review))
+        batches = [places[start : start + rows] for start in range(0, len(places), rows)]
+        results = [self._along(review, label, np.float32(batch)) for batch in batches]
+        values, slopes = zip(*results, strict=True)
+        return np.concatenate(values), np.concatenate(slopes)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None], tf.int32),
+            tf.TensorSpec([], tf.int32),
+        ],
+        autograph=False,
+    )
+    def _of_batch(self, tokens: tf.Tensor, lengths: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        embedded = embed(self._network, tokens)
+        return log_odds(self._network.logits(embedded, lengths), label)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.int32),
+            tf.TensorSpec([], tf.int32),
+            tf.TensorSpec([None], tf.float32),
+        ],
+        autograph=False,
+    )
+    def _along(
+        self, review: tf.Tensor, label: tf.Tensor, places: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        start = embed(self._network, tf.fill(tf.shape(review), UNKNOWN))
+        way = embed(self._network, review) - start
+        embedded = start + places[:, None, None] * way
+        lengths = tf.fill(tf.shape(places), tf.size(review))
+        with tf.GradientTape() as tape:
+            tape.watch(embedded)
+            values = log_odds(self._network.logits(embedded, lengths), label)
+        return values, tf.reduce_sum(tape.gradient(values, embedded) * way, axis=-1)
+
+
+def embed(network: Classifier, tokens: tf.Tensor) -> tf.Tensor:
+    """Returns the embedding <float32>[..., width] of ids <int32>[...], in any precision."""
+    return tf.gather(network.embedding.embeddings, tokens)
+
+
+def log_odds(logits: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+    """Returns the log-odds <float32>[batch] of a label, see `Classifier.logits` for `logits`."""
+    if len(logits.shape) == 1:
+        return tf.where(label == 1, logits, -logits)
+    is_label = tf.one_hot(label, logits.shape[1], on_value=True, off_value=False)
+    others = tf.where(is_label, tf.float32.min, logits)
+    return tf.gather(logits, label, axis=1) - tf.reduce_logsumexp(others, axis=1)
+
+
+def integrated_gradients(log_odds: LogOdds, review: np.ndarray, label: int) -> np.ndarray:
+    """Returns each token's part <float32>[tokens] in a label's log-odds of a review.
+
+    These are integrated gradients (Sundararajan, Taly and Yan 2017, arXiv:1703.01365) over the
+    embedding. The baseline is the same review with all its words unknown: of all texts that say
+    nothing it is one that the network can meet and is trained on. The embedding of padding is
+    neither, since no gradient ever reaches it. So an unknown word's part is 0.
+
+    The parts add up to the difference of the log-odds of review and baseline. Each part of the path
+    whose integral misses its difference is halved, until it fits or rounding decides.
+    """
+    total = np.zeros(len(review))
+    parts = np.array([[0.0, 1.0]])  # start and end of each part of the path
+    tolerance = None
+    for halvings in range(_HALVINGS + 1):
+        values, integrals = _quadrature(log_odds, review, label, parts)
+        changes = values[:, -1] - values[:, 0]
+        if tolerance is None:
+            rounding = 4 * np.finfo(np.float32).eps * np.abs(values).max()
+            tolerance = _TOLERANCE * max(abs(changes[0]), _SMALL) + rounding
+        fits = np.abs(integrals.sum(axis=1) - changes) <= tolerance
+        fits |= halvings == _HALVINGS
+        total += integrals[fits].sum(axis=0)
+        if fits.all():
+            break
+        parts = _halves(parts[~fits])
+    return np.float32(total)
+
+
+def _quadrature(
+    log_odds: LogOdds, review: np.ndarray, label: int, parts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Integrates the slopes over parts of the path <float64>[parts, (start, end)].
+
+    Returns the log-odds <float32>[parts, nodes], from the start to the end of each part, and the
+    integrals <float64>[parts, tokens].
+    """
+    nodes, weights = _lobatto(_NODES)
+    starts, widths = parts[:, :1], np.diff(parts)
+    values, slopes = log_odds.along(review, label, (starts + widths * nodes).ravel())
+    slopes = slopes.reshape(len(parts), _NODES, len(review))
+    return values.reshape(len(parts), _NODES), widths * np.einsum("pnt,n->pt", slopes, weights)
+
+
+@functools.cache
+def _lobatto(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns nodes and weights <float64>[count] of the Gauss-Lobatto quadrature from 0 to 1.
+
+    Its first and last node are the ends, so that a part's integral comes with its own check. It is
+    exact for polynomials of degree 2 * count - 3 (Abramowitz and Stegun 1964, 25.4.32).
+    """
+    legendre = np.polynomial.Legendre.basis(count - 1)
+    nodes = np.concatenate([[-1.0], legendre.deriv().roots(), [1.0]])
+    return (nodes + 1) / 2, 1 / (count * (count - 1) * legendre(nodes) ** 2)
+
+
+def _halves(parts: np.ndarray) -> np.ndarray:
+    """Returns both halves of each part <float64>[parts, (start, end)]."""
+    starts, ends = parts.T
+    middles = (starts + ends) / 2
+    return np.concatenate([np.stack([starts, middles], 1), np.stack([middles, ends], 1)])
+
+
+def _batches(reviews: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Yields the reviews in batches of up to `_SLOTS` slots, or of one review."""
+    batch: list[np.ndarray] = []
+    for review in reviews:
+        if batch and (len(batch) + 1) * max(map(len, [*batch, review])) > _SLOTS:
+            yield batch
+            batch = []
+        batch.append(review)
+    if batch:
+        yield batch
+
+
+def _padded(reviews: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns reviews as <int32>[reviews, time], and their lengths <int32>[reviews]."""
+    lengths = np.array([len(review) for review in reviews], np.int32)
+    tokens = np.full((len(reviews), lengths.max()), PADDING, np.int32)
+    tokens[np.arange(lengths.max()) < lengths[:, None]] = np.concatenate(reviews)
+    return tokens, lengths
