@@ -21,7 +21,7 @@ from input_pipeline.batch_plan import held_out
 from input_pipeline.sources import once
 from input_pipeline.sources.content import digest_of
 from input_pipeline.sources.formats import csv_file, folder, jsonl_file, parquet_file, signature
-from input_pipeline.sources.formats.row import Columns, Row, label_name, listed, refusal
+from input_pipeline.sources.formats.row import Columns, Refusal, Row, label_name, listed
 from input_pipeline.sources.paths import existing_path, require_regular
 from input_pipeline.sources.reviews import TextReviews
 from input_pipeline.sources.source import (
@@ -98,7 +98,7 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise refusal(error.filename, f"{error.strerror}; repair or remove it") from error
+        raise Refusal(error.filename, f"{error.strerror}; repair or remove it") from error
 
 
 def _has_splits(path: Path, data: ml_collections.ConfigDict) -> bool:
@@ -113,7 +113,7 @@ def _has_splits(path: Path, data: ml_collections.ConfigDict) -> bool:
     spellings = {split + ending for split in missing for ending in ("", "ing")}
     alike = [entry.name for entry in entries if _split_of(entry).lower() in spellings]
     if alike:
-        raise refusal(path, f"holds {listed(alike)}; name the splits exactly 'train' and 'test'")
+        raise Refusal(path, f"holds {listed(alike)}; name the splits exactly 'train' and 'test'")
     known = read.union(_SPLITS)
     others = [entry.name for entry in entries if _split_of(entry) not in known]
     if others and len(others) < len(entries):
@@ -156,16 +156,16 @@ def _place(path: Path, split: str) -> Path:
         return places[0]
     if places:
         found = " and ".join(place.name for place in places)
-        raise refusal(path, f"holds {found}, all for the split {split!r}; keep one")
+        raise Refusal(path, f"holds {found}, all for the split {split!r}; keep one")
     held = listed([entry.name for entry in _entries(path)]) or "nothing"
-    raise refusal(path, f"has no split {split!r}, it holds {held}; give {_LAYOUT}")
+    raise Refusal(path, f"has no split {split!r}, it holds {held}; give {_LAYOUT}")
 
 
 def _drawn(place: Path, reviews: int, split: str) -> np.ndarray:
     """Returns which reviews of a set without splits belong to a split, <bool>[reviews]."""
     drawn = held_out(reviews, _TEST_SHARE) == (split == "test")
     if not drawn.any():
-        raise refusal(
+        raise Refusal(
             place,
             f"has too few reviews ({reviews}) to take a tenth as the split {split!r}; add reviews, "
             f"or give {_LAYOUT}",
@@ -178,7 +178,7 @@ def _rows(place: Path, columns: Columns) -> Iterator[Row]:
         return folder.read(place)
     if place.suffix.lower() not in _FORMATS:
         signature.check_is_utf8(place)
-        raise refusal(place, f"ends in none of {', '.join(_FORMATS)}; convert or rename it")
+        raise Refusal(place, f"ends in none of {', '.join(_FORMATS)}; convert or rename it")
     return _FORMATS[place.suffix.lower()](place, columns)
 
 
@@ -197,7 +197,7 @@ def _checked(rows: Iterator[Row], place: Path, on_bad_text: str) -> Iterator[tup
         elif on_bad_text == "skip":
             skipped += 1
         else:
-            raise refusal(
+            raise Refusal(
                 row.where,
                 f"{row.fault}, or skip such reviews with --config.data.on_bad_text=skip",
             )
@@ -205,7 +205,7 @@ def _checked(rows: Iterator[Row], place: Path, on_bad_text: str) -> Iterator[tup
         once.warn(f"{place}: skipped {skipped:,} reviews that are not UTF-8")
     warn_of_blank_texts(place, blank)
     if not used:
-        raise refusal(place, f"has no reviews{_reason_of_none(place, skipped)}")
+        raise Refusal(place, f"has no reviews{_reason_of_none(place, skipped)}")
 
 
 def _reason_of_none(place: Path, skipped: int) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from input_pipeline.sources import once
 from input_pipeline.sources.formats import signature
-from input_pipeline.sources.formats.row import Row, plain_row, refusal
+from input_pipeline.sources.formats.row import Refusal, Row, plain_row
 from input_pipeline.sources.paths import require_regular
 
 _ENDING = ".txt"
@@ -34,7 +34,7 @@ def text_files(folder: Path) -> list[tuple[str, Path]]:
     """
     labels = label_folders(folder)
     if len(labels) < 2:
-        raise refusal(
+        raise Refusal(
             folder,
             f"needs two or more folders, one a label; it has {', '.join(labels) or 'none'}",
         )

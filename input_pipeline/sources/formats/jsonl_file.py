@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from input_pipeline.sources.formats.row import NOT_UTF8, Columns, Row, is_unicode, refusal, shown
+from input_pipeline.sources.formats.row import NOT_UTF8, Columns, Refusal, Row, is_unicode, shown
 from input_pipeline.sources.formats.signature import check_is_utf8
 
 _HALF_A_PAIR = "half of a surrogate pair in the text; repair the line"
@@ -24,34 +24,44 @@ def read(file: Path, columns: Columns) -> Iterator[Row]:
 
 
 def _row(where: str, line: str, columns: Columns) -> Row:
-    found = _parse(where, line)
-    if not isinstance(found, dict):
-        raise refusal(
-            where, f"expected a JSON object, got {_kind(found)}; give one JSON object a line"
-        )
+    found = parse(where, line)
     if not {columns.text, columns.label} <= found.keys():
         raise columns.missing(where, "keys", list(found))
     text = found[columns.text]
     if not isinstance(text, str):
-        raise refusal(where, f"no text, {columns.text!r} is {_kind(text)}; repair the line")
-    fault = ""
-    if not is_unicode(text):
-        fault = _HALF_A_PAIR if is_unicode(line) else NOT_UTF8
-    return Row(where, text, found[columns.label], fault)
+        raise Refusal(where, f"no text, {columns.text!r} is {kind_of(text)}; repair the line")
+    return Row(where, text, found[columns.label], fault_of(text, line))
 
 
-def _parse(where: str, line: str) -> Any:
+def fault_of(text: str, line: str) -> str:
+    """Returns why the text in a line is not Unicode, and what to do; "" when it is."""
+    if is_unicode(text):
+        return ""
+    return _HALF_A_PAIR if is_unicode(line) else NOT_UTF8
+
+
+def parse(where: str, line: str) -> dict[str, Any]:
+    """Returns the JSON object of a line; Refusal, with the place `where`, for anything else."""
+    found = _value(where, line)
+    if not isinstance(found, dict):
+        raise Refusal(
+            where, f"expected a JSON object, got {kind_of(found)}; give one JSON object a line"
+        )
+    return found
+
+
+def _value(where: str, line: str) -> Any:
     try:
         return json.loads(
             line, parse_constant=_refuse, parse_int=_number, object_pairs_hook=_without_doubles
         )
     except RecursionError as error:
-        raise refusal(where, "brackets nested too deep; repair the line") from error
+        raise Refusal(where, "brackets nested too deep; repair the line") from error
     except json.JSONDecodeError as error:
         reason = f"no JSON ({error.msg} at character {error.pos + 1})"
-        raise refusal(where, f"{reason}; give one JSON object a line") from error
+        raise Refusal(where, f"{reason}; give one JSON object a line") from error
     except ValueError as error:
-        raise refusal(where, f"{error}; repair the line") from error
+        raise Refusal(where, f"{error}; repair the line") from error
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -74,7 +84,7 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
     """Returns what JSON calls a value that it holds, with its article."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)

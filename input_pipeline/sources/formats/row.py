@@ -36,9 +36,13 @@ class Row(NamedTuple):
     fault: str = ""  # why the text is not UTF-8, and what to do; "" when it is
 
 
-def refusal(where: object, fault: str) -> UserError:
-    """Returns the error of a file, or of a row in it."""
-    return UserError(f"config.data.source: {where}: {fault}")
+class Refusal(UserError):
+    """The error of a file of reviews, or of a row in it."""
+
+    def __init__(self, where: object, fault: str):
+        """`fault` says what is wrong at the place `where`, and what to do."""
+        super().__init__(f"config.data.source: {where}: {fault}")
+        self.where, self.fault = where, fault
 
 
 def shown(value: Any) -> str:
@@ -82,18 +86,25 @@ def label_name(row: Row) -> str:
         return json.dumps(label)
     name = label.strip() if isinstance(label, str) else ""
     if len(name) > _LONGEST_LABEL:
-        raise refusal(
+        raise Refusal(
             row.where,
             f"got a label of {len(name):,} characters, accepted are up to {_LONGEST_LABEL}; name "
             "the column of the labels with --config.data.label_column=NAME, or shorten the label",
         )
     if not name or any(unicodedata.category(character) in _NOT_IN_NAMES for character in name):
-        raise refusal(
+        raise Refusal(
             row.where,
             f"got the label {shown(label)}, accepted is a text without line breaks and tabs, an "
             "integer, True/False or a finite number; repair the label or remove the review",
         )
     return name
+
+
+def require_distinct(file: Path, names: Sequence[str], advice: str = "") -> None:
+    """Raises UserError, which ends with `advice`, when two columns have the same name."""
+    doubled = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+    if doubled:
+        raise Refusal(file, f"two columns are named {shown(doubled[0])}; rename one{advice}")
 
 
 class Columns(NamedTuple):
@@ -107,18 +118,14 @@ class Columns(NamedTuple):
 
         Raises UserError, which ends with `advice`, when one is not there, or twice.
         """
-        doubled = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
-        if doubled:
-            raise refusal(file, f"two columns are named {shown(doubled[0])}; rename one{advice}")
+        require_distinct(file, names, advice)
         if not {self.text, self.label} <= set(names):
             raise self.missing(file, "columns", names, advice)
         return names.index(self.text), names.index(self.label)
 
-    def missing(
-        self, where: object, kind: str, names: Sequence[str], advice: str = ""
-    ) -> UserError:
+    def missing(self, where: object, kind: str, names: Sequence[str], advice: str = "") -> Refusal:
         """Returns the error of a file or row that has only the columns, or keys, `names`."""
-        return refusal(
+        return Refusal(
             where,
             f"has the {kind} {listed(names, _MOST_COLUMNS) or '(none)'}, but {self.text!r} and "
             f"{self.label!r} are needed; name your columns with --config.data.text_column=NAME and "

@@ -5,7 +5,7 @@ check_is_utf8(file)      # raises UserError for UTF-16 and for compressed files
 
 from pathlib import Path
 
-from input_pipeline.sources.formats.row import refusal
+from input_pipeline.sources.formats.row import Refusal
 
 SAMPLE_BYTES = 256
 _COMPRESSED = {
@@ -45,7 +45,7 @@ def check_is_utf8(file: Path) -> None:
     """Raises UserError for a file that is compressed or in another form of Unicode than UTF-8."""
     with file.open("rb") as content:
         if fault := fault_of(content.read(SAMPLE_BYTES)):
-            raise refusal(file, fault)
+            raise Refusal(file, fault)
 
 
 def _other_unicode(sample: bytes) -> str:
