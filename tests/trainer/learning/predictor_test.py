@@ -65,6 +65,19 @@ def test_probabilities_are_those_of_the_evaluation_for_any_batch_size(predictor,
     np.testing.assert_allclose(predicted, evaluated, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("batch_size", [1, 16, 256])
+def test_many_texts_get_their_probabilities_in_order(predictor, batch_size):
+    many = predictor.of_many(TEXTS, batch_size, width_step=8)
+    np.testing.assert_allclose(many, predictor(tf.constant(TEXTS)).numpy(), rtol=0, atol=1e-6)
+
+
+def test_batches_of_many_texts_are_checked_and_traced_once(predictor):
+    checks = []
+    predictor.of_many(TEXTS, 16, 8, lambda: checks.append(1))
+    assert len(checks) == -(-len(TEXTS) // 16)
+    assert predictor._of_ids.experimental_get_tracing_count() == 1
+
+
 def test_order_of_a_batch_does_not_matter(predictor):
     forward = predictor(tf.constant(TEXTS)).numpy()
     backward = predictor(tf.constant(TEXTS[::-1])).numpy()
