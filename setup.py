@@ -16,6 +16,10 @@ _DEPLOY = [
 ]
 # Parquet files as a source. Its major version grows every few months; what is used here is old.
 _PARQUET = ["pyarrow>=16,<40"]
+# The server of predictions: HTTP, routes, and the metrics that Prometheus reads.
+_SERVE = ["prometheus-client>=0.20,<1", "starlette>=0.40,<2", "uvicorn>=0.30,<1"]
+_WANDB = ["wandb>=0.19,<1"]
+_MLFLOW = ["mlflow-skinny>=2.20,<4"]
 
 setup(
     name="longhaul",
@@ -26,7 +30,7 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
     packages=find_packages(exclude=["tests*", "benchmarks*"]),
-    package_data={"": ["*.sh", "*.txt", "Dockerfile"]},
+    package_data={"": ["*.sh", "*.txt", "Dockerfile", "*.html", "*.css", "*.js"]},
     entry_points={
         "console_scripts": [
             "longhaul = trainer.__main__:run",
@@ -40,9 +44,14 @@ setup(
         "google-cloud-storage>=3.1,<4",
         # tensorflow-datasets imports it without declaring it.
         "importlib_resources>=5",
+        # The pages of reports and explanations, and what is drawn on them.
+        "Jinja2>=3.1,<4",
         "keras>=3.10,<4",
+        "matplotlib>=3.8,<4",
         "ml-collections>=1.0,<2",
         "numpy>=1.26,<3",
+        # Colours and tables in a terminal; keras depends on it too.
+        "rich>=13,<16",
         # The newest TPU build of TensorFlow on PyPI is 2.20, that of the others 2.21.
         "tensorflow>=2.20,<2.22",
         # tf.summary writes with it; TensorFlow 2.21 no longer depends on it.
@@ -58,11 +67,21 @@ setup(
         # Submits jobs: the clients of Vertex AI and Cloud TPU, and YAML for Kubernetes.
         "deploy": _DEPLOY,
         "parquet": _PARQUET,
+        "serve": _SERVE,
+        # Where metrics can go beside TensorBoard.
+        "wandb": _WANDB,
+        "mlflow": _MLFLOW,
         "test": [
             *_DEPLOY,
             *_PARQUET,
+            *_SERVE,
+            *_WANDB,
+            *_MLFLOW,
+            "httpx>=0.27,<1",
             "mypy>=1.15,<3",
             "pytest>=8,<10",
+            # Drives the Chromium of the machine; brings no browser of its own.
+            "playwright>=1.45,<2",
             # Many tests wait for a process that starts on one core.
             "pytest-xdist>=3.5,<4",
             "ruff>=0.8,<1",

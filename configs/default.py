@@ -23,6 +23,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.strategy = _strategy()
     config.checkpoint = _checkpoint()
     config.evaluation = _evaluation()
+    config.serving = _serving()
     return config
 
 
@@ -119,8 +120,15 @@ def _train() -> ml_collections.ConfigDict:
     train.average_decay = 0.0
     # Steps between two lines of training metrics.
     train.log_every_steps = 50
+    # Where metrics go beside metrics.jsonl: 'tensorboard', 'wandb' and 'mlflow', or several with
+    # commas between; '' is off.
+    train.writers = "tensorboard"
     # Name of the folder for TensorBoard's files, in the workdir.
     train.tensorboard_dir = "tensorboard"
+    # Writes histograms of the weights for TensorBoard at the end of each epoch.
+    train.histograms = False
+    # First and last step of a profile for TensorBoard, such as (100, 110); () is off.
+    train.profile_steps = ()
     return train
 
 
@@ -180,4 +188,24 @@ def _evaluation() -> ml_collections.ConfigDict:
     evaluation = ml_collections.ConfigDict()
     # Reviews per step of an evaluation or prediction, over all replicas.
     evaluation.batch_size = 256
+    # Writes test_results.npz and report.html at the end of a run.
+    evaluation.report = True
     return evaluation
+
+
+def _serving() -> ml_collections.ConfigDict:
+    serving = ml_collections.ConfigDict()
+    # Largest request, in bytes, and the most texts in one.
+    serving.max_body_bytes = 1_048_576
+    serving.max_texts = 256
+    # Largest text, in bytes of UTF-8.
+    serving.max_text_bytes = 100_000
+    # Requests that are answered at the same time; more are refused with code 503.
+    serving.max_requests = 256
+    # How long a request may take, its transfer included, in seconds.
+    serving.timeout_seconds = 10.0
+    # Texts of several requests are predicted together: at most this many, and none waits longer
+    # than this many milliseconds for others.
+    serving.batch_size = 64
+    serving.batch_milliseconds = 2.0
+    return serving

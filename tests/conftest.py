@@ -56,6 +56,7 @@ def small_config() -> ml_collections.ConfigDict:
     """Returns a complete config of a network that trains within seconds, without a cache."""
     config = default.get_config()
     config.data.cache_dir = ""
+    config.evaluation.report = False
     config.data.vocabulary_size = 200
     config.data.max_tokens = 48
     config.model.embedding_size = 8

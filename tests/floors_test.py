@@ -23,8 +23,11 @@ MAY_IMPORT = {
     "trainer.machines": GROUND,
     "trainer.learning": GROUND | {"trainer.model", "trainer.machines"},
     "trainer.run": GROUND | {"trainer.model", "trainer.machines", "trainer.learning"},
+    "trainer.pages": GROUND | {"trainer.learning", "trainer.run"},
+    "trainer.serving": GROUND
+    | {f"trainer.{room}" for room in ("machines", "learning", "run", "pages")},
     "trainer.modes": GROUND
-    | {"trainer.model", "trainer.machines", "trainer.learning", "trainer.run"},
+    | {f"trainer.{room}" for room in ("model", "machines", "learning", "run", "pages", "serving")},
     "trainer.tpu_check": GROUND
     | {"trainer.model", "trainer.machines", "trainer.learning", "trainer.run"},
     "trainer": GROUND | {"trainer.machines", "trainer.modes"},
@@ -41,6 +44,7 @@ FLAG_USERS = {
 BEFORE_TENSORFLOW = {
     "python -m trainer": ["trainer.main", "trainer.machines.preemption"],
     "python -m deploy.submit": [m for m in FILES if m.partition(".")[0] == "deploy"],
+    "python -m trainer --mode=report": ["trainer.modes.report"],
     "configs": [m for m in FILES if m.partition(".")[0] == "configs"],
     "storage": [m for m in FILES if m.partition(".")[0] == "storage"],
     "the sources' registry": [REGISTRY],

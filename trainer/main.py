@@ -26,6 +26,7 @@ from storage.errors import UserError
 from storage.exit_codes import RUN_AGAIN
 from storage.store import open_store
 from trainer.machines.preemption import StopRequests
+from trainer.modes.interface import EXPORTED_GRAPH, Call
 
 _STARTED = time.monotonic()
 
@@ -38,6 +39,7 @@ class Mode(NamedTuple):
     needs_config: bool = True  # or else the run in the workdir has one
     tensorflow: bool = True  # whether it works with TensorFlow
     prints_answer: bool = False  # whether it has failed when its output is lost
+    accepts_export: bool = False  # whether the workdir may be the folder of an export instead
 
 
 MODES = {
@@ -47,17 +49,36 @@ MODES = {
     ),
     "predict": Mode(
         "trainer.modes.predict",
-        ("config", "checkpoint", "text"),
+        ("config", "checkpoint", "text", "input", "output", "text_column", "on_bad_row"),
         needs_config=False,
         prints_answer=True,
     ),
-    "prepare": Mode("trainer.modes.prepare", ("config",)),
     "export": Mode(
         "trainer.modes.export",
         ("checkpoint", "to"),
         needs_config=False,
         prints_answer=True,
     ),
+    "explain": Mode(
+        "trainer.modes.explain",
+        ("checkpoint", "text", "to"),
+        needs_config=False,
+        prints_answer=True,
+    ),
+    "report": Mode(
+        "trainer.modes.report",
+        ("compare", "to"),
+        needs_config=False,
+        tensorflow=False,
+        prints_answer=True,
+    ),
+    "serve": Mode(
+        "trainer.modes.serve",
+        ("config", "checkpoint", "host", "port", "name"),
+        needs_config=False,
+        accepts_export=True,
+    ),
+    "prepare": Mode("trainer.modes.prepare", ("config",)),
 }
 
 _CONFIG = command_line.define_config()
@@ -68,15 +89,39 @@ _MODE = flags.DEFINE_enum("mode", "train_and_evaluate", list(MODES), "What to do
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
     "best",
-    "Which checkpoint to evaluate, predict with or export: best, last or a step.",
+    "Which checkpoint to use: best, last or a step.",
 )
 _TEXT = flags.DEFINE_multi_string(
-    "text", None, "A review to predict; without any, each line of standard input is one"
+    "text",
+    None,
+    "A review to predict or explain; may be given several times. predict reads standard input "
+    "without it, a review a line.",
 )
 _TO = flags.DEFINE_string(
-    "to", "", "Folder or gs:// URL of the export; by default `export` in the workdir."
+    "to", "", "Folder or gs:// URL that is written to; by default in the workdir."
 )
-_OF_SOME_MODES = {"config": _CONFIG, "checkpoint": _CHECKPOINT, "text": _TEXT, "to": _TO}
+_INPUT = flags.DEFINE_string("input", "", "File of reviews to predict: .csv, .jsonl or .parquet.")
+_OUTPUT = flags.DEFINE_string("output", "", "File for the rows of --input with their predictions.")
+_TEXT_COLUMN = flags.DEFINE_string(
+    "text_column", "", "Column of --input that holds the text; by default the one of the training."
+)
+_ON_BAD_ROW = flags.DEFINE_enum(
+    "on_bad_row", "fail", ["fail", "skip"], "What to do with a row of --input that has no text."
+)
+_COMPARE = flags.DEFINE_list(
+    "compare", [], "Workdirs, with commas between, that the report compares the workdir with."
+)
+_HOST = flags.DEFINE_string("host", "127.0.0.1", "Address that the server listens on.")
+_PORT = flags.DEFINE_integer("port", 8501, "Port that the server listens on; 0 takes a free one.")
+_NAME = flags.DEFINE_string("name", "longhaul", "Name of the model in the server's URLs.")
+_QUIET = flags.DEFINE_bool("quiet", False, "Prints results, warnings and errors only.")
+_OF_SOME_MODES = {
+    holder.name: holder
+    for holder in (
+        *(_CONFIG, _CHECKPOINT, _TEXT, _TO, _INPUT, _OUTPUT, _TEXT_COLUMN, _ON_BAD_ROW),
+        *(_COMPARE, _HOST, _PORT, _NAME),
+    )
+}
 
 
 def main(argv: list[str]) -> None:
@@ -107,16 +152,21 @@ def _run_mode(name: str) -> None:
         raise UserError("--config: missing; give a config such as configs/sample.py")
     patience = {} if config is None else {"retry_seconds": config.checkpoint.retry_seconds}
     store = open_store(_WORKDIR.value, **patience)
-    if not mode.needs_config:
+    if not mode.needs_config and not (mode.accepts_export and store.exists(EXPORTED_GRAPH)):
         stored_config(store)  # refuses a workdir without a run before the slow imports
     if not mode.prints_answer:
         standard_streams.make_output_optional()
     module = _import(mode)
-    from trainer.modes.interface import Call
 
     with StopRequests() as stop:
-        texts = _TEXT.value or ()
-        module.run(Call(store, config, _CHECKPOINT.value, texts, stop, _TO.value, _STARTED))
+        module.run(Call(store, config, stop, _STARTED, **_flags()))
+
+
+def _flags() -> dict[str, Any]:
+    """Returns the fields of a call that are flags of the same name."""
+    holders = {**_OF_SOME_MODES, "quiet": _QUIET}
+    values = {name: holder.value for name, holder in holders.items() if name != "config"}
+    return {**values, "text": tuple(_TEXT.value or ()), "compare": tuple(_COMPARE.value)}
 
 
 def _check_flags(name: str, mode: Mode) -> None:

@@ -24,6 +24,7 @@ FREE = frozenset(
         "strategy",
         "checkpoint",
         "evaluation",
+        "serving",
         "data.dir",
         "data.test_split",
         "data.text_column",
@@ -36,6 +37,9 @@ FREE = frozenset(
         "train.steps_per_call",
         "train.patience",
         "train.tensorboard_dir",
+        "train.writers",
+        "train.histograms",
+        "train.profile_steps",
     }
 )
 
@@ -46,11 +50,22 @@ SINCE: dict[str, Any] = {
     "data.label_column": "label",
     "data.positive_label": "",
     "data.text_column": "text",
+    "evaluation.report": True,
     "objective.name": "classification",
+    "serving.batch_milliseconds": 2.0,
+    "serving.batch_size": 64,
+    "serving.max_body_bytes": 1_048_576,
+    "serving.max_requests": 256,
+    "serving.max_text_bytes": 100_000,
+    "serving.max_texts": 256,
+    "serving.timeout_seconds": 10.0,
     "strategy.accelerators": 0,
     "strategy.connect_seconds": 600.0,
+    "train.histograms": False,
     "train.patience": 0,
+    "train.profile_steps": (),
     "train.tensorboard_dir": "tensorboard",
+    "train.writers": "tensorboard",
 }
 
 # Stands for `train.epochs` where the numbers do not depend on it.

@@ -53,10 +53,24 @@ def _are_layer_sizes(value: Any) -> bool:
 
 
 def _is_tensorboard_dir(value: Any) -> bool:
-    name = r"(?!(?:checkpoints|claims)$)[A-Za-z0-9_-]{1,60}"
+    name = r"(?!(?:checkpoints|claims|explanations|export)$)[A-Za-z0-9_-]{1,60}"
     return isinstance(value, str) and re.fullmatch(name, value, re.ASCII) is not None
 
 
+def _are_writers(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    names = value.split(",") if value else []
+    return set(names) <= set(_WRITERS) and len(set(names)) == len(names)
+
+
+def _are_profile_steps(value: Any) -> bool:
+    if not isinstance(value, (tuple, list)) or len(value) not in (0, 2):
+        return False
+    return all(_is_integer(step, 1, _BILLION) for step in value) and list(value) == sorted(value)
+
+
+_WRITERS = ("tensorboard", "wandb", "mlflow")
 _MILLION, _BILLION = 10**6, 10**9
 _LONGEST_SHOWN = 80  # characters
 _MAX_WIDTHS = 8
@@ -104,10 +118,13 @@ RULES: dict[str, Rule] = {
     "train.label_smoothing": _FRACTION,
     "train.average_decay": _FRACTION,
     "train.log_every_steps": _integer(1, _BILLION),
+    "train.writers": Rule(f"any of {', '.join(_WRITERS)} with commas between, or ''", _are_writers),
     "train.tensorboard_dir": Rule(
-        "a name of letters, digits, '_' and '-', but not 'checkpoints' or 'claims'",
+        "a name of letters, digits, '_' and '-', but none that a run has already",
         _is_tensorboard_dir,
     ),
+    "train.histograms": FLAG,
+    "train.profile_steps": Rule("two steps, such as 100,110, or ()", _are_profile_steps),
     "optimizer.name": _one_of("adam", "adamw"),
     "optimizer.learning_rate": _POSITIVE,
     "optimizer.warmup_steps": _integer(0, _BILLION),
@@ -127,6 +144,14 @@ RULES: dict[str, Rule] = {
     "checkpoint.retry_seconds": _number("a number from 1.0 to 3600.0", lambda v: 1 <= v <= 3600),
     "checkpoint.init_from": _TEXT,
     "evaluation.batch_size": _integer(1, _MILLION),
+    "evaluation.report": FLAG,
+    "serving.max_body_bytes": _integer(1, _BILLION),
+    "serving.max_texts": _integer(1, _MILLION),
+    "serving.max_text_bytes": _integer(1, _BILLION),
+    "serving.max_requests": _integer(1, 100_000),
+    "serving.timeout_seconds": _number("a number from 0.1 to 3600.0", lambda v: 0.1 <= v <= 3600),
+    "serving.batch_size": _integer(1, _MILLION),
+    "serving.batch_milliseconds": _number("a number from 0.0 to 1000.0", lambda v: 0 <= v <= 1000),
 }
 
 

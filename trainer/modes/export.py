@@ -14,13 +14,12 @@ from storage import checksum
 from storage.errors import UserError
 from storage.store import Store, open_store
 from trainer.learning import exported
-from trainer.modes.interface import Call
+from trainer.modes.interface import EXPORTED_GRAPH, Call
 from trainer.run import model_card
 from trainer.run.trained_network import load_predictor
 from trainer.run.workdir import scoring_config
 
 FOLDER = "export"  # in the workdir
-_LAST = "saved_model.pb"
 
 
 def run(call: Call) -> None:
@@ -47,10 +46,10 @@ def export(
     destination.sweep()
     with destination.scratch() as folder:
         exported.save(predictor, trained.encoding.labels.names, str(folder))
-        destination.delete(_LAST)  # no reader may take the old graph with new variables
+        destination.delete(EXPORTED_GRAPH)  # no reader may take the old graph with new variables
         destination.write(model_card.NAME, card.encode())
         files = [path for path in folder.rglob("*") if path.is_file()]
-        for path in sorted(files, key=lambda path: path.name == _LAST):
+        for path in sorted(files, key=lambda path: path.name == EXPORTED_GRAPH):
             _move(path, path.relative_to(folder), destination)
     print(f"Exported step {trained.manifest.step} to {destination.url}")
 

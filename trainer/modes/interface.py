@@ -11,14 +11,25 @@ import ml_collections
 from storage.store import Store
 from trainer.machines.preemption import StopRequests
 
+EXPORTED_GRAPH = "saved_model.pb"  # the file that every export has, written last
+
 
 class Call(NamedTuple):
     """One command; a flag that the mode doesn't take has its default."""
 
     store: Store  # the workdir
     config: ml_collections.ConfigDict | None  # checked; None where the mode can do without
-    checkpoint: str  # 'best', 'last' or a step
-    texts: Sequence[str]  # reviews given as flags
     stop: StopRequests
-    to: str  # where `export` writes; "" for the workdir
     started: float  # when the process started, by time.monotonic
+    checkpoint: str  # 'best', 'last' or a step
+    text: Sequence[str]  # reviews given as flags
+    to: str  # folder or URL to write to; "" for a place in the workdir
+    input: str  # file of reviews; "" for none
+    output: str
+    text_column: str  # "" for that of the training
+    on_bad_row: str  # 'fail' or 'skip'
+    compare: Sequence[str]  # other workdirs
+    host: str
+    port: int  # 0 takes a free one
+    name: str  # of the model, for clients
+    quiet: bool  # prints results, warnings and errors only

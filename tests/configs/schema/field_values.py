@@ -42,6 +42,9 @@ ACCEPTED = {
     "train.average_decay": 0.999,
     "train.log_every_steps": 1,
     "train.tensorboard_dir": "logs",
+    "train.writers": "wandb,tensorboard",
+    "train.histograms": True,
+    "train.profile_steps": (100, 110),
     "optimizer.name": "adamw",
     "optimizer.learning_rate": 1,
     "optimizer.warmup_steps": 100,
@@ -61,6 +64,14 @@ ACCEPTED = {
     "checkpoint.retry_seconds": 1.0,
     "checkpoint.init_from": "runs/other",
     "evaluation.batch_size": 1,
+    "evaluation.report": False,
+    "serving.max_body_bytes": 1,
+    "serving.max_texts": 1,
+    "serving.max_text_bytes": 1,
+    "serving.max_requests": 1,
+    "serving.timeout_seconds": 0.1,
+    "serving.batch_size": 1,
+    "serving.batch_milliseconds": 0,
 }
 
 

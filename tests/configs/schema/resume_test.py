@@ -18,6 +18,8 @@ FREE = {
     *("data.text_column", "data.label_column", "strategy.connect_seconds", "train.patience"),
     *("data.dir", "data.cache_dir", "data.cache_bytes", "data.shard_reviews", "data.test_split"),
     *("train.log_every_steps", "train.steps_per_call", "train.tensorboard_dir"),
+    *("train.writers", "train.histograms", "train.profile_steps", "evaluation.report"),
+    *(f"serving.{field}" for field in default.get_config().serving),
 }
 FIELDS = list(rules.flatten(default.get_config()))
 ONE_VALUE = "objective.name"  # has no other value to change to

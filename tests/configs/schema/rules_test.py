@@ -43,6 +43,9 @@ REFUSED = {
     "train.average_decay": (1.0, -0.1),
     "train.log_every_steps": (0,),
     "train.tensorboard_dir": ("", "checkpoints", "claims", "a/b", "..", "a.b", "logs\n", 1),
+    "train.writers": ("tensorboard,", "print", "wandb,wandb", ("wandb",)),
+    "train.histograms": (1,),
+    "train.profile_steps": ((1,), (0, 1), (2, 1), (1, 2.5), 3, "1,2"),
     "optimizer.name": ("sgd", "Adam"),
     "optimizer.learning_rate": (0.0, -1e-3, float("inf"), float("nan"), True),
     "optimizer.warmup_steps": (-1, 0.5),
@@ -62,6 +65,14 @@ REFUSED = {
     "checkpoint.retry_seconds": (0.5, 3601.0, "1", float("nan")),
     "checkpoint.init_from": (False,),
     "evaluation.batch_size": (0,),
+    "evaluation.report": (1, "yes"),
+    "serving.max_body_bytes": (0, 1.5),
+    "serving.max_texts": (0,),
+    "serving.max_text_bytes": (0,),
+    "serving.max_requests": (0,),
+    "serving.timeout_seconds": (0, float("nan")),
+    "serving.batch_size": (0,),
+    "serving.batch_milliseconds": (-1.0, 1001),
 }
 FIELDS = list(rules.flatten(default.get_config()))
 

@@ -1,0 +1,28 @@
+"""Self-contained HTML pages, from the templates in `templates/`.
+
+    render("report.html", title="Run runs/imdb", rows=rows)
+
+A page holds its style and scripts and loads nothing. Templates escape what they are given, except
+for `Markup`. Those that extend base.html fill the blocks `title` and `main`.
+"""
+
+import functools
+from typing import Any
+
+import jinja2
+
+
+def render(template: str, **values: Any) -> str:
+    """Returns the page that a template makes of the values."""
+    return _environment().get_template(template).render(**values)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("trainer.pages"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
