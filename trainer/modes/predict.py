@@ -23,7 +23,7 @@ _TO_ONE_CELL = str.maketrans("\t\r\n", "   ")
 
 def run(call: Call) -> None:
     """Runs the mode on the texts of the flags, or else on the lines of standard input."""
-    texts = call.texts or lines(sys.stdin.buffer)
+    texts = call.text or lines(sys.stdin.buffer)
     predict(scoring_config(call.store, call.config), call.store, call.checkpoint, texts)
 
 
