@@ -15,10 +15,15 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipeline.vocabulary import UNKNOWN
-from trainer.learning.attribution import LogOdds, embed, integrated_gradients, log_odds
+from trainer.learning.attribution import (
+    LogOdds,
+    embed,
+    in_float32,
+    integrated_gradients,
+    log_odds,
+)
 from trainer.learning.predictor import Predictor
 from trainer.model.gates import Gates, Recorder
-from trainer.model.kernels import KERNELS
 
 
 class LayerGates(NamedTuple):
@@ -134,6 +139,6 @@ class Explainer:
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False)
     def _probabilities(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the probability of each label <float32>[labels] for one review."""
-        network = self._predictor.network.with_kernel(KERNELS["xla"])
+        network = in_float32(self._predictor.network)
         embedded = embed(network, ids[tf.newaxis])
         return network.probabilities(embedded, tf.size(ids)[tf.newaxis])[0]
