@@ -44,9 +44,13 @@ class Clock:
         self.add(source, -seconds)
         self.add(target, seconds)
 
+    def wall(self) -> float:
+        """Returns the seconds since the process started."""
+        return self._now() - self._started
+
     def fractions(self) -> dict[str, float]:
         """Returns the fraction of the wall time by cause, `other` for time without a cause."""
-        wall = self._now() - self._started
+        wall = self.wall()
         fractions = {cause: seconds / wall for cause, seconds in self.seconds.items()}
         return {**fractions, "other": 1.0 - sum(fractions.values())}
 

@@ -12,6 +12,7 @@ from input_pipeline.encoding import Encoding
 from storage.errors import UserError
 from trainer.learning import train_state
 from trainer.learning.train_state import TrainState
+from trainer.run import terminal
 from trainer.run.checkpoints import restore
 from trainer.run.manifest import Manifest
 from trainer.run.workdir import check_config, check_encoding, open_init_from
@@ -45,4 +46,4 @@ def load_initial_weights(
     manifest = restore(other, "best", read)
     if manifest is None:
         raise UserError(f"config.checkpoint.init_from: {other.url} holds no checkpoint yet")
-    print(f"Starting from the weights of {other.url}, step {manifest.step}")
+    terminal.say(f"Starting from the weights of {other.url}, step {manifest.step}")

@@ -1,43 +1,76 @@
-"""The progress bar of an epoch: time left, rates and loss.
+"""The progress of an epoch: a bar on a terminal, elsewhere a line every half minute.
 
-bar = ProgressBar(epoch=1, epochs=10, steps=360, first_step=0)
-bar.advance(reviews=64, tokens=14_000, loss=0.43)
-bar.close()
+    bar = ProgressBar(epoch=1, epochs=10, steps=360, first_step=0, time_left=time_left)
+    bar.advance(reviews=64, tokens=14_000, loss=0.43)
+    bar.close()
+
+Both show rates, the mean loss so far and the time left to the end of the run.
 """
 
-from tqdm import tqdm
+import math
+import time
+from collections.abc import Callable
 
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from trainer.run import terminal
 from trainer.run.clock import Rate
+from trainer.run.time_left import TimeLeft, in_words
+
+_SECONDS_BETWEEN_LINES = 30.0
+_REFRESHES_PER_SECOND = 2  # by a thread that takes its time from the training
 
 
 class ProgressBar:
-    """A bar over the steps of one epoch; shows nothing where standard error is no terminal."""
+    """Shows the steps of one epoch; nothing when only results are asked for."""
 
-    def __init__(self, epoch: int, epochs: int, steps: int, first_step: int):
-        self._rate = Rate()
-        self._bar = tqdm(
-            desc=f"Epoch {epoch}/{epochs}",
-            total=steps,
-            initial=first_step,
-            disable=None,
-            leave=False,
-            dynamic_ncols=True,
-            bar_format="{desc} {percentage:3.0f}%|{bar}| {n}/{total} [{remaining} left{postfix}]",
+    def __init__(
+        self,
+        epoch: int,
+        epochs: int,
+        steps: int,
+        first_step: int,
+        time_left: TimeLeft | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ):
+        self._name, self._steps, self._step = f"{epoch}/{epochs}", steps, first_step
+        self._time_left, self._now = time_left or TimeLeft(math.inf), now
+        self._rate, self._shown = Rate(now), now()
+        self._bar = Progress(
+            TextColumn("Epoch: {task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            console=terminal.console(),
+            refresh_per_second=_REFRESHES_PER_SECOND,
+            transient=True,
+            expand=True,
+            disable=terminal.is_quiet() or not terminal.console().is_terminal,
         )
+        self._task = self._bar.add_task(self._name, total=steps, completed=first_step, state="")
+        self._bar.start()
 
     def advance(self, reviews: int, tokens: int, loss: float) -> None:
         """Moves on by a step; `loss` is the mean so far."""
         self._rate.add(reviews, tokens)
-        if self._bar.disable:
-            return
-        rates = self._rate.values()
-        self._bar.set_postfix_str(
-            f"{rates['reviews_per_second']:,.0f} reviews/s, "
-            f"{rates['tokens_per_second']:,.0f} tokens/s, loss {loss:.3f}",
-            refresh=False,
-        )
-        self._bar.update()
+        self._step += 1
+        self._time_left.advance(tokens)
+        if not self._bar.disable:
+            self._bar.update(self._task, completed=self._step, state=self._state(loss))
+        elif self._now() - self._shown >= _SECONDS_BETWEEN_LINES:
+            self._shown = self._now()
+            terminal.say(
+                f"  Step {self._step}/{self._steps} of epoch {self._name}: {self._state(loss)}"
+            )
 
     def close(self) -> None:
         """Clears the bar."""
-        self._bar.close()
+        self._bar.stop()
+
+    def _state(self, loss: float) -> str:
+        rates, seconds = self._rate.values(), self._time_left.seconds()
+        left = "" if seconds is None else f", {in_words(seconds)} left"
+        return (
+            f"loss {loss:.3f}, {rates['reviews_per_second']:,.0f} reviews/s, "
+            f"{rates['tokens_per_second']:,.0f} tokens/s{left}"
+        )

@@ -1,32 +1,53 @@
-"""The progress bar on a terminal and elsewhere."""
+"""The progress of an epoch on a pseudo-terminal, in a pipe and with --quiet."""
 
-import io
-import sys
+import re
 
 import pytest
 
+from tests.trainer.run.clock_test import Time
+from tests.trainer.run.terminals import standard_output
+from trainer.run import terminal
 from trainer.run.progress_bar import ProgressBar
+from trainer.run.time_left import TimeLeft
 
 
-class Terminal(io.StringIO):
-    """A stream that reports that it is a terminal."""
-
-    def isatty(self):
-        return True
-
-
-@pytest.mark.parametrize(("stream", "shows"), [(Terminal, True), (io.StringIO, False)])
-def test_bar_shows_steps_time_left_and_loss_on_a_terminal_only(monkeypatch, stream, shows):
-    monkeypatch.setattr(sys, "stderr", stream())
-    bar = ProgressBar(epoch=2, epochs=3, steps=4, first_step=1)
-    bar.advance(reviews=64, tokens=14_000, loss=0.4321)
-    bar._bar.refresh()  # tqdm does this itself every tenth of a second
-    shown = sys.stderr.getvalue()
+def train(steps, seconds, work=10e6):
+    """Does steps of 64 reviews and 10,000 tokens with a progress bar."""
+    time = Time()
+    bar = ProgressBar(2, 3, 360, 100, TimeLeft(work, time), time)
+    for step in range(steps):
+        time.seconds += seconds
+        bar.advance(reviews=64, tokens=10_000, loss=0.4321)
+        if step == 40:
+            terminal.say("A line meanwhile")
     bar.close()
-    if shows:
-        assert "Epoch 2/3  50%" in shown
-        assert "2/4 [" in shown
-        assert " left, " in shown
-        assert "loss 0.432" in shown
-    else:
-        assert not shown
+
+
+def test_pipe_gets_a_line_each_half_minute(monkeypatch):
+    with standard_output(monkeypatch, is_terminal=False) as screen:
+        train(steps=130, seconds=0.5)
+    assert screen.text.splitlines() == [
+        "About 8 min 14 s to the end of the last epoch and the test, at 20,000 tokens/s",
+        "A line meanwhile",
+        "  Step 160/360 of epoch 2/3: loss 0.432, 128 reviews/s, 20,000 tokens/s, 7 min 50 s left",
+        "  Step 220/360 of epoch 2/3: loss 0.432, 128 reviews/s, 20,000 tokens/s, 7 min 20 s left",
+    ]
+
+
+def test_terminal_gets_a_bar_that_is_cleared(monkeypatch):
+    with standard_output(monkeypatch, is_terminal=True, columns=120) as screen:
+        train(steps=130, seconds=0.5)
+    shown = re.sub(r"\x1b\[[\d;]*m", "", screen.text)
+    assert "Epoch: 2/3" in shown
+    assert "230/360 loss 0.432, 128 reviews/s, 20,000 tokens/s, 7 min 15 s left" in shown
+    assert "A line meanwhile\n" in shown
+    assert "\x1b[?25l" not in shown  # the cursor stays, in case that the process is killed
+    assert shown.endswith("\x1b[2K")
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_nothing_is_shown_when_quiet(monkeypatch, is_terminal):
+    with standard_output(monkeypatch, is_terminal=is_terminal) as screen:
+        terminal.be_quiet()
+        train(steps=130, seconds=0.5)
+    assert screen.text == ""

@@ -1,0 +1,74 @@
+"""What is printed on pseudo-terminals and into pipes: colours, tables, quiet."""
+
+import re
+
+import pytest
+
+from tests.trainer.run.terminals import standard_output
+from trainer.run import terminal
+
+ESCAPE = "\x1b["
+COLOUR = re.compile(r"\x1b\[(?:\d+;)*3[0-8]")
+FACTS = {"Data": "sample: " + "word " * 30, "Labels": "[b]'0' is 0[/b]"}
+
+
+def print_all():
+    terminal.say("Epoch: 1/10 Batch: 391/391 Train Loss: 0.436")
+    terminal.show(FACTS)
+    terminal.result("Test Accuracy: 0.888")
+
+
+def plain(text):
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
+
+
+def test_pipe_gets_plain_lines_of_any_length(monkeypatch):
+    with standard_output(monkeypatch, is_terminal=False) as screen:
+        print_all()
+    assert screen.text == (
+        "Epoch: 1/10 Batch: 391/391 Train Loss: 0.436\n"
+        f"Data: {FACTS['Data']}\n"
+        "Labels: [b]'0' is 0[/b]\n"
+        "Test Accuracy: 0.888\n"
+    )
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_terminal_gets_colours_and_facts_as_a_table(monkeypatch, columns):
+    with standard_output(monkeypatch, is_terminal=True, columns=columns) as screen:
+        print_all()
+    assert COLOUR.search(screen.text)
+    first, *rows, last = plain(screen.text).splitlines()
+    assert first == "Epoch: 1/10 Batch: 391/391 Train Loss: 0.436"
+    assert last == "Test Accuracy: 0.888"
+    assert all(len(row) <= columns for row in rows)
+    assert re.match(r"Data:   sample: word", rows[0])
+    assert rows[1].startswith(" " * 8 + "word")
+    assert rows[-1].rstrip() == "Labels: [b]'0' is 0[/b]"
+
+
+@pytest.mark.parametrize(
+    ("environment", "pattern"),
+    [({"NO_COLOR": "1"}, COLOUR), ({"TERM": "dumb"}, re.compile(re.escape(ESCAPE)))],
+    ids=["NO_COLOR", "dumb"],
+)
+def test_user_can_refuse_colours(monkeypatch, environment, pattern):
+    with standard_output(monkeypatch, is_terminal=True, **environment) as screen:
+        print_all()
+    assert not pattern.search(screen.text)
+    assert "Test Accuracy: 0.888" in plain(screen.text)
+
+
+def test_long_line_is_broken_by_the_terminal_alone(monkeypatch):
+    command = "  python -m trainer --workdir=" + "folder/" * 20
+    with standard_output(monkeypatch, is_terminal=True, columns=40) as screen:
+        terminal.say(command)
+    assert plain(screen.text) == f"{command}\n"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_only_results_are_printed_when_quiet(monkeypatch, is_terminal):
+    with standard_output(monkeypatch, is_terminal=is_terminal) as screen:
+        terminal.be_quiet()
+        print_all()
+    assert plain(screen.text) == "Test Accuracy: 0.888\n"

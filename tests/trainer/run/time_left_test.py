@@ -1,0 +1,51 @@
+"""The estimate of the time that a run will still take."""
+
+import pytest
+
+from input_pipeline import load
+from tests.trainer.run.clock_test import Time
+from trainer.run.time_left import TimeLeft, evaluation_work, in_words, work_left
+
+
+def test_time_left_is_known_after_some_steps_and_seconds_without_the_first_step():
+    time = Time()
+    time_left = TimeLeft(work=41_000, now=time)
+    for step in range(21):
+        assert time_left.seconds() is None
+        time.seconds += 60 if step == 0 else 0.25  # the first one compiles
+        time_left.advance(1_000)
+    assert time_left.seconds() == pytest.approx(20 * 0.25)
+
+
+def test_evaluation_counts_as_work_and_is_measured():
+    time = Time()
+    time_left = TimeLeft(work=10_000, now=time)
+    for _ in range(11):
+        time.seconds += 1
+        time_left.advance(100)
+    time.seconds += 10
+    time_left.advance(900)
+    assert time_left.seconds() == pytest.approx(8_000 * 20 / 1_900)
+
+
+def test_work_left_at_each_step_is_what_the_steps_will_count(config):
+    config.data.source = "sample"
+    data = load.load_training_data(config.data, load.make_encoding(config.data))
+    steps = data.train.steps_per_epoch(config.train.batch_size)
+    test = work_left(config, data, steps, config.train.epochs * steps)
+    assert test == pytest.approx(data.test.lengths.clip(max=config.data.max_tokens).sum() / 3)
+    epoch = data.train.examples.lengths.sum() + evaluation_work(data.validation)
+    for step, epochs in ((0, 2), (steps, 1)):
+        left = work_left(config, data, steps, step)
+        assert left == pytest.approx(test + epochs * epoch, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "0 s"), (45, "45 s"), (59.6, "1 min"), (200, "3 min 20 s"), (3600, "1 h"),
+        (7502, "2 h 5 min"), (3605, "1 h"), (273_600, "3 d 4 h"),
+    ],
+)  # fmt: skip
+def test_time_is_told_in_its_two_largest_units(seconds, words):
+    assert in_words(seconds) == words
