@@ -4,9 +4,10 @@
     describe(run)       # "about 1.1 GB on a CPU: 800 MB TensorFlow, 49 MB reviews, ..."
     peak()              # bytes
 
-The numbers found by measuring are those of Keras's layers on a CPU (`python -m
-trainer` with configs/imdb.py in batches of 16 to 256 reviews and layers of 64 to 256 units; the
-estimates were within 5% of the peaks). Other devices and kernels keep less of a batch.
+The numbers found by measuring are those of Keras's layers on a CPU. With configs/imdb.py in batches
+of 64 to 256 reviews, of up to 128 and 512 tokens, with layers of 64 to 256 units and in one or both
+directions, the estimates were within 5% of the peaks. Other devices and kernels keep less of a
+batch.
 """
 
 import resource
@@ -18,8 +19,8 @@ from input_pipeline.training_set import InMemory
 from trainer.run.start import Run
 
 _TENSORFLOW = 800_000_000  # bytes of a process that trains next to nothing; measured
-# Numbers a unit and token slot that a layer keeps for the backward pass; measured. In two directions
-# there are copies in reverse order too.
+# Numbers that a layer keeps for the backward pass, for each unit and token slot; measured. In two
+# directions there are copies in reverse order too.
 _KEPT_ONE_WAY, _KEPT_BOTH_WAYS = 11, 15
 _NUMBER = 4  # bytes of a float32 or a token id
 

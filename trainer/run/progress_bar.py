@@ -4,7 +4,7 @@
     bar.advance(reviews=64, tokens=14_000, loss=0.43)
     bar.close()
 
-Both show rates, the mean loss so far and the time left to the end of the run.
+Both show the mean loss so far, the rate, and the time left to the end of the run.
 """
 
 import math
@@ -38,7 +38,7 @@ class ProgressBar:
         self._rate, self._shown = Rate(now), now()
         self._bar = Progress(
             TextColumn("Epoch: {task.description}"),
-            BarColumn(bar_width=None),
+            BarColumn(bar_width=None, style="bright_black", complete_style="green"),
             MofNCompleteColumn(),
             TextColumn("{task.fields[state]}"),
             console=terminal.console(),
@@ -55,22 +55,22 @@ class ProgressBar:
         self._rate.add(reviews, tokens)
         self._step += 1
         self._time_left.advance(tokens)
+        tokens_per_second = f"{self._rate.values()['tokens_per_second']:,.0f} tokens/s"
         if not self._bar.disable:
-            self._bar.update(self._task, completed=self._step, state=self._state(loss))
+            state = f"loss {loss:.3f}, {tokens_per_second}{self._left()}"
+            self._bar.update(self._task, completed=self._step, state=state)
         elif self._now() - self._shown >= _SECONDS_BETWEEN_LINES:
             self._shown = self._now()
+            reviews_per_second = f"{self._rate.values()['reviews_per_second']:,.0f} reviews/s"
             terminal.say(
-                f"  Step {self._step}/{self._steps} of epoch {self._name}: {self._state(loss)}"
+                f"  Step {self._step}/{self._steps} of epoch {self._name}: loss {loss:.3f}, "
+                f"{reviews_per_second}, {tokens_per_second}{self._left()}"
             )
 
     def close(self) -> None:
         """Clears the bar."""
         self._bar.stop()
 
-    def _state(self, loss: float) -> str:
-        rates, seconds = self._rate.values(), self._time_left.seconds()
-        left = "" if seconds is None else f", {in_words(seconds)} left"
-        return (
-            f"loss {loss:.3f}, {rates['reviews_per_second']:,.0f} reviews/s, "
-            f"{rates['tokens_per_second']:,.0f} tokens/s{left}"
-        )
+    def _left(self) -> str:
+        seconds = self._time_left.seconds()
+        return "" if seconds is None else f", {in_words(seconds)} left"

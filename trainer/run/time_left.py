@@ -1,7 +1,7 @@
 """How long a run will still take, by what its steps have taken so far.
 
     time_left = TimeLeft(work_left(config, data, steps_per_epoch, step=0))
-    time_left.advance(tokens)        # after each step; once it is sure enough, it says the time left
+    time_left.advance(tokens)        # after each step; says the time left, once it is known
     time_left.seconds()              # None before that
     in_words(200.0)                  # "3 min 20 s"
 
