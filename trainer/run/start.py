@@ -37,19 +37,24 @@ from trainer.machines import strategy as strategies
 from trainer.machines.preemption import StopRequests
 from trainer.machines.workers import Workers
 from trainer.run import progress as progresses
+from trainer.run import terminal
 from trainer.run.checkpoints import Checkpoints, ranked
 from trainer.run.chief_decisions import claim_workdir, restore_on_all
 from trainer.run.clock import Clock
 from trainer.run.init_from import load_initial_weights
 from trainer.run.manifest import Manifest
-from trainer.run.metric_writers import MetricWriter, NoWriter
 from trainer.run.progress import Progress
 from trainer.run.saver import METRICS, NoSaver, Saver
+from trainer.run.time_left import TimeLeft, work_left
 from trainer.run.workdir import (
     check_encoding,
     initial_encoding,
     require_no_shards,
 )
+from trainer.run.writers import several
+from trainer.run.writers.profile import NoProfile, Profile
+from trainer.run.writers.several import Writers
+from trainer.run.writers.writer import NoWriter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,11 +72,21 @@ class Run:
     train_steps: Callable[[Iterator, tf.Tensor], StepResult]
     scorer: Scorer
     saver: Saver | NoSaver
-    writer: MetricWriter | NoWriter
+    writer: Writers | NoWriter
+    profile: Profile | NoProfile
     check: Callable[[], None]  # raises Stopped on all workers when one of them was asked to leave
     workers: Workers
     clock: Clock
+    time_left: TimeLeft
+    claim: Claim
     steps_per_epoch: int
+
+    def origin(self) -> dict[str, float]:
+        """Returns the fields of a line of metrics that say where and when it was measured.
+
+        `start` is the number of the run's start, `seconds` how long that has been running.
+        """
+        return {"start": self.claim.number, "seconds": self.clock.wall()}
 
 
 def start(
@@ -81,11 +96,12 @@ def start(
 
     Of several workers the chief alone writes. Raises UserError for everything that a user can fix.
     """
+    several.require_installed(config)
     require_no_shards(store)
     if store.exists(CONFIG_FILE):
         resume.require_same_run(stored_config(store), config)
     strategy = strategies.make_strategy(config)
-    print(f"Devices: {devices.describe(strategy)}", flush=True)
+    terminal.say(f"Devices: {devices.describe(strategy)}")
     widths = strategies.static_widths(config, strategy)
     workers = Workers(strategy)
     encoding = read_encoding(store) or initial_encoding(config)
@@ -98,18 +114,14 @@ def start(
     with strategy.scope():
         state = _fresh_state(objective, config, store, encoding, check_match)
     claim = claim_workdir(config, store, encoding, data.train.digest, workers)
-    print(
-        f"{len(data.train):,} reviews to train on, {len(data.validation):,} to validate, "
-        f"{len(encoding.vocabulary):,} token ids\n"
-        f"Labels: {encoding.labels}",
-        flush=True,
-    )
     progress, lines = _resume(objective, store, state, check_match, workers)
     saver: Saver | NoSaver = NoSaver(progress.step)
-    writer: MetricWriter | NoWriter = NoWriter()
+    writer: Writers | NoWriter = NoWriter()
+    profile: Profile | NoProfile = NoProfile()
     if workers.is_chief:
         saver = _make_saver(objective, config, state, len(encoding.vocabulary), claim, progress)
-        writer = MetricWriter(store, claim, lines, config.train.tensorboard_dir)
+        writer = several.open_writers(config, store, claim, lines)
+        profile = Profile(store, claim, config)
     check = partial(stop.check, workers.any)
     run = Run(
         config=config,
@@ -124,9 +136,12 @@ def start(
         scorer=Scorer(strategy, objective, state.evaluated, config.evaluation.batch_size, check),
         saver=saver,
         writer=writer,
+        profile=profile,
         check=check,
         workers=workers,
         clock=clock,
+        time_left=TimeLeft(work_left(config, data, steps_per_epoch, progress.step)),
+        claim=claim,
         steps_per_epoch=steps_per_epoch,
     )
     return run, progress
@@ -212,5 +227,5 @@ def _resume(
         progress = progresses.from_checkpoint(manifest, lines, objective)
 
     if restore_on_all(workers, store, "last", read):
-        print(f"Resuming {store.url} at step {progress.step}", flush=True)
+        terminal.say(f"Resuming {store.url} at step {progress.step}")
     return progress, lines

@@ -1,0 +1,105 @@
+"""All writers of a run behind one interface: metrics.jsonl, and those of `train.writers`.
+
+    require_installed(config)                       # before anything is read or written
+    writers = open_writers(config, store, claim, lines)
+    writers.write("train", 450, {"loss": 0.41})
+    writers.lines                                   # of metrics.jsonl, for the next checkpoint
+
+The run depends on metrics.jsonl alone. When another writer fails, there is one warning, and it is
+off until the next start.
+"""
+
+import contextlib
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import ml_collections
+from absl import logging
+
+from storage.claims import Claim
+from storage.errors import Superseded, UserError
+from storage.store import Store
+from trainer.run.writers.background import Background, Tracker
+from trainer.run.writers.metrics_file import MetricsFile
+from trainer.run.writers.mlflow_tracker import MlflowTracker
+from trainer.run.writers.tensorboard import TensorBoard
+from trainer.run.writers.wandb_tracker import WandbTracker
+from trainer.run.writers.writer import Extra, Writer, countdown
+
+_TRACKERS: dict[str, Callable[..., Tracker]] = {"wandb": WandbTracker, "mlflow": MlflowTracker}
+
+
+class Writers:
+    """Writes each line to metrics.jsonl and to the `others`, which may fail."""
+
+    def __init__(self, file: MetricsFile, others: Mapping[str, Writer]):
+        """`others` are the further writers by their names in `train.writers`."""
+        self._file, self._others = file, dict(others)
+
+    @property
+    def lines(self) -> bytearray:
+        """All lines of metrics.jsonl so far."""
+        return self._file.lines
+
+    def write(
+        self, kind: str, step: int, values: Mapping[str, Any], extras: Sequence[Extra] = ()
+    ) -> None:
+        """Adds a line; UserError when metrics.jsonl can't be written."""
+        self._file.write(kind, step, values)
+        for name in list(self._others):
+            self._try(name, lambda writer: writer.write(kind, step, values, extras))
+
+    def close(self, seconds: float | None = None, finished: bool = True) -> None:
+        """Waits up to `seconds` for all writers; UserError when metrics.jsonl is not complete."""
+        left = countdown(seconds)
+        with contextlib.ExitStack() as stack:
+            for name in self._others:
+                stack.callback(self._try, name, lambda writer: writer.close(left(), finished))
+            stack.callback(lambda: self._file.close(left()))  # the first to be called
+
+    def _try(self, name: str, act: Callable[[Writer], None]) -> None:
+        try:
+            act(self._others[name])
+        except Superseded:
+            raise
+        except UserError as error:
+            del self._others[name]
+            logging.warning(
+                "config.train.writers: %s is off until the next start (%s); metrics.jsonl has all "
+                "metrics",
+                *(name, error),
+            )
+
+
+def require_installed(config: ml_collections.ConfigDict) -> None:
+    """Raises UserError when the package of one of `train.writers` is missing; imports none."""
+    for name in _names(config):
+        if name in _TRACKERS and importlib.util.find_spec(name) is None:
+            raise UserError(
+                f"config.train.writers: got {name!r}, but the package {name} is not installed; "
+                f"install it with pip install 'longhaul[{name}]', or leave it out"
+            )
+
+
+def open_writers(
+    config: ml_collections.ConfigDict, store: Store, claim: Claim, lines: bytes
+) -> Writers:
+    """Takes over a workdir's metrics, cut back to `lines`, for the process of `claim`.
+
+    Raises UserError when the files of metrics.jsonl and TensorBoard can't be opened.
+    """
+    file = MetricsFile(store, claim, lines)
+    others: dict[str, Writer] = {}
+    for name in _names(config):
+        if name == "tensorboard":
+            others[name] = TensorBoard(store, claim, lines, config)
+        else:
+            connect = partial(_TRACKERS[name], store, claim, lines, config)
+            others[name] = Background(name, connect, claim.check)
+    return Writers(file, others)
+
+
+def _names(config: ml_collections.ConfigDict) -> list[str]:
+    return [name for name in config.train.writers.split(",") if name]

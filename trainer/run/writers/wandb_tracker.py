@@ -1,0 +1,78 @@
+"""Metrics for Weights & Biases.
+
+    tracker = WandbTracker(store, claim, lines, config)     # sends what W&B lacks of the lines
+    tracker.write("train", 450, {"loss": 0.41})             # as train/loss
+
+Its own environment variables say where to: WANDB_API_KEY, WANDB_PROJECT (longhaul by default),
+WANDB_ENTITY, WANDB_MODE (such as offline), WANDB_DIR.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from storage.claims import Claim
+from storage.store import Store
+from trainer.run.writers import run_ids
+from trainer.run.writers.hyperparameters import hyperparameters
+from trainer.run.writers.writer import numbers
+
+_SERVICE = "wandb"
+_INIT_SECONDS, _FINISH_SECONDS = 30.0, 50.0  # the limits for a server that doesn't answer
+_STOPPED = 75  # the exit code of a run that is stopped from outside
+
+
+class WandbTracker:
+    """The W&B run of a workdir, which each start continues."""
+
+    def __init__(self, store: Store, claim: Claim, lines: bytes, config: ml_collections.ConfigDict):
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read at import
+        # Imported here because it takes half a second.
+        import wandb
+
+        settings = wandb.Settings(
+            silent=True,  # also keeps it from asking for a key
+            console="off",
+            save_code=False,
+            init_timeout=_INIT_SECONDS,
+            finish_timeout=_FINISH_SECONDS,
+        )
+        wandb.setup(settings)
+        self._run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", "longhaul"),
+            id=_run_id(store, claim),
+            name=store.url.rstrip("/").rpartition("/")[2],
+            resume="allow",
+            config=hyperparameters(config),
+            allow_val_change=True,  # of train.epochs
+            settings=settings,
+        )
+        self._first_step = self._run.starting_step  # W&B has all steps before it
+        for line in map(json.loads, lines.splitlines()):
+            self.write(line["kind"], line["step"], line)
+
+    def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """Sends a line's numbers unless W&B has its step; those of the test are one each a run."""
+        named = {f"{kind}/{name}": value for name, value in numbers(values).items()}
+        if kind == "test":
+            self._run.summary.update(named)
+        elif step >= self._first_step:
+            self._run.log(named, step=step)  # W&B unites the lines of a step
+
+    def close(self, finished: bool) -> None:
+        """Ends the run at W&B, as finished or as preempted."""
+        if not finished:
+            self._run.mark_preempting()
+        self._run.finish(exit_code=0 if finished else _STOPPED)
+
+
+def _run_id(store: Store, claim: Claim) -> str:
+    run_id = run_ids.read(store, _SERVICE)
+    if run_id is None:
+        run_id = uuid.uuid4().hex
+        run_ids.write(store, _SERVICE, run_id, claim.check)
+    return run_id
