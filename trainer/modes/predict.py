@@ -1,20 +1,23 @@
 """Predicts the labels of texts, from a run's workdir alone, on one device of this machine.
 
 predict(scoring_config(store, None), store, "best", ["A film to remember."])
+
+With --input the texts are the rows of a file: see `predict_file.py`.
 """
 
-import itertools
 import sys
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from collections.abc import Iterable
 
 import ml_collections
-import tensorflow as tf
 
 from storage.errors import UserError
 from storage.store import Store
 from trainer.learning.objectives.objective import score_metric
+from trainer.learning.predictor import answers
+from trainer.modes import predict_file
 from trainer.modes.interface import Call
+from trainer.run.bulk.lines import lines
+from trainer.run.bulk.windows import windows
 from trainer.run.trained_network import load_predictor
 from trainer.run.workdir import scoring_config
 
@@ -22,59 +25,45 @@ _TO_ONE_CELL = str.maketrans("\t\r\n", "   ")
 
 
 def run(call: Call) -> None:
-    """Runs the mode on the texts of the flags, or else on the lines of standard input."""
+    """Runs the mode on a file, the texts of the flags, or else the lines of standard input."""
+    if call.input:
+        if call.text:
+            raise UserError("--text: got one beside --input; give the texts in one of them")
+        predict_file.run(call)
+        return
+    skip = call.on_bad_row if call.on_bad_row == "skip" else ""
+    given = {"output": call.output, "text_column": call.text_column, "on_bad_row": skip}
+    for flag, value in given.items():
+        if value:
+            raise UserError(f"--{flag}: got {value!r} without --input; give the file to predict")
     texts = call.text or lines(sys.stdin.buffer)
     predict(scoring_config(call.store, call.config), call.store, call.checkpoint, texts)
 
 
 def predict(
-    config: ml_collections.ConfigDict, store: Store, checkpoint: str, texts: Iterable[str]
+    config: ml_collections.ConfigDict, store: Store, checkpoint: str, texts: Iterable[str | None]
 ) -> None:
     """Prints a line for each text: probability, predicted label, text; tabs between.
 
     The probability is that of the positive label if there are two labels, otherwise that of the
-    predicted one.
+    predicted one. None among the texts prints what is there so far.
 
     Names the checkpoint on standard error, so that the output has as many lines as the input.
     """
     predictor, trained = load_predictor(config, store, checkpoint, "predict")
-    names = trained.encoding.labels.names
-    texts = map(_checked, texts)
-    while batch := list(itertools.islice(texts, config.evaluation.batch_size)):
-        probabilities = predictor(tf.constant(batch)).numpy()
-        for line, shares in zip(batch, probabilities, strict=True):
-            number = int(shares.argmax())
-            # Of two labels, the number is the positive one's, whichever is predicted.
-            probability = shares[1 if len(shares) == 2 else number]
-            print(f"{probability:.4f}\t{names[number]}\t{line.translate(_TO_ONE_CELL)}", flush=True)
+    names, batch_size = trained.encoding.labels.names, config.evaluation.batch_size
+    for window in windows(map(_checked, texts)):
+        probabilities = predictor.of_many(window, batch_size, config.data.width_step)
+        for line, number, probability in zip(window, *answers(probabilities), strict=True):
+            print(f"{probability:.4f}\t{names[number]}\t{line.translate(_TO_ONE_CELL)}")
+        sys.stdout.flush()
     described = trained.manifest.describe(score_metric(trained.objective))
     print(f"Checkpoint: {described}", file=sys.stderr)
 
 
-def _checked(line: str) -> str:
+def _checked(line: str | None) -> str | None:
     try:
-        line.encode()
+        (line or "").encode()
     except UnicodeEncodeError as error:
         raise UserError(f"--text: {line!a} is not UTF-8; convert it") from error
     return line
-
-
-def lines(stream: BinaryIO) -> Iterator[str]:
-    """Reads the lines of standard input, a binary stream; a blank line is a text too.
-
-    Raises UserError when there are none, when they can't be read, and with its number for a line
-    that is not UTF-8.
-    """
-    number = 0
-    try:
-        for line in stream:
-            number += 1
-            yield line.decode().rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"standard input, line {number}: not UTF-8; convert it") from error
-    except OSError as error:
-        raise UserError(
-            f"standard input: can't be read ({error.strerror}); give a review a line, or --text"
-        ) from error
-    if not number:
-        raise UserError("standard input: empty or closed; give a review a line, or --text")

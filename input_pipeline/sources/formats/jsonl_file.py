@@ -16,11 +16,20 @@ _HALF_A_PAIR = "half of a surrogate pair in the text; repair the line"
 
 def read(file: Path, columns: Columns) -> Iterator[Row]:
     """Yields the rows of a file, with the line of each."""
+    for where, line in lines(file):
+        yield _row(where, line, columns)
+
+
+def lines(file: Path) -> Iterator[tuple[str, str]]:
+    """Yields (place, line) of each line that is not blank, such as ("train.jsonl, line 3", "{}").
+
+    Bytes that are not UTF-8 become halves of surrogate pairs.
+    """
     check_is_utf8(file)
-    with file.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
-        for number, line in enumerate(lines, 1):
+    with file.open(encoding="utf-8-sig", errors="surrogateescape") as content:
+        for number, line in enumerate(content, 1):
             if line.strip():
-                yield _row(f"{file}, line {number}", line, columns)
+                yield f"{file}, line {number}", line
 
 
 def _row(where: str, line: str, columns: Columns) -> Row:
@@ -28,12 +37,19 @@ def _row(where: str, line: str, columns: Columns) -> Row:
     if not {columns.text, columns.label} <= found.keys():
         raise columns.missing(where, "keys", list(found))
     text = found[columns.text]
-    if not isinstance(text, str):
-        raise Refusal(where, f"no text, {columns.text!r} is {kind_of(text)}; repair the line")
-    return Row(where, text, found[columns.label], fault_of(text, line))
+    if fault := fault_of_kind(text, columns.text):
+        raise Refusal(where, fault)
+    return Row(where, text, found[columns.label], fault_of_encoding(text, line))
 
 
-def fault_of(text: str, line: str) -> str:
+def fault_of_kind(value: Any, key: str) -> str:
+    """Returns why the value of `key` is no text, and what to do; "" when it is one."""
+    if isinstance(value, str):
+        return ""
+    return f"no text, {key!r} is {_kind(value)}; repair the line"
+
+
+def fault_of_encoding(text: str, line: str) -> str:
     """Returns why the text in a line is not Unicode, and what to do; "" when it is."""
     if is_unicode(text):
         return ""
@@ -45,7 +61,7 @@ def parse(where: str, line: str) -> dict[str, Any]:
     found = _value(where, line)
     if not isinstance(found, dict):
         raise Refusal(
-            where, f"expected a JSON object, got {kind_of(found)}; give one JSON object a line"
+            where, f"expected a JSON object, got {_kind(found)}; give one JSON object a line"
         )
     return found
 
@@ -84,7 +100,7 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def kind_of(value: Any) -> str:
+def _kind(value: Any) -> str:
     """Returns what JSON calls a value that it holds, with its article."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)

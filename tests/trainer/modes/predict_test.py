@@ -1,6 +1,5 @@
 """Modes `predict` and `evaluate` on a finished run."""
 
-import io
 import json
 
 import pytest
@@ -94,19 +93,6 @@ def test_changed_config_is_refused(store, capsys, old, new, message):
 def test_workdir_without_a_run_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no run"):
         stored_config(open_store(str(tmp_path)))
-
-
-def test_lines_of_a_binary_stream_are_decoded():
-    assert list(predict.lines(io.BytesIO("één\r\ntwee\n".encode()))) == ["één", "twee"]
-    with pytest.raises(UserError, match="line 2: not UTF-8"):
-        list(predict.lines(io.BytesIO(b"fine\n\xff\n")))
-
-
-def test_input_without_lines_is_refused(tmp_path):
-    with pytest.raises(UserError, match="standard input: empty or closed; give"):
-        list(predict.lines(io.BytesIO()))
-    with (tmp_path / "input").open("wb") as stream, pytest.raises(UserError, match="can't be read"):
-        list(predict.lines(stream))
 
 
 def test_evaluation_gives_the_test_metrics_of_the_training(store, capsys):
