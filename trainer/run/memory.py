@@ -30,12 +30,12 @@ def estimate(run: Run) -> dict[str, int]:
     replicas = len(run.strategy.experimental_local_results(run.state.step))
     parameters = sum(layer.count_params() for layer in run.state.model.layers)
     averages = 1 if run.state.average else 0
-    # Weights, two moments of Adam and, of a replica, the gradients; the saver's copy has none.
+    # Weights, two moments of Adam and gradients; the saver's copy has no gradients.
     copies = replicas * (4 + averages) + 3 + averages
     return {
         "TensorFlow": _TENSORFLOW,
         "reviews": _NUMBER * _tokens(run),
-        "weights, gradients, optimizer, a copy to save": _NUMBER * parameters * copies,
+        "weights and optimizer": _NUMBER * parameters * copies,
         "the widest batch": replicas * _slots(run) * _bytes_a_slot(run),
     }
 

@@ -7,7 +7,6 @@
 Both show the mean loss so far, the rate, and the time left to the end of the run.
 """
 
-import math
 import time
 from collections.abc import Callable
 
@@ -30,11 +29,11 @@ class ProgressBar:
         epochs: int,
         steps: int,
         first_step: int,
-        time_left: TimeLeft | None = None,
+        time_left: TimeLeft,
         now: Callable[[], float] = time.monotonic,
     ):
         self._name, self._steps, self._step = f"{epoch}/{epochs}", steps, first_step
-        self._time_left, self._now = time_left or TimeLeft(math.inf), now
+        self._time_left, self._now = time_left, now
         self._rate, self._shown = Rate(now), now()
         self._bar = Progress(
             TextColumn("Epoch: {task.description}"),

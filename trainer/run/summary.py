@@ -94,7 +94,7 @@ def _labels(run: Run) -> str:
     if not isinstance(run.data.train, InMemory):
         return str(labels)
     counts = np.bincount(run.data.train.examples.labels, minlength=len(labels))
-    return f"{labels}; of the reviews to train on {', '.join(f'{count:,}' for count in counts)}"
+    return f"{labels}; {' + '.join(f'{count:,}' for count in counts)} reviews to train on"
 
 
 def _vocabulary(run: Run) -> str:
@@ -120,10 +120,10 @@ def _name(layer: keras.layers.Layer, network: Encoder) -> str:
 
 def _training(run: Run) -> str:
     config, steps = run.config.train, run.steps_per_epoch
-    early = f", fewer after {config.patience} without a better score" if config.patience else ""
+    early = f"; ends after {config.patience} without a better score" if config.patience else ""
     return (
-        f"{config.epochs:,} epochs{early}, {steps:,} steps each, {config.epochs * steps:,} in all, "
-        f"of {config.batch_size:,} reviews"
+        f"{config.epochs:,} epoch(s) of {steps:,} steps of {config.batch_size:,} reviews, "
+        f"{config.epochs * steps:,} steps in all{early}"
     )
 
 

@@ -18,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 _NAME, _RESULT = "bold", "bold green"  # legible on dark and on light terminals
-_STYLES = {r"^ *[A-Z][\w ]*:": _NAME, r"(?<![\w/.=-])\d[\d,.]*\d%?|(?<![\w/.=-])\d%?": "cyan"}
+_NUMBERS = {r"(?<![\w/.=-])\d+(?:[,./]\d+)*%?(?![\w/-])": "cyan"}
+_STYLES = {r"^ *[A-Z][\w ]*:": _NAME, **_NUMBERS}
 
 
 class _Output:
@@ -71,7 +72,7 @@ def show(facts: Mapping[str, str]) -> None:
         table.add_column(style=_NAME)
         table.add_column(overflow="fold")
         for name, fact in facts.items():
-            table.add_row(f"{name}:", Text(fact))
+            table.add_row(f"{name}:", _styled(fact, _NUMBERS))
         console().print(table)
 
 
@@ -79,8 +80,12 @@ def _print(line: str, styles: Mapping[str, str]) -> None:
     if not console().is_terminal:
         print(line, flush=True)
         return
+    # Soft: the terminal breaks the line, so that a path or command can be copied whole.
+    console().print(_styled(line, styles), soft_wrap=True)
+
+
+def _styled(line: str, styles: Mapping[str, str]) -> Text:
     text = Text(line)
     for pattern, style in styles.items():
         text.highlight_regex(pattern, style)
-    # Soft: the terminal breaks the line, so that a path or command can be copied whole.
-    console().print(text, soft_wrap=True)
+    return text

@@ -10,7 +10,6 @@ training step computes forward once and backward, which takes about twice that (
 arXiv:2001.08361, section 2.1).
 """
 
-import math
 import time
 from collections.abc import Callable
 
@@ -52,12 +51,7 @@ class TimeLeft:
 
     def seconds(self) -> float | None:
         """Returns the estimate, or None as long as too little was measured."""
-        if (
-            self._left == math.inf
-            or self._began is None
-            or self._steps < _STEPS
-            or self._elapsed() < _SECONDS
-        ):
+        if self._began is None or self._steps < _STEPS or self._elapsed() < _SECONDS:
             return None
         return max(self._left, 0.0) * self._elapsed() / self._done
 

@@ -41,12 +41,14 @@ def test_fresh_run_says_its_data_network_plan_and_memory(run_config, tmp_path, m
     source = run_config.data.source
     assert lines["Data"] == f"{source}: 644 reviews to train on, 56 to validate, 60 to test"
     assert lines["Warnings"] == "a.csv: skipped 3 reviews"
-    negative, positive = map(int, re.findall(r"(\d+), (\d+)$", lines["Labels"])[0])
-    assert lines["Labels"].startswith("'negative' is 0, 'positive' is 1 (the positive one); of")
+    negative, positive = map(
+        int, re.findall(r"(\d+) \+ (\d+) reviews to train on$", lines["Labels"])[0]
+    )
+    assert lines["Labels"].startswith("'negative' is 0, 'positive' is 1 (the positive one); ")
     assert negative + positive == 644
     assert re.match(r"200 token ids; \d+\.\d% of the tokens to validate with", lines["Vocabulary"])
     assert lines["Network"] == ("2,153 parameters: Embedding(8) 1,600, LSTM(8) 544, Dense(1) 9")
-    assert lines["Training"] == "2 epochs, 41 steps each, 82 in all, of 16 reviews"
+    assert lines["Training"] == "2 epoch(s) of 41 steps of 16 reviews, 82 steps in all"
     assert lines["Memory"].startswith("about 8")
 
 
@@ -91,7 +93,7 @@ def test_memory_is_estimated_for_the_widest_batch_and_all_copies_of_the_state(ru
     run, _ = started(run_config, tmp_path / "run")
     parts = memory.estimate(run)
     assert parts["the widest batch"] == 16 * 48 * 4 * (8 + 11 * 8)
-    assert parts["weights, gradients, optimizer, a copy to save"] == 4 * 2_153 * 7
+    assert parts["weights and optimizer"] == 4 * 2_153 * 7
     assert 1e8 < memory.peak() < 1e11
 
 

@@ -1,10 +1,12 @@
 """What is printed on pseudo-terminals and into pipes: colours, tables, quiet."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
-from tests.trainer.run.terminals import standard_output
+from tests.trainer.run.terminals import run_on_terminal, standard_output
 from trainer.run import terminal
 
 ESCAPE = "\x1b["
@@ -72,3 +74,22 @@ def test_only_results_are_printed_when_quiet(monkeypatch, is_terminal):
         terminal.be_quiet()
         print_all()
     assert plain(screen.text) == "Test Accuracy: 0.888\n"
+
+
+def test_training_on_a_terminal_shows_a_summary_a_bar_and_the_result_in_colours(flags, tmp_path):
+    flags = [*flags, "--config.train.epochs=1", f"--workdir={tmp_path / 'run'}"]
+    code, text = run_on_terminal([sys.executable, "-m", "trainer", *flags])
+    assert code == 0, text
+    shown = plain(text)
+    assert re.search(r"^Training:   1 epoch\(s\) of 41 steps of 16 reviews", shown, re.MULTILINE)
+    assert re.search(r"Epoch: 1/1 .* \d+/41 loss \d\.\d{3}, [\d,]+ tokens/s", shown)
+    assert f"\n  python -m trainer --workdir={tmp_path / 'run'} --mode=evaluate\n" in shown
+    assert re.search(r"\x1b\[1;32mTest Accuracy: \d\.\d{3}\x1b\[0m\n", text)
+
+
+def test_quiet_training_prints_its_test_result_alone(flags, workdir):
+    command = [sys.executable, "-m", "trainer", *flags, f"--workdir={workdir}", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"Test Accuracy: \d\.\d{3}\n", done.stdout)
+    assert not done.stderr

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import subprocess
 import sys
 
 from trainer.run import terminal
@@ -37,6 +38,22 @@ def standard_output(monkeypatch, *, is_terminal, columns=80, **environment):
             screen.text = _read(reader)
             monkeypatch.setattr(sys, "stdout", sys.__stdout__)
             terminal.console.cache_clear()
+
+
+def run_on_terminal(command, **environment):
+    """Runs a command on a terminal of its own; returns its exit code and all that it wrote."""
+    reader, writer = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **environment}
+    with subprocess.Popen(
+        command, stdin=writer, stdout=writer, stderr=writer, env=environment
+    ) as process:
+        os.close(writer)
+        parts = []
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(reader, 65_536):
+                parts.append(part)
+    os.close(reader)
+    return process.returncode, b"".join(parts).decode().replace("\r\n", "\n")
 
 
 def _read(reader):
