@@ -9,6 +9,7 @@ this start: metrics.jsonl has everything, and the next start sends what is missi
 """
 
 import queue
+import textwrap
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -20,6 +21,7 @@ from storage.store import Check
 from trainer.run.writers.writer import Extra
 
 MOST_SECONDS = 60.0  # to wait for a service at the end of a run
+_LONGEST_SHOWN = 200  # characters of an error
 
 
 class Tracker(Protocol):
@@ -74,7 +76,7 @@ class Background:
             logging.warning(
                 "config.train.writers: %s is off until the next start (%s: %s); metrics.jsonl has "
                 "all metrics",
-                *(self._name, type(error).__name__, " ".join(str(error).split())),
+                *(self._name, type(error).__name__, textwrap.shorten(str(error), _LONGEST_SHOWN)),
             )
 
     def _send(self, tracker: Tracker) -> None:

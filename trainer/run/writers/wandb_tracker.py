@@ -22,7 +22,7 @@ from trainer.run.writers.hyperparameters import hyperparameters
 from trainer.run.writers.writer import numbers
 
 _SERVICE = "wandb"
-_INIT_SECONDS, _FINISH_SECONDS = 30.0, 50.0  # the limits for a server that doesn't answer
+_INIT_SECONDS, _FINISH_SECONDS = 20.0, 50.0  # the limits for a server that doesn't answer
 _STOPPED = 75  # the exit code of a run that is stopped from outside
 
 

@@ -37,11 +37,10 @@ def ask(tmp_path_factory):
     write_run(runs / "a", accuracy=0.5, batch_size=16)
     write_run(runs / "b", accuracy=0.75, batch_size=32)
     board = program.TensorBoard(plugins=default.get_plugins())
-    # The last two: everything is read before the server starts.
-    board.configure(
-        *("tensorboard", "--host=127.0.0.1", "--port=0", f"--logdir={runs}"),
-        *("--load_fast=false", "--reload_interval=0", "--reload_task=blocking"),
-    )
+    flags = ["--host=127.0.0.1", "--port=0", f"--logdir={runs}", "--load_fast=false"]
+    # Reads everything before the server starts.
+    flags += ["--reload_interval=0", "--reload_task=blocking"]
+    board.configure(["tensorboard", *flags])
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     url = board.launch()
 
@@ -62,9 +61,7 @@ def test_curves_of_training_and_validation_overlay(ask):
 
 
 def test_runs_are_compared_by_hyperparameters_and_validation(ask):
-    request = urllib.parse.quote(json.dumps({"experimentName": ""}))
     experiment = json.loads(ask("hparams", "experiment", request=json.dumps({})))
-    assert request
     fields = {field["name"]: field for field in experiment["hparamInfos"]}
     assert [name for name, field in fields.items() if field.get("differs")] == ["train.batch_size"]
     assert {"model.layer_sizes", "train.epochs", "seed"} <= fields.keys()
@@ -79,7 +76,8 @@ def test_reviews_are_a_table(ask):
 
 
 def test_weights_are_histograms(ask):
-    steps = json.loads(ask("histograms", "histograms", run="a/tensorboard/epoch", tag="weights/head"))
+    run = "a/tensorboard/epoch"
+    steps = json.loads(ask("histograms", "histograms", run=run, tag="weights/head"))
     assert [buckets for _, _, buckets in steps] == [[[0, 1, 4], [1, 3, step]] for step in (40, 80)]
 
 
