@@ -9,7 +9,6 @@ The run depends on metrics.jsonl alone. When another writer fails, there is one 
 off until the next start.
 """
 
-import contextlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -48,29 +47,22 @@ class Writers:
     ) -> None:
         """Adds a line; UserError when metrics.jsonl can't be written."""
         self._file.write(kind, step, values)
-        for name in list(self._others):
-            self._try(name, lambda writer: writer.write(kind, step, values, extras))
+        for name, writer in list(self._others.items()):
+            if not _succeeds(name, partial(writer.write, kind, step, values, extras)):
+                del self._others[name]
 
     def close(self, seconds: float | None = None, finished: bool = True) -> None:
-        """Waits up to `seconds` for all writers; UserError when metrics.jsonl is not complete."""
-        left = countdown(seconds)
-        with contextlib.ExitStack() as stack:
-            for name in self._others:
-                stack.callback(self._try, name, lambda writer: writer.close(left(), finished))
-            stack.callback(lambda: self._file.close(left()))  # the first to be called
+        """Waits up to `seconds` for all writers; UserError when metrics.jsonl is not complete.
 
-    def _try(self, name: str, act: Callable[[Writer], None]) -> None:
+        The others are closed by the first call, whether that raises or not.
+        """
+        left = countdown(seconds)
+        others, self._others = self._others, {}
         try:
-            act(self._others[name])
-        except Superseded:
-            raise
-        except UserError as error:
-            del self._others[name]
-            logging.warning(
-                "config.train.writers: %s is off until the next start (%s); metrics.jsonl has all "
-                "metrics",
-                *(name, error),
-            )
+            self._file.close(left())
+        finally:
+            for name, writer in others.items():
+                _succeeds(name, partial(writer.close, left(), finished))
 
 
 def require_installed(config: ml_collections.ConfigDict) -> None:
@@ -99,6 +91,22 @@ def open_writers(
             connect = partial(_TRACKERS[name], store, claim, lines, config)
             others[name] = Background(name, connect, claim.check)
     return Writers(file, others)
+
+
+def _succeeds(name: str, act: Callable[[], None]) -> bool:
+    """Returns False, after a warning, when an action of the writer `name` fails."""
+    try:
+        act()
+    except Superseded:
+        raise
+    except UserError as error:
+        logging.warning(
+            "config.train.writers: %s is off until the next start (%s); metrics.jsonl has all "
+            "metrics",
+            *(name, error),
+        )
+        return False
+    return True
 
 
 def _names(config: ml_collections.ConfigDict) -> list[str]:

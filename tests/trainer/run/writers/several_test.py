@@ -93,6 +93,14 @@ def test_failure_of_tensorboard_is_a_warning(cloud, bucket, caplog):
     assert b'"loss": 0.5' in bucket.read("metrics.jsonl")
 
 
+def test_writers_can_be_closed_again(store, tmp_path):
+    writers = open_writers(store)
+    writers.write("train", 10, {"loss": 0.5})
+    writers.close()
+    writers.close(seconds=1, finished=False)  # as when what follows the training fails
+    assert points(tmp_path / "tensorboard/train", "loss") == [(10, 0.5)]
+
+
 def test_missing_package_is_refused_with_the_command_that_installs_it(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(
