@@ -8,7 +8,7 @@ import pytest
 from storage.errors import UserError
 from storage.store import open_store
 from tests.trainer.modes.runs import STEPS
-from tests.trainer.run.test_results_test import results_of
+from tests.trainer.run.results import results_of
 from trainer.run import test_results
 from trainer.run.record import read_record
 

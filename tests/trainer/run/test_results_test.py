@@ -6,24 +6,8 @@ import numpy as np
 import pytest
 
 from storage.errors import UserError
+from tests.trainer.run.results import results_of
 from trainer.run import test_results
-
-
-def results_of(**changes):
-    """Returns the results of three reviews, one of them a mistake."""
-    shares = np.float32([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
-    mistake = test_results.Mistake(2, np.int32([3, 1, 4]), np.float32([0.5, 0.0, -0.25]))
-    fields = {
-        "step": 40,
-        "tested": "2025-01-31T12:00:00+00:00",
-        "devices": "1 CPU",
-        "probabilities": shares,
-        "labels": np.int32([0, 1, 0]),
-        "lengths": np.int32([5, 9, 3]),
-        "unknown": np.int32([0, 2, 1]),
-        "mistakes": (mistake,),
-    }
-    return test_results.TestResults(**{**fields, **changes})
 
 
 def flat(results):

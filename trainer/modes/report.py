@@ -1,0 +1,57 @@
+"""Mode `report`: writes a page about a run, or one that compares several, without TensorFlow.
+
+write_report(store, store)                              # report.html in the workdir
+write_comparison([store, other], store)                 # comparison.html
+"""
+
+from collections.abc import Sequence
+
+from configs.schema.stored import CONFIG_FILE
+from storage.errors import UserError
+from storage.store import Store, open_store
+from trainer.modes.interface import Call
+from trainer.pages import comparison, report
+from trainer.run.record import read_record
+
+
+def run(call: Call) -> None:
+    """Runs the mode; without --to the page is in the workdir."""
+    destination = open_store(call.to, "--to") if call.to else call.store
+    if call.compare:
+        write_comparison([call.store, *map(_open_other, call.compare)], destination)
+    else:
+        write_report(call.store, destination)
+
+
+def write_report(store: Store, destination: Store) -> None:
+    """Writes the report of the run in a workdir, and prints where.
+
+    Raises UserError when a file of the run is damaged, or when a store fails.
+    """
+    page = report.page(read_record(store))
+    _write(destination, report.FILE, page)
+
+
+def write_comparison(stores: Sequence[Store], destination: Store) -> None:
+    """Writes a page that compares the runs in several workdirs with the first, and prints where.
+
+    Raises UserError when one is given twice, when a file of a run is damaged, or when a store
+    fails.
+    """
+    page = comparison.page([read_record(store) for store in stores])
+    _write(destination, comparison.FILE, page)
+
+
+def _open_other(url: str) -> Store:
+    store = open_store(url, "--compare")
+    if not store.exists(CONFIG_FILE):
+        raise UserError(
+            f"--compare: {url} holds no run ({CONFIG_FILE} is missing); give workdirs of runs, "
+            "with commas between"
+        )
+    return store
+
+
+def _write(destination: Store, name: str, page: str) -> None:
+    destination.write(name, page.encode())
+    print(f"Report: {destination.url.rstrip('/')}/{name}", flush=True)

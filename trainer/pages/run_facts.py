@@ -1,0 +1,126 @@
+"""What a report says first of a run: its result, what was run, and what is missing.
+
+verdict(record)                         # "Test accuracy 0.888 (...) ..."
+facts(record)                           # pairs of a name and a value
+missing(record)                         # sentences, each with what brings it
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from configs.schema.rules import flatten
+from trainer.pages import statistics
+from trainer.pages.table import Cell, Table
+from trainer.run import test_results
+from trainer.run.record import METRICS_FILE, Record
+from trainer.run.test_results import TestResults
+
+AGAIN = "give the training command again"
+_NOT_SET = "-"  # of a field that a config lacks
+
+
+def results_of_test(record: Record) -> TestResults | None:
+    """Returns the results review by review if they are of the run's last test, else None."""
+    results, test = record.results, record.test
+    if results is None or test is None or results.step != test.value("checkpoint"):
+        return None
+    return results if len(results.labels) else None
+
+
+def verdict(record: Record) -> str:
+    """Returns the result of a run in one line."""
+    test = record.test
+    if test is None:
+        steps, done = record.lines[-1].step if record.lines else 0, len(record.of_kind("epoch"))
+        epochs = f"{done} of {record.config.train.epochs} epochs"
+        return f"In progress or stopped: step {steps:,}, {epochs}"
+    name = "accuracy" if "accuracy" in test.values else "loss"
+    results, text = results_of_test(record), f"Test {name} {test.value(name):.3f}"
+    if results is None or name != "accuracy":
+        return text
+    right = int((results.predicted == results.labels).sum())
+    low, high = statistics.wilson(right, len(results.labels))
+    return f"{text}, 95 % interval {low:.3f} to {high:.3f}"
+
+
+def details(record: Record) -> str:
+    """Returns what the result is of."""
+    best, results = record.best, results_of_test(record)
+    parts = [] if results is None else [f"{len(results.labels):,} reviews tested"]
+    if best is not None:
+        value = best.value(record.score)
+        parts.append(f"best validation {record.score} {value:.3f}, at step {best.step:,}")
+    return "; ".join(parts)
+
+
+def facts(record: Record) -> list[tuple[str, str]]:
+    """Returns what was run, as pairs of a name and a value."""
+    config, results = record.config, record.results
+    vocabulary = f"{len(record.tokens):,} token ids" if record.tokens else "file missing"
+    pairs = [
+        ("Workdir", record.url),
+        (
+            "Reviews",
+            f"{config.data.source}, {config.data.train_split} and {config.data.test_split}",
+        ),
+        ("Labels", str(record.labels)),
+        ("Vocabulary", vocabulary),
+        ("Network", _network(config.model)),
+        ("Epochs", f"{len(record.of_kind('epoch'))} of {config.train.epochs}"),
+    ]
+    if record.best is not None:
+        pairs.append(("Best checkpoint", f"step {record.best.step:,}"))
+    if results is not None:
+        when = results.tested.replace("T", " ").replace("+00:00", " UTC")
+        pairs += [
+            ("Tested", f"{len(results.labels):,} reviews, {when}, step {results.step:,}"),
+            ("Devices", results.devices),
+        ]
+    return pairs
+
+
+def missing(record: Record) -> list[str]:
+    """Returns a sentence for each part that a report lacks, with the command that brings it."""
+    sentences = []
+    if not record.lines:
+        sentences.append(f"{METRICS_FILE} has no line yet: curves appear while the run goes on.")
+    if record.test is None:
+        sentences.append(f"The run has no test: {AGAIN}, which resumes it and tests at its end.")
+    elif results_of_test(record) is None:
+        sentences.append(
+            f"There are no results of each review ({test_results.NAME}), so no confusion matrix, "
+            f"curves of the test or mistakes: {AGAIN}, with config.evaluation.report=True, which "
+            "tests a finished run again and writes them."
+        )
+    if record.tokens is None:
+        sentences.append(f"vocabulary.txt is missing, so mistakes have no words: {AGAIN}.")
+    if record.lines and not any(line.start for line in record.lines):
+        sentences.append(
+            "The lines are of an earlier version, which wrote neither starts nor seconds: time is "
+            "shown as fractions of the last start, and restarts are not marked."
+        )
+    return sentences
+
+
+def differences(configs: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Returns the fields whose values are not the same in all configs, which come by a name."""
+    columns = {name: dumped(config) for name, config in configs.items()}
+    fields = sorted({field for values in columns.values() for field in values})
+    rows = {field: [v.get(field, _NOT_SET) for v in columns.values()] for field in fields}
+    return Table(
+        ["field", *columns],
+        [[Cell(field), *map(Cell, row)] for field, row in rows.items() if len(set(row)) > 1],
+    )
+
+
+def dumped(config: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the values of a config by field as JSON, in which tuples and lists are equal."""
+    return {field: json.dumps(value) for field, value in sorted(flatten(config).items())}
+
+
+def _network(model: Any) -> str:
+    sizes = ", ".join(map(str, model.layer_sizes))
+    directions = "in both directions" if model.bidirectional else "in one direction"
+    rest = f"embedding {model.embedding_size}, pooling {model.pooling}"
+    return f"LSTM layers of {sizes} units {directions}, {rest}"
