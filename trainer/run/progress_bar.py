@@ -37,7 +37,9 @@ class ProgressBar:
         self._rate, self._shown = Rate(now), now()
         self._bar = Progress(
             TextColumn("Epoch: {task.description}"),
-            BarColumn(bar_width=None, style="bright_black", complete_style="green"),
+            BarColumn(
+                bar_width=None, style="bright_black", complete_style="green", finished_style="green"
+            ),
             MofNCompleteColumn(),
             TextColumn("{task.fields[state]}"),
             console=terminal.console(),

@@ -1,8 +1,12 @@
 """What is printed on pseudo-terminals and into pipes: colours, tables, quiet."""
 
+import contextlib
+import os
+import pty
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +78,37 @@ def test_only_results_are_printed_when_quiet(monkeypatch, is_terminal):
         terminal.be_quiet()
         print_all()
     assert plain(screen.text) == "Test Accuracy: 0.888\n"
+
+
+def test_worker_whose_output_is_replaced_shows_nothing(monkeypatch):
+    with (
+        standard_output(monkeypatch, is_terminal=True) as screen,
+        Path(os.devnull).open("w") as silence,
+        contextlib.redirect_stdout(silence),
+    ):
+        print_all()
+    assert screen.text == ""
+
+
+def test_terminal_that_is_closed_stops_nothing_whose_output_is_optional():
+    program = (
+        "from storage import standard_streams as streams\n"
+        "streams.guard(); streams.make_output_optional()\n"
+        "from trainer.run import terminal\n"
+        "terminal.say('ready'); input()\n"
+        "terminal.say('a'); terminal.show({'b': 'c'}); terminal.result('d'); streams.finish(0)\n"
+    )
+    screen, writer = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE, stdout=writer, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        os.close(writer)
+        assert b"ready" in os.read(screen, 1000)
+        os.close(screen)
+        _, errors = process.communicate("\n")
+    assert process.returncode == 0
+    assert re.fullmatch(r"WARNING: standard output is lost \(.*\); going on without it\n", errors)
 
 
 def test_training_on_a_terminal_shows_a_summary_a_bar_and_the_result_in_colours(flags, tmp_path):
