@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 KINDS = ("train", "validation", "epoch", "test")
+_ORIGIN = {"step", "start", "seconds"}  # fields of a line that say where it is from
 
 
 class Text(NamedTuple):
@@ -74,11 +75,11 @@ class NoWriter:
 
 
 def numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """Returns those of a line's values that are finite numbers, without the step."""
+    """Returns the metrics of a line: those of its values that are finite numbers."""
     return {
         name: value
         for name, value in values.items()
-        if isinstance(value, (int, float)) and math.isfinite(value) and name != "step"
+        if isinstance(value, (int, float)) and math.isfinite(value) and name not in _ORIGIN
     }
 
 
