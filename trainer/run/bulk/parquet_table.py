@@ -37,17 +37,27 @@ class ParquetTable:
         import pyarrow
         from pyarrow import parquet
 
-        schema = self._schema.append(pyarrow.field(LABEL, pyarrow.string()))
-        schema = schema.append(pyarrow.field(PROBABILITY, pyarrow.float32()))
+        label = pyarrow.field(LABEL, pyarrow.string())
+        probability = pyarrow.field(PROBABILITY, pyarrow.float32())
+        schema = self._schema.append(label).append(probability)
         with parquet.ParquetWriter(output, schema) as writer:
             for batch in parquet_file.batches(self._file, _ROW_GROUP):
-                good = [not fault for _, fault in self._texts(batch)]
-                kept = batch.filter(pyarrow.array(good, pyarrow.bool_()))
+                # Not by `filter`, which can't do with every type of column.
+                parts = [batch.slice(start, count) for start, count in self._good(batch)]
+                kept = pyarrow.Table.from_batches(parts, self._schema)
                 answers = list(itertools.islice(predictions, len(kept)))
-                labels = pyarrow.array([answer.label for answer in answers], pyarrow.string())
-                numbers = [answer.probability for answer in answers]
-                arrays = [*kept.columns, labels, pyarrow.array(numbers, pyarrow.float32())]
-                writer.write_batch(pyarrow.record_batch(arrays, schema))
+                kept = kept.append_column(label, [[answer.label for answer in answers]])
+                numbers = pyarrow.array((a.probability for a in answers), pyarrow.float32())
+                writer.write_table(kept.append_column(probability, numbers))
+
+    def _good(self, batch: Any) -> Iterator[tuple[int, int]]:
+        """Yields the first row and the number of rows of each part without a fault."""
+        start = 0
+        for is_bad, part in itertools.groupby(bool(fault) for _, fault in self._texts(batch)):
+            count = len(list(part))
+            if not is_bad:
+                yield start, count
+            start += count
 
     def _texts(self, batch: Any) -> Iterator[tuple[str, str]]:
         """Yields the text and the fault of each row of a batch; one of them is ""."""

@@ -46,7 +46,7 @@ def require_columns(file: Path, names: Sequence[str], text: str, advice: str = "
     """Raises Refusal unless `names` has the column `text`, none twice and none that is added."""
     require_distinct(file, names, advice)
     if fault := fault_of_names(names, text, "columns"):
-        raise Refusal(file, fault + advice)
+        raise Refusal(file, fault if text in names else fault + advice)
 
 
 def fault_of_names(names: Sequence[str], text: str, kind: str) -> str:
