@@ -6,8 +6,8 @@
 
 The numbers found by measuring are those of Keras's layers on a CPU. With configs/imdb.py in batches
 of 64 to 256 reviews, of up to 128 and 512 tokens, with layers of 64 to 256 units and in one or both
-directions, the estimates were within 5% of the peaks. Other devices and kernels keep less of a
-batch.
+directions, and evaluated in batches of 64, the estimates were within 5% of the peaks. Other devices
+and kernels keep less of a batch; a start that has to tokenise the reviews first takes more.
 """
 
 import resource
@@ -22,6 +22,7 @@ _TENSORFLOW = 800_000_000  # bytes of a process that trains next to nothing; mea
 # Numbers that a layer keeps for the backward pass, for each unit and token slot; measured. In two
 # directions there are copies in reverse order too.
 _KEPT_ONE_WAY, _KEPT_BOTH_WAYS = 11, 15
+_KEPT_TO_EVALUATE = 3  # the same without a backward pass; the embedding counts twice then
 _NUMBER = 4  # bytes of a float32 or a token id
 
 
@@ -36,7 +37,7 @@ def estimate(run: Run) -> dict[str, int]:
         "TensorFlow": _TENSORFLOW,
         "reviews": _NUMBER * _tokens(run),
         "weights and optimizer": _NUMBER * parameters * copies,
-        "the widest batch": replicas * _slots(run) * _bytes_a_slot(run),
+        "the widest batch": replicas * _batch(run),
     }
 
 
@@ -65,19 +66,25 @@ def _tokens(run: Run) -> int:
     return int(sum(reviews.lengths.sum() for reviews in sets))
 
 
-def _slots(run: Run) -> int:
-    """Returns the token slots of the widest part of a batch that a replica computes at a time."""
-    data, train = run.config.data, run.config.train
+def _batch(run: Run) -> int:
+    """Returns the bytes of the widest batch of a replica: to train on, or to evaluate."""
+    config, model = run.config, run.config.model
+    replicas, directions = run.strategy.num_replicas_in_sync, 2 if model.bidirectional else 1
+    units = directions * sum(model.layer_sizes)
+    kept = _KEPT_BOTH_WAYS if model.bidirectional else _KEPT_ONE_WAY
+    trained = -(-config.train.batch_size // (replicas * config.train.micro_batches))
+    evaluated = -(-config.evaluation.batch_size // replicas)
+    numbers = max(
+        trained * (model.embedding_size + kept * units),
+        evaluated * (2 * model.embedding_size + _KEPT_TO_EVALUATE * units),
+    )
+    return tf.as_dtype(model.precision).size * numbers * _width(run)
+
+
+def _width(run: Run) -> int:
+    """Returns the token slots of the longest review to train on."""
+    data = run.config.data
     longest = data.max_tokens
     if isinstance(run.data.train, InMemory):
         longest = int(run.data.train.examples.lengths.max())
-    width = -(-longest // data.width_step) * data.width_step
-    parts = run.strategy.num_replicas_in_sync * train.micro_batches
-    return width * -(-train.batch_size // parts)
-
-
-def _bytes_a_slot(run: Run) -> int:
-    model = run.config.model
-    kept = 2 * _KEPT_BOTH_WAYS if model.bidirectional else _KEPT_ONE_WAY
-    numbers = model.embedding_size + kept * sum(model.layer_sizes)
-    return tf.as_dtype(model.precision).size * numbers
+    return -(-longest // data.width_step) * data.width_step

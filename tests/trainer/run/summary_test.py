@@ -89,10 +89,17 @@ def test_end_names_files_time_and_commands_quoted_for_a_shell(
         assert all(command[3] == f"--workdir={folder}" for command in commands)
 
 
-def test_memory_is_estimated_for_the_widest_batch_and_all_copies_of_the_state(run_config, tmp_path):
-    run, _ = started(run_config, tmp_path / "run")
+@pytest.mark.parametrize(
+    ("evaluation_batch", "numbers"), [(16, 16 * (8 + 11 * 8)), (64, 64 * (2 * 8 + 3 * 8))]
+)
+def test_memory_is_estimated_for_the_widest_batch_and_all_copies_of_the_state(
+    run_config, tmp_path, evaluation_batch, numbers
+):
+    config = run_config.copy_and_resolve_references()
+    config.evaluation.batch_size = evaluation_batch
+    run, _ = started(config, tmp_path / "run")
     parts = memory.estimate(run)
-    assert parts["the widest batch"] == 16 * 48 * 4 * (8 + 11 * 8)
+    assert parts["the widest batch"] == 48 * 4 * numbers
     assert parts["weights and optimizer"] == 4 * 2_153 * 7
     assert 1e8 < memory.peak() < 1e11
 
