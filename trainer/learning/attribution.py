@@ -138,7 +138,7 @@ def integrated_gradients(log_odds: LogOdds, review: np.ndarray, label: int) -> n
         stretches = _halves(stretches[~done])
         if not len(stretches):
             break
-    return np.float32(total)
+    return total.astype(np.float32)
 
 
 def _tolerance(values: np.ndarray) -> float:
