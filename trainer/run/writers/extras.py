@@ -29,16 +29,14 @@ def review_samples(
     `probabilities` are <float32>[reviews, labels]. Unknown words are `<unk>`.
     """
     vocabulary, labels = encoding.vocabulary.tokens, encoding.labels.names
-    rows = ["| label | prediction | probability | review |", "| --- | --- | --- | --- |"]
+    # One column: beside a long text TensorBoard makes the others as narrow as a letter.
+    rows = ["| label, prediction and its probability, review |", "| --- |"]
     for review in np.unique(np.linspace(0, len(reviews) - 1, _SAMPLES).astype(int)):
         predicted = int(probabilities[review].argmax())
-        cells = [
-            _escaped(labels[reviews.labels[review]]),
-            _escaped(labels[predicted]),
-            f"{probabilities[review, predicted]:.3f}",
-            _escaped(" ".join(vocabulary[token] for token in reviews.tokens[review].numpy())),
-        ]
-        rows.append(f"| {' | '.join(cells)} |")
+        label = _escaped(labels[reviews.labels[review]])
+        answer = f"{_escaped(labels[predicted])}, {probabilities[review, predicted]:.3f}"
+        text = _escaped(" ".join(vocabulary[token] for token in reviews.tokens[review].numpy()))
+        rows.append(f"| **{label}**, predicted **{answer}**<br>{text} |")
     return (Text("reviews", "\n".join(rows)),)
 
 

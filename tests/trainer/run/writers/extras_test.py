@@ -31,8 +31,8 @@ def test_sample_has_label_prediction_and_the_tokens_as_the_network_reads_them():
     reviews = examples([3, 1, 2], labels=[1])
     (text,) = review_samples(reviews, np.array([[0.75, 0.25]], np.float32), ENCODING)
     page = shown(text)
-    for cell in ("positive", "negative", "0.750", "it's &lt;unk&gt; good"):
-        assert f"<td>{cell}</td>" in page
+    answer = "<strong>positive</strong>, predicted <strong>negative, 0.750</strong>"
+    assert f"<td>{answer}<br>it's &lt;unk&gt; good</td>" in page
 
 
 def test_names_that_look_like_markdown_are_shown_as_they_are():
@@ -42,7 +42,7 @@ def test_names_that_look_like_markdown_are_shown_as_they_are():
     (text,) = review_samples(rows, np.eye(3, dtype=np.float32), encoding)
     page = shown(text)
     for cell in ("a|b", "*c*", "&lt;i&gt;d&lt;/i&gt;"):
-        assert page.count(f"<td>{cell}</td>") == 2
+        assert f"<strong>{cell}</strong>, predicted <strong>{cell}, 1.000</strong>" in page
 
 
 def test_samples_are_a_few_of_many_reviews_and_all_of_two():

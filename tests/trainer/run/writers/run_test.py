@@ -31,7 +31,7 @@ def test_every_validation_shows_reviews(finished):
     texts = board(finished / "tensorboard/validation").Tensors("reviews")
     steps = [line["step"] for line in metrics(finished) if line["kind"] == "validation"]
     assert [text.step for text in texts] == steps
-    assert b"| positive |" in texts[0].tensor_proto.string_val[0]
+    assert b"| **positive**, predicted **" in texts[0].tensor_proto.string_val[0]
 
 
 def test_projector_has_the_vocabulary_of_the_run(finished):
