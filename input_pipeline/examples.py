@@ -26,7 +26,7 @@ from input_pipeline.encoding import Encoding
 from input_pipeline.sources.source import Source
 from input_pipeline.streaming import count_tokens, in_threads
 
-_TOKENISE_BATCH = 1024  # reviews
+_TOKENISE_BATCH, _CUT_TOGETHER = 1024, 8192  # reviews
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,11 @@ class Examples:
 
     def shortened(self, max_tokens: int, keep: str) -> "Examples":
         """Returns the part of each review that the model reads; see `text.keep_tokens`."""
-        return Examples(text.keep_tokens(self.tokens, max_tokens, keep), self.labels)
+        # In parts: the positions of tokens take many times the memory of their ids.
+        starts = range(0, len(self), _CUT_TOGETHER)
+        parts = [self.tokens[start : start + _CUT_TOGETHER] for start in starts]
+        cut = [text.keep_tokens(part, max_tokens, keep) for part in parts or [self.tokens]]
+        return Examples(tf.concat(cut, axis=0), self.labels)
 
     def take(self, ids: np.ndarray) -> "Examples":
         """Returns the reviews with the indices `ids` <int>[n], in that order."""

@@ -95,6 +95,16 @@ def test_shortened_reviews_keep_their_labels():
     assert contents(loaded) == ([[4, 2], [3, 2], [1], [4, 1]], [1, 0, 0, 1])
 
 
+@pytest.mark.parametrize("reviews", [0, 1, 3, 4])
+def test_reviews_shortened_in_parts_are_those_shortened_together(monkeypatch, reviews):
+    loaded = load(ListedReviews()).take(np.arange(reviews))
+    together = loaded.shortened(max_tokens=2, keep="head_tail")
+    monkeypatch.setattr(examples, "_CUT_TOGETHER", 2)
+    in_parts = loaded.shortened(max_tokens=2, keep="head_tail")
+    assert contents(in_parts) == contents(together)
+    assert in_parts.digest == together.digest
+
+
 def test_second_load_is_from_the_cache(tmp_path):
     reviews = ListedReviews()
     first, second = load(reviews, tmp_path), load(reviews, tmp_path)
