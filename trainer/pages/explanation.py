@@ -22,7 +22,7 @@ from trainer.pages import figures, page
 from trainer.pages.words import coloured
 
 _INCHES_PER_WORD, _INCHES_PER_UNIT, _INCHES_PER_LETTER = 0.2, 0.028, 0.075
-_LEFT = 0.55  # inches, for ticks
+_LEFT, _RIGHT = 0.55, 0.1  # inches beside the panels, for ticks
 _WORDS_PER_TITLE = 50  # a title is repeated for those who scroll
 _LONGEST_LABEL = 18  # characters
 _MOST_WORDS = 60  # of a picture that isn't scrolled
@@ -47,22 +47,24 @@ class _Panel(NamedTuple):
 def figure(explanation: Explanation, words: slice = slice(None)) -> Figure:
     """Draws an explanation, of a stretch of its words only where `words` says so."""
     labels = [_shortened(word) for word in explanation.words[words]]
-    panels = [*_verdict_panels(explanation, words)]
+    panels = _verdict_panels(explanation, words)
     for layer in explanation.layers:
         panels += _layer_panels(layer, words)
-    below = 0.2 + _INCHES_PER_LETTER * max(map(len, labels))
-    tops, height = _tops(panels, below)
-    width = _LEFT + max(8.0, _INCHES_PER_WORD * len(labels)) + 0.1
-    drawn, axes = figures.new_figure(width, height, rows=len(panels))
-    drawn.set_layout_engine("none")  # it would take seconds to measure all words
+    tops, height = _tops(panels, below=0.2 + _INCHES_PER_LETTER * max(map(len, labels)))
+    width = max(8.0, _INCHES_PER_WORD * len(labels))
+    drawn, axes = figures.new_figure(_LEFT + width + _RIGHT, height, rows=len(panels))
+    drawn.set_layout_engine("none")  # the words would take it seconds to measure
     for panel, top, place in zip(panels, tops, axes, strict=True):
-        bottom = 1 - (top + panel.height) / height
-        place.set_position(
-            (_LEFT / width, bottom, 1 - (_LEFT + 0.1) / width, panel.height / height)
-        )
+        _place(place, (_LEFT, height - top - panel.height), (width, panel.height))
         _frame(place, panel, labels, explanation.known[words])
         panel.draw(place)
     return drawn
+
+
+def _place(axes: Any, corner: tuple[float, float], size: tuple[float, float]) -> None:
+    """Moves axes to their lower left corner from that of the figure, all in inches."""
+    width, height = axes.figure.get_size_inches()
+    axes.set_position((corner[0] / width, corner[1] / height, size[0] / width, size[1] / height))
 
 
 def _tops(panels: Sequence[_Panel], below: float) -> tuple[list[float], float]:
@@ -147,19 +149,20 @@ def _layer_panels(layer: LayerGates, words: slice) -> list[_Panel]:
     """Returns for each gate and the cell the mean of all units, and below it each unit."""
     order = np.argsort(-layer.influence)
     height = float(np.clip(_INCHES_PER_UNIT * len(order), 0.5, 1.8))
+    # A few cells far out would make all others pale.
+    largest = max(float(np.quantile(np.abs(layer.cell), 0.98)), 1e-6)
     shown = {
-        "input gate": (layer.input, _SHARE, 0.0, 1.0),
-        "forget gate": (layer.forget, _SHARE, 0.0, 1.0),
-        "output gate": (layer.output, _SHARE, 0.0, 1.0),
-        # A few values far out would make all others pale.
-        "cell": (layer.cell, _SIGNED, -float(np.quantile(np.abs(layer.cell), 0.98)), None),
+        "input gate": (layer.input, _SHARE, (0.0, 1.0)),
+        "forget gate": (layer.forget, _SHARE, (0.0, 1.0)),
+        "output gate": (layer.output, _SHARE, (0.0, 1.0)),
+        "cell": (layer.cell, _SIGNED, (-largest, largest)),
     }
     panels = []
-    for name, (values, colors, low, high) in shown.items():
-        of_words, top = values[words], high or -low
+    for name, (values, colors, limits) in shown.items():
+        means = np.abs(values[words]).mean(axis=1)
         title = f"{layer.name.capitalize()}, {name}"
-        panels.append(_Panel(0.28, title, _line_drawer(np.abs(of_words).mean(axis=1), top)))
-        draw = _heat_map_drawer(of_words[:, order].T, colors, (low, top))
+        panels.append(_Panel(0.28, title, _line_drawer(means, limits[1])))
+        draw = _heat_map_drawer(values[words, order].T, colors, limits)
         panels.append(_Panel(height, "", draw, has_words=name == "cell"))
     return panels
 
