@@ -26,7 +26,7 @@ from input_pipeline.encoding import Encoding
 from input_pipeline.sources.source import Source
 from input_pipeline.streaming import count_tokens, in_threads
 
-_TOKENISE_BATCH, _CUT_TOGETHER = 1024, 8192  # reviews
+_TOKENISE_BATCH, _CUT_TOGETHER = 1024, 2048  # reviews
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +46,12 @@ class Examples:
 
     def shortened(self, max_tokens: int, keep: str) -> "Examples":
         """Returns the part of each review that the model reads; see `text.keep_tokens`."""
+        if self.lengths.max(initial=0) <= max_tokens:
+            return self
         # In parts: the positions of tokens take many times the memory of their ids.
         starts = range(0, len(self), _CUT_TOGETHER)
         parts = [self.tokens[start : start + _CUT_TOGETHER] for start in starts]
-        cut = [text.keep_tokens(part, max_tokens, keep) for part in parts or [self.tokens]]
+        cut = [text.keep_tokens(part, max_tokens, keep) for part in parts]
         return Examples(tf.concat(cut, axis=0), self.labels)
 
     def take(self, ids: np.ndarray) -> "Examples":
