@@ -18,28 +18,29 @@ def run(call: Call) -> None:
     """Runs the mode; without --to the page is in the workdir."""
     destination = open_store(call.to, "--to") if call.to else call.store
     if call.compare:
-        write_comparison([call.store, *map(_open_other, call.compare)], destination)
+        url = write_comparison([call.store, *map(_open_other, call.compare)], destination)
     else:
-        write_report(call.store, destination)
+        url = write_report(call.store, destination)
+    print(f"Report: {url}", flush=True)
 
 
-def write_report(store: Store, destination: Store) -> None:
-    """Writes the report of the run in a workdir, and prints where.
+def write_report(store: Store, destination: Store) -> str:
+    """Writes the report of the run in a workdir, and returns its URL.
 
     Raises UserError when a file of the run is damaged, or when a store fails.
     """
     page = report.page(read_record(store))
-    _write(destination, report.FILE, page)
+    return _write(destination, report.FILE, page)
 
 
-def write_comparison(stores: Sequence[Store], destination: Store) -> None:
-    """Writes a page that compares the runs in several workdirs with the first, and prints where.
+def write_comparison(stores: Sequence[Store], destination: Store) -> str:
+    """Writes a page that compares the runs in several workdirs with the first; returns its URL.
 
     Raises UserError when one is given twice, when a file of a run is damaged, or when a store
     fails.
     """
     page = comparison.page([read_record(store) for store in stores])
-    _write(destination, comparison.FILE, page)
+    return _write(destination, comparison.FILE, page)
 
 
 def _open_other(url: str) -> Store:
@@ -52,6 +53,6 @@ def _open_other(url: str) -> Store:
     return store
 
 
-def _write(destination: Store, name: str, page: str) -> None:
+def _write(destination: Store, name: str, page: str) -> str:
     destination.write(name, page.encode())
-    print(f"Report: {destination.url.rstrip('/')}/{name}", flush=True)
+    return f"{destination.url.rstrip('/')}/{name}"

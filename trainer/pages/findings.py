@@ -14,7 +14,7 @@ import numpy as np
 from trainer.pages import findings_of_test
 from trainer.pages.findings_of_test import Finding
 from trainer.pages.run_facts import results_of_test
-from trainer.pages.time_use import LATER, Start, starts_of, summed
+from trainer.pages.time_use import LATER, Start, named, starts_of, summed
 from trainer.run.record import Record
 
 # What to change when a cause takes much of the time.
@@ -145,9 +145,11 @@ def _time(record: Record) -> list[Finding]:
         cause = max((cause for cause in shares if cause != "training"), key=lambda c: shares[c])
         text = (
             f"Only {whole.goodput:.0%} of the time was training; the largest other part was "
-            f"{cause}, {shares[cause]:.0%}."
+            f"{named(cause)}, {shares[cause]:.0%}."
         )
-        found.append(Finding(text, _FIELDS.get(cause, "")))
+        # A cache that is on already makes no start faster.
+        helps = cause != "start" or not record.config.data.cache_dir
+        found.append(Finding(text, _FIELDS.get(cause, "") if helps else ""))
     if shares.get("input wait", 0.0) >= 0.05:
         text = f"Training waited for its input for {shares['input wait']:.0%} of the time."
         found.append(Finding(text, _FIELDS["input wait"]))

@@ -68,6 +68,11 @@ def causes_of(starts: Sequence[Start]) -> list[str]:
     return known + sorted(found - {*known, *last}) + last
 
 
+def named(cause: str) -> str:
+    """Returns a cause as a reader understands it beside numbers of starts."""
+    return "starting" if cause == "start" else cause
+
+
 def table(starts: Sequence[Start]) -> Table:
     """Returns a row for each start, and one for their sum when there are several.
 
@@ -78,7 +83,7 @@ def table(starts: Sequence[Start]) -> Table:
     total = summed(starts)
     if total and len(starts) > 1:
         rows.append([Cell("sum", math.nan), *_row(total, causes)[1:]])
-    heads = ["start", "steps", "time", LATER, "goodput", *map(_named, causes)]
+    heads = ["start", "steps", "time", LATER, "goodput", *map(named, causes)]
     return Table(heads, rows)
 
 
@@ -93,7 +98,7 @@ def drawing(starts: Sequence[Start]) -> Drawing | None:
     left = [0.0] * len(shown)
     for cause in causes_of(shown):
         widths = [start.causes.get(cause, 0.0) for start in shown]
-        axes.barh(names, widths, left=left, color=_color(cause), label=_named(cause), height=0.6)
+        axes.barh(names, widths, left=left, color=_color(cause), label=named(cause), height=0.6)
         left = [before + width for before, width in zip(left, widths, strict=True)]
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
@@ -130,10 +135,6 @@ def _row(start: Start, causes: Sequence[str]) -> list[Cell]:
         percent(start.goodput),
         *map(percent, shares),
     ]
-
-
-def _named(cause: str) -> str:
-    return "starting" if cause == "start" else cause
 
 
 def _color(cause: str) -> str:

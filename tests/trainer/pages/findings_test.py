@@ -100,13 +100,21 @@ def test_clipped_gradients_are_counted():
 
 def test_padding_input_wait_and_the_largest_other_cause():
     time = {"training": 0.5, "start": 0.4, "input wait": 0.1}
-    found = texts(record_of([line("epoch", 10, time, padding=0.2, seconds=10, start=1)]))
+    lines = [line("epoch", 10, time, padding=0.2, seconds=10, start=1)]
+    found = texts(record_of(lines, data__cache_dir=""))
     assert found == [
         "20% of the token slots of training are padding. data.width_step (smaller than 16)",
-        "Only 50% of the time was training; the largest other part was start, 40%. "
+        "Only 50% of the time was training; the largest other part was starting, 40%. "
         "data.cache_dir, which keeps tokenised reviews from one start to the next",
         "Training waited for its input for 10% of the time. data.cache_dir, or a machine with "
         "more CPU cores to prepare batches",
+    ]
+
+
+def test_cache_that_is_on_is_not_advised():
+    time = {"training": 0.5, "start": 0.5}
+    assert texts(record_of([line("epoch", 10, time)])) == [
+        "Only 50% of the time was training; the largest other part was starting, 50%. "
     ]
 
 

@@ -10,6 +10,7 @@ from tests.browser import browser, open_page, overflows  # noqa: F401
 from tests.trainer.pages.records import LEARNING, epochs, line, record_of
 from tests.trainer.run.results import random_results, results_of
 from trainer.pages import report
+from trainer.run.test_results import Mistake
 
 SCRIPT = "<script>document.title = 'broken'</script>"
 
@@ -82,7 +83,9 @@ def test_whole_config_is_folded(written, open_page):  # noqa: F811
 
 def test_ordinary_report_is_below_a_megabyte():
     lines = [line("train", n, loss=1 / n, gradient_norm=n % 7, start=1) for n in range(1, 50_000)]
-    page = report.page(record_of(lines, random_results(2, 25_000)))
+    long = Mistake(0, np.full(300, 2, np.int32), np.linspace(-1, 1, 300, dtype=np.float32))
+    record = record_of(lines, random_results(2, 25_000, mistakes=(long,) * 24))
+    page = report.page(record)
     assert len(page) < 1_000_000
 
 
