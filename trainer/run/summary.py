@@ -43,7 +43,7 @@ def before(run: Run, progress: Progress) -> None:
         "Labels": _labels(run),
         "Vocabulary": _vocabulary(run),
         "Network": _network(run.state.model),
-        "Training": _training(run),
+        "Training": _training(run, progress),
         "Memory": memory.describe(run),
     }
     terminal.show({name: fact for name, fact in facts.items() if fact})
@@ -66,7 +66,7 @@ def after(run: Run, tested: Manifest) -> None:
         f"Workdir: {workdir}",
         f"Best checkpoint: {workdir}/{Path(tested.prefix).parent}",
         *([f"Report: {workdir}/{REPORT}"] if run.store.exists(REPORT) else []),
-        f"Curves: tensorboard --logdir={shlex.quote(_board(run))}",
+        *_curves(run),
         "Next:",
         *next_commands(workdir),
     ]
@@ -118,17 +118,22 @@ def _name(layer: keras.layers.Layer, network: Encoder) -> str:
     return f"{kind}({size}){' backward' if layer in network.backward else ''}"
 
 
-def _training(run: Run) -> str:
+def _training(run: Run, progress: Progress) -> str:
     config, steps = run.config.train, run.steps_per_epoch
+    done = f", {progress.step:,} of them done" if progress.step else ""
     early = f"; ends after {config.patience} without a better score" if config.patience else ""
     return (
         f"{config.epochs:,} epoch(s) of {steps:,} steps of {config.batch_size:,} reviews, "
-        f"{config.epochs * steps:,} steps in all{early}"
+        f"{config.epochs * steps:,} steps in all{done}{early}"
     )
 
 
-def _board(run: Run) -> str:
-    return f"{run.store.url.rstrip('/')}/{run.config.train.tensorboard_dir}"
+def _curves(run: Run) -> list[str]:
+    """Returns the line with the command that shows the curves, if they are written."""
+    if "tensorboard" not in run.config.train.writers:
+        return []
+    board = f"{run.store.url.rstrip('/')}/{run.config.train.tensorboard_dir}"
+    return [f"Curves: tensorboard --logdir={shlex.quote(board)}"]
 
 
 def _time(run: Run) -> str:

@@ -54,7 +54,11 @@ def test_fresh_run_says_its_data_network_plan_and_memory(run_config, tmp_path, m
 
 def test_run_that_is_trained_says_so(run_config, workdir, monkeypatch):
     run, progress = started(run_config, workdir)
-    assert facts(monkeypatch, run, progress)[-1] == (
+    lines = facts(monkeypatch, run, progress)
+    assert (
+        "Training: 2 epoch(s) of 41 steps of 16 reviews, 82 steps in all, 82 of them done" in lines
+    )
+    assert lines[-1] == (
         "All 2 epochs of this run are trained; what is left is the test of its best checkpoint"
     )
 
@@ -83,6 +87,7 @@ def test_end_names_files_time_and_commands_quoted_for_a_shell(
         assert re.match(r"Memory: .* at its peak", lines[1])
         assert f"Workdir: {folder}" in lines
         assert f"Best checkpoint: {folder}/checkpoints/{best.step}" in lines
+        assert any(line.startswith("Curves: tensorboard --logdir='") for line in lines)
         assert (f"Report: {folder}/report.html" in lines) == has_report
         commands = [shlex.split(line) for line in lines[lines.index("Next:") + 1 :]]
         assert [command[4] for command in commands] == [f"--mode={mode}" for mode in MODES]
