@@ -79,9 +79,10 @@ class _Endpoints:
         metrics: Metrics,
     ):
         self._model, self._name, self._limits, self._metrics = model, name, limits, metrics
-        self._worker = ThreadPoolExecutor(1, "predict")
-        self._batcher = Batcher(model.predict, limits, self._worker, metrics)
-        self._explaining = asyncio.Lock()
+        self._predicting = ThreadPoolExecutor(1, "predict")
+        # An explanation takes seconds, for which no prediction should wait.
+        self._explaining = ThreadPoolExecutor(1, "explain")
+        self._batcher = Batcher(model.predict, limits, self._predicting, metrics)
         self._running = 0  # requests
 
     @contextlib.asynccontextmanager
@@ -91,7 +92,8 @@ class _Endpoints:
         app.state.is_ready = True
         yield
         batches.cancel()
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        for worker in (self._predicting, self._explaining):
+            worker.shutdown(wait=False, cancel_futures=True)
 
     def routes(self) -> list[Route | Mount]:
         """Returns the routes; the model's name and version are parts of their paths."""
@@ -126,7 +128,8 @@ class _Endpoints:
             due = self._due()
             content = await body.read(request, self._limits)
             text = review_page.parse(content, self._limits)
-            explained = await self._in_time(request, self._explained(text), due)
+            work = review_page.explained(self._model, self._batcher, self._explaining, text)
+            explained = await self._in_time(request, work, due)
         return JSONResponse(explained.answer())
 
     async def status(self, request: Request) -> Response:
@@ -185,10 +188,6 @@ class _Endpoints:
     def _due(self) -> float:
         return asyncio.get_running_loop().time() + self._limits.timeout_seconds
 
-    async def _explained(self, text: str) -> review_page.Explained:
-        async with self._explaining:
-            return await review_page.explained(self._model, self._batcher, self._worker, text)
-
     async def _in_time(self, request: Request, work: Coroutine[Any, Any, _T], due: float) -> _T:
         """Returns the result of `work`, which is cancelled at the time `due`.
 
@@ -215,5 +214,6 @@ async def _on_client_left(request: Request, error: Exception) -> Response:
 
 
 async def _on_fault(request: Request, error: Exception) -> Response:
-    # Starlette raises the error again, and uvicorn logs it.
-    return JSONResponse({"error": "the server has a fault, which its log tells"}, 500)
+    # Starlette raises the error again; uvicorn then logs it and closes the connection.
+    message = "the server has a fault, which its log tells"
+    return JSONResponse({"error": message}, 500, {"connection": "close"})

@@ -3,9 +3,9 @@
     uvicorn.Config(app, http=functools.partial(Protocol, seconds=10.0, most=512, metrics=metrics))
 
 uvicorn has no time limit for a request's headers, none for a client that does not read its answer,
-and none for one that goes on sending after it; it closes the connection of a client that sends its
-whole request and then closes its own side. What happens between a request's headers and its answer
-is limited by the application.
+and none for one that goes on sending after it. What happens between a request's headers and its
+answer is limited by the application. A client that closes its side of the connection has left, and
+its request is given up: nothing tells one that still reads from one that is gone.
 """
 
 import asyncio
@@ -30,7 +30,6 @@ class Protocol(H11Protocol):
         super().__init__(*args, **kwargs)
         self._seconds, self._most, self._metrics = seconds, most, metrics
         self._timer: asyncio.TimerHandle | None = None
-        self._is_half_closed = False  # the client sends no more
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the time for the first request's headers."""
@@ -47,17 +46,10 @@ class Protocol(H11Protocol):
         if self._is_answering() and not self.flow.write_paused:
             self._limit(None)
 
-    def eof_received(self) -> bool:  # type: ignore[override]
-        """Keeps the connection of a client that waits for the answer to a whole request."""
-        self._is_half_closed = True
-        return self._has_whole_request()
-
     def on_response_complete(self) -> None:
         """Starts the time for the client to read the answer and send the next request's headers."""
         super().on_response_complete()  # which begins with a pipelined request
-        if self._is_half_closed and not self._has_whole_request():
-            self._close()
-        elif not self._is_answering():
+        if not self._is_answering():
             self._limit(self._on_late_request)
 
     def pause_writing(self) -> None:
@@ -83,9 +75,6 @@ class Protocol(H11Protocol):
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
-
-    def _has_whole_request(self) -> bool:
-        return self._is_answering() and not self.cycle.more_body
 
     def _limit(self, action: Any) -> None:
         """Calls `action` in `seconds`, in place of an earlier one; None only cancels that."""

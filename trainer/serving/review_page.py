@@ -5,6 +5,7 @@ await explained(model, batcher, worker, "A film to remember.")     # what it sho
 """
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import jinja2
 import ml_collections
 
+from trainer.learning.explainer import Explanation
 from trainer.pages.explanation import fragment
 from trainer.pages.words import coloured
 from trainer.serving import leaving_out
@@ -61,14 +63,16 @@ def parse(body: bytes, limits: ml_collections.ConfigDict) -> str:
 
 
 async def explained(model: ServedModel, batcher: Batcher, worker: Executor, text: str) -> Explained:
-    """Returns what the page shows of a review; the network runs in `worker`."""
+    """Returns what the page shows of a review; the network is looked into in `worker`."""
     if model.explain is None:
         return await _by_leaving_out(model, batcher, text)
     loop = asyncio.get_running_loop()
-    explanation = await loop.run_in_executor(worker, model.explain, text)
-    # Drawing takes about as long; predictions need not wait for it.
-    html = await asyncio.to_thread(fragment, explanation)
-    return Explained(explanation.label, float(explanation.probabilities.max()), html)
+    return await loop.run_in_executor(worker, _by_looking_into, model.explain, text)
+
+
+def _by_looking_into(explain: Callable[[str], Explanation], text: str) -> Explained:
+    found = explain(text)
+    return Explained(found.label, float(found.probabilities.max()), fragment(found))
 
 
 async def _by_leaving_out(model: ServedModel, batcher: Batcher, text: str) -> Explained:
