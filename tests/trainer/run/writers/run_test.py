@@ -34,6 +34,17 @@ def test_every_validation_shows_reviews(finished):
     assert b"| **positive**, predicted **" in texts[0].tensor_proto.string_val[0]
 
 
+def test_every_epoch_has_histograms_of_the_weights(finished):
+    histograms = board(finished / "tensorboard/epoch").Tensors("weights/embedding/embeddings")
+    steps = [line["step"] for line in metrics(finished) if line["kind"] == "epoch"]
+    assert [histogram.step for histogram in histograms] == steps
+
+
+def test_profile_has_the_steps_asked_for(finished):
+    (profile,) = finished.glob("tensorboard/plugins/profile/*/*.xplane.pb")
+    assert b"train_steps" in profile.read_bytes()
+
+
 def test_projector_has_the_vocabulary_of_the_run(finished):
     folder = finished / "tensorboard/test"
     config = text_format.Parse((folder / "projector_config.pbtxt").read_text(), ProjectorConfig())

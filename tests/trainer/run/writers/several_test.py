@@ -11,6 +11,9 @@ from storage.store import open_store
 from tests.conftest import small_config
 from tests.fakes.gcs_faults import Fault
 from tests.trainer.run.writers.opened import metrics, open_writers, points
+from trainer.machines.preemption import StopRequests
+from trainer.modes import train
+from trainer.run.clock import Clock
 from trainer.run.writers import several
 from trainer.run.writers.writer import NoWriter
 
@@ -112,6 +115,14 @@ def test_missing_package_is_refused_with_the_command_that_installs_it(monkeypatc
         several.require_installed(config)
     config.train.writers = "tensorboard,mlflow"
     several.require_installed(config)
+
+
+def test_nothing_is_written_when_a_package_is_missing(monkeypatch, store, config):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    config.train.writers = "wandb"
+    with pytest.raises(UserError, match="not installed"):
+        train.train_and_evaluate(config, store, Clock(), StopRequests())
+    assert store.list() == []
 
 
 def test_worker_that_is_not_the_chief_writes_nothing(tmp_path):
