@@ -21,6 +21,7 @@ def run_config(reviews) -> ml_collections.ConfigDict:
     config.data.source = f"files:{reviews}"
     config.model.layer_sizes = (8,)  # each of many processes traces it
     config.train.update(log_every_steps=10, steps_per_call=4)
+    config.train.update(histograms=True, profile_steps=(10, 12))
     config.checkpoint.update(every_steps=20, keep_last=3)
     config.evaluation.batch_size = 64
     return config
