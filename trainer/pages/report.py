@@ -23,6 +23,7 @@ from trainer.run.record import Line, Record
 from trainer.run.test_results import Mistake, TestResults
 
 FILE = "report.html"
+THROUGHPUT = "Tokens per second, padding left out"
 _UNKNOWN_WORD = "[unknown]"
 _CALLS = 4  # over which the throughput is averaged
 _MOST_SHOWN_LABELS = 12  # in a table that is not folded
@@ -166,8 +167,7 @@ def throughput_of(record: Record) -> list[tuple[float, float]]:
 def _throughput(record: Record) -> Drawing | None:
     marks = Marks(time_use.restarts(time_use.starts_of(record.lines)))
     drawn = series("tokens per second", throughput_of(record), SERIES[2])
-    title = "Tokens per second, padding left out"
-    return over_steps(title, drawn, marks, from_zero=True) if drawn else None
+    return over_steps(THROUGHPUT, drawn, marks, from_zero=True) if drawn else None
 
 
 def _test_metrics(record: Record) -> Table | None:

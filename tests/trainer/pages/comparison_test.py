@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn import metrics
 
 from storage.errors import UserError
 from tests.browser import browser, open_page, overflows  # noqa: F401
@@ -59,9 +60,18 @@ def test_metrics_have_their_difference_from_the_first_run(pair):
     assert ">+0.0200</td>" in page
 
 
+def test_recall_by_label_is_scikit_learns(pair):
+    page = comparison.page(pair)
+    _, recalls = page.split("Recall by label")
+    for record in pair:
+        results = record.results
+        for recall in metrics.recall_score(results.labels, results.predicted, average=None):
+            assert f">{recall:.3f}</td>" in recalls
+
+
 def test_runs_without_results_say_what_brings_them(pair):
     page = comparison.page([pair[0], record_of(url="runs/old"), record_of([], tested=False)])
-    assert "old has no results of each review" in page.replace("\n", " ")
+    assert "old without results of each review" in page.replace("\n", " ")
     assert "In progress or stopped: step 0" in page
 
 
@@ -83,3 +93,16 @@ def test_perfect_runs_are_compared():
 def test_run_given_twice_is_refused(pair):
     with pytest.raises(UserError, match="--compare: got 'runs/good' twice"):
         comparison.page([pair[0], pair[1], pair[0]])
+
+
+def test_hostile_names_are_text(tmp_path, open_page):  # noqa: F811
+    script = "<script>document.title = 'broken'</script>"
+    records = [
+        record_of(results=random_results(2, 60), url=url, labels=("a", script), data__dir=folder)
+        for url, folder in ((f"runs/{script}", script), ("runs/other", ""))
+    ]
+    file = tmp_path / "comparison.html"
+    file.write_text(comparison.page(records))
+    page = open_page(file)
+    assert page.title().startswith("Comparison of ")
+    assert script in page.inner_text("body")

@@ -97,6 +97,13 @@ def test_words_of_mistakes_are_coloured_and_unknown_ones_shown():
     assert "predicted positive with 0.7000; 3 tokens." in text_of(record_of(results=results_of()))
 
 
+def test_labels_that_differ_in_case_only_are_kinds_of_their_own():
+    mistakes = (results_of().mistakes[0], results_of().mistakes[0]._replace(review=0))
+    results = results_of(labels=np.int32([1, 1, 0]), mistakes=mistakes)
+    page = report.page(record_of(results=results, labels=("Fine", "fine")))
+    assert page.count("<h3>Taken for") == 2
+
+
 def test_mistakes_without_attributions_are_shown():
     (mistake,) = results_of().mistakes
     plain = mistake._replace(attributions=np.zeros(0, np.float32))
