@@ -57,10 +57,10 @@ def to_bytes(results: TestResults) -> bytes:
     fields: dict[str, Any] = {"format": FORMAT, **results._asdict()}
     mistakes = fields.pop("mistakes")
     fields["mistakes"] = np.array([mistake.review for mistake in mistakes], np.int32)
-    for name in ("tokens", "attributions"):
+    for name, dtype in (("tokens", np.int32), ("attributions", np.float32)):
         rows = [getattr(mistake, name) for mistake in mistakes]
         fields[f"{name}_sizes"] = np.array([len(row) for row in rows], np.int32)
-        fields[name] = np.concatenate([np.zeros(0, np.float32), *rows]) if rows else np.zeros(0)
+        fields[name] = np.concatenate([np.zeros(0, dtype), *rows])
     content = io.BytesIO()
     np.savez_compressed(content, **fields)
     return content.getvalue()
