@@ -124,21 +124,23 @@ def _means(layers: Sequence[LayerGates]) -> list[tuple[str, np.ndarray]]:
 
 
 def _verdict_panels(explanation: Explanation, words: slice) -> list[_Panel]:
-    label = explanation.explained
+    label, count = explanation.explained, len(explanation.words)
+    start, stop, _ = words.indices(count)
+    which = f", words {start + 1} to {stop} of {count}" if stop - start < count else ""
     return [
         _Panel(
             0.9,
-            f"Probability of {label} after each word",
+            f"Probability of {label} after each word{which}",
             lambda axes: _draw_line(axes, explanation.so_far[words], figures.INK),
         ),
         _Panel(
             0.8,
-            f"Each word's part in the log-odds of {label} (integrated gradients)",
+            f"Each word's part in the log-odds of {label}, by integrated gradients",
             lambda axes: _draw_bars(axes, explanation.attributions[words]),
         ),
         _Panel(
             0.8,
-            f"What the log-odds of {label} lose without the word",
+            f"Log-odds of {label} with the word minus without it",
             lambda axes: _draw_bars(axes, explanation.left_out[words]),
             has_words=True,
         ),

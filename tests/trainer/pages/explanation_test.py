@@ -108,6 +108,8 @@ def test_picture_of_a_long_review_shows_what_matters_most():
     picture = figure(explanation, words)
     labels = {text.get_text() for axes in picture.axes for text in axes.texts}
     assert {"word200", "word209"} <= labels and "word100" not in labels
+    which = f"words {words.start + 1} to {words.stop} of 300"
+    assert f"Probability of positive after each word, {which}" in labels
     width, height = np.frombuffer(figures.as_png(picture)[16:24], ">u4")
     assert width < 3_000 and height < 4_000
 
