@@ -21,18 +21,6 @@ from trainer.model.network import Classifier
 _TOKENISE_BATCH = 512  # texts
 
 
-def answers(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns what a user is told of probabilities <float32>[n, labels].
-
-    That is the number of the predicted label <int64>[n], and a probability <float32>[n]: of two
-    labels that of the positive one, whichever is predicted, otherwise that of the predicted one.
-    """
-    numbers = probabilities.argmax(axis=1)
-    if probabilities.shape[1] == 2:
-        return numbers, probabilities[:, 1]
-    return numbers, probabilities.max(axis=1)
-
-
 class Predictor(tf.Module):
     """A classifier with the vocabulary and the text rules that it was trained with."""
 

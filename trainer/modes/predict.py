@@ -13,7 +13,6 @@ import ml_collections
 from storage.errors import UserError
 from storage.store import Store
 from trainer.learning.objectives.objective import score_metric
-from trainer.learning.predictor import answers
 from trainer.modes import predict_file
 from trainer.modes.interface import Call
 from trainer.run.bulk.lines import lines
@@ -54,7 +53,10 @@ def predict(
     names, batch_size = trained.encoding.labels.names, config.evaluation.batch_size
     for window in windows(map(_checked, texts)):
         probabilities = predictor.of_many(window, batch_size, config.data.width_step)
-        for line, number, probability in zip(window, *answers(probabilities), strict=True):
+        for line, shares in zip(window, probabilities, strict=True):
+            number = int(shares.argmax())
+            # Of two labels, the number is the positive one's, whichever is predicted.
+            probability = shares[1 if len(shares) == 2 else number]
             print(f"{probability:.4f}\t{names[number]}\t{line.translate(_TO_ONE_CELL)}")
         sys.stdout.flush()
     described = trained.manifest.describe(score_metric(trained.objective))

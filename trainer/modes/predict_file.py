@@ -2,10 +2,10 @@
 
     run(call)
 
-The output has the rows and columns of the input in their order, with `predicted_label` and
-`probability` added. All rows are checked first; then they are predicted in windows. What is done is
-kept in the folder OUTPUT.partial, from which the same command resumes after a stop or a kill. The
-output appears when it is complete.
+The output has the rows and columns of the input in their order, with `predicted_label` and the
+`probability` of that label added. All rows are checked first; then they are predicted in windows.
+What is done is kept in the folder OUTPUT.partial, from which the same command resumes after a stop
+or a kill. The output appears when it is complete.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trainer.learning.objectives.objective import score_metric
-from trainer.learning.predictor import Predictor, answers
+from trainer.learning.predictor import Predictor
 from trainer.machines.preemption import Stopped, StopRequests
 from trainer.modes.interface import Call
 from trainer.run import terminal
@@ -71,7 +71,7 @@ def _predict(work: _Work, predictor: Predictor, batch_size: int, width_step: int
     with contextlib.closing(bar), _stoppable(work):
         for window in windows(left):
             probabilities = predictor.of_many(window, batch_size, width_step, stop.check)
-            partial.append(*answers(probabilities))
+            partial.append(probabilities.argmax(axis=1), probabilities.max(axis=1))
             bar.advance(len(window))
     return bar.rate()
 

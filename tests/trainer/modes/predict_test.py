@@ -43,6 +43,19 @@ def test_probability_does_not_depend_on_the_other_texts(store, capsys):
     assert float(together[0][0]) == pytest.approx(float(alone[0][0]), abs=1e-4)
 
 
+def test_what_has_arrived_is_answered_before_more_is_read(store, capsys):
+    def texts():
+        yield "a fine film"
+        yield None
+        answers.append(capsys.readouterr().out)
+        yield "a dull film"
+
+    answers = []
+    rows, _ = predicted(store, texts(), capsys)
+    assert answers[0].endswith("\ta fine film\n")
+    assert [row[2] for row in rows] == ["a dull film"]
+
+
 def test_checkpoint_can_be_chosen(store, capsys):
     _, errors = predicted(store, ["x"], capsys, "60")
     assert errors.splitlines()[-1] == "Checkpoint: step 60"
