@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
+from matplotlib.ticker import LogLocator
 
 from trainer.pages.figures import FAINT, INK, as_svg, new_figure
 
 MOST_POINTS = 2000  # of a curve
+_FEW_POWERS = 1000  # a logarithmic axis that spans less has ticks between the powers of ten
 _WIDTH, _HEIGHT = 5.2, 3.0  # inches
 
 
@@ -91,9 +93,7 @@ def over_steps(
     _mark(axes, marks)
     axes.set_xlabel("step")
     if log and any((curve.y > 0).any() for curve in curves):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter("{x:g}" if _is_narrow(axes) else "")
+        _make_logarithmic(axes)
     if from_zero:
         axes.set_ylim(bottom=0.0)
     _legend(axes)
@@ -121,10 +121,14 @@ def _mark(axes: Any, marks: Marks) -> None:
         axes.plot([step], [value], color=INK, label=f"best, step {step:,}", **style)
 
 
-def _is_narrow(axes: Any) -> bool:
-    """Returns True when a logarithmic axis shows too few powers of ten to be read by them."""
+def _make_logarithmic(axes: Any) -> None:
+    """Makes the vertical axis logarithmic, with enough ticks and with plain numbers at them."""
+    axes.set_yscale("log")
     low, high = axes.get_ylim()
-    return high < 30 * low
+    if high < _FEW_POWERS * low:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
 
 
 def _legend(axes: Any) -> None:

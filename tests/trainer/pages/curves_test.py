@@ -37,10 +37,20 @@ def test_figure_names_its_curves_and_marks():
         assert f">{text}</text>" in svg
 
 
-@pytest.mark.parametrize("values", [[0.001, 1000.0], [0.7, 0.9], [0.0, 0.5], [0.0, 0.0]])
-def test_ticks_of_a_logarithmic_axis_are_numbers(values):
+@pytest.mark.parametrize(
+    ("values", "tick"),
+    [
+        ([0.001, 1000.0], "10"),
+        ([0.2, 3.0], "0.5"),
+        ([0.7, 1.1], "1"),
+        ([0.0, 0.5], "0.5"),
+        ([0.0, 0.0], "0.00"),
+    ],
+)
+def test_ticks_of_a_logarithmic_axis_are_numbers(values, tick):
     drawn = series("norm", enumerate(values), SERIES[0])
     svg = over_steps("Norm", drawn, log=True).svg
+    assert f">{tick}</text>" in svg
     assert "mathdefault" not in svg
     assert "$" not in svg
 

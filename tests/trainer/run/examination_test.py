@@ -12,14 +12,14 @@ from input_pipeline.vocabulary import UNKNOWN
 from storage.errors import UserError
 from storage.store import open_store
 from tests.trainer.modes.runs import STEPS
+from trainer.learning.explainer import Explainer
 from trainer.learning.objectives.registry import create_objective
 from trainer.run.examination import examine, most_confident_mistakes
 
 LONG = [UNKNOWN, 5, 6] * 40  # is cut to 48 tokens
 
 
-@pytest.fixture
-def examined(finished, run_config):
+def examine_three(finished, run_config):
     """Returns the results of three reviews, whose logits are given."""
     store = open_store(str(finished))
     objective = create_objective(run_config, read_encoding(store).labels)
@@ -27,6 +27,11 @@ def examined(finished, run_config):
     reviews = Examples(tokens, np.int32([1, 0, 0]))
     outputs = np.float32([2.0, 3.0, -1.0])
     return examine(run_config, store, STEPS, outputs, reviews, objective, "1 CPU")
+
+
+@pytest.fixture
+def examined(finished, run_config):
+    return examine_three(finished, run_config)
 
 
 def test_results_are_of_reviews_in_full_length(examined):
@@ -45,6 +50,15 @@ def test_mistake_has_the_words_that_the_network_reads_and_their_parts(examined, 
     unknown = mistake.tokens == UNKNOWN
     assert (mistake.attributions[unknown] == 0).all()
     assert np.abs(mistake.attributions[~unknown]).sum() > 0
+
+
+def test_run_does_not_fail_when_the_memory_does_not_suffice(finished, run_config, monkeypatch):
+    def exhaust(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+
+    monkeypatch.setattr(Explainer, "attributions", exhaust)
+    (mistake,) = examine_three(finished, run_config).mistakes
+    assert (len(mistake.tokens), len(mistake.attributions)) == (run_config.data.max_tokens, 0)
 
 
 def test_checkpoint_that_is_gone_is_named(finished, run_config, tmp_path):
