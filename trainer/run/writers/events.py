@@ -1,6 +1,6 @@
 """Records of TensorBoard's event files.
 
-    data = encoded(version(), scalars("loss", ...))     # bytes of a file, or to append to one
+    data = encoded(*beginning(), scalars(10, {"loss": 0.5}))   # for an empty file
     events = read(store, "tensorboard/train/events.out.tfevents.000001")
 
 Only TensorBoard is needed, since TensorFlow's own writer writes to files and not to a store.
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.histogram import metadata as histograms
 from tensorboard.plugins.hparams import api_pb2, summary_v2
@@ -26,9 +26,16 @@ from storage.store import Store
 from trainer.run.writers.writer import Histogram, Text
 
 
-def version() -> Event:
-    """Returns the event that every file begins with."""
-    return Event(wall_time=time.time(), file_version="brain.Event:2")
+def beginning() -> tuple[Event, ...]:
+    """Returns the events that every file begins with: the format and a restart at step 0.
+
+    At a restart, a TensorBoard that is running forgets the points from that step on.
+    """
+    now, restart = time.time(), SessionLog(status=SessionLog.START)
+    return (
+        Event(wall_time=now, file_version="brain.Event:2"),
+        Event(wall_time=now, step=0, session_log=restart),
+    )
 
 
 def scalars(step: int, values: Mapping[str, float]) -> Event:

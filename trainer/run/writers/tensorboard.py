@@ -80,7 +80,7 @@ class TensorBoard:
 
         Texts and histograms are in no line, so they are taken from the newest older file.
         """
-        yield events.version()
+        yield from events.beginning()
         if kind == "validation":
             yield events.session_start(hyperparameters(config))
         for line in lines:

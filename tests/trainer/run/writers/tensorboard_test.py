@@ -64,6 +64,23 @@ def test_resumed_run_has_no_point_text_or_histogram_twice_and_loses_none(store, 
     assert {name.rpartition(".")[2] for name in events_files(store)} == {"000003"}
 
 
+def test_tensorboard_that_runs_meanwhile_sees_no_point_twice(tmp_path):
+    store = open_store(str(tmp_path))
+    first = open_writers(store)
+    for step, loss in ((10, 0.5), (20, 9.0)):
+        first.write("train", step, {"loss": loss})
+    first.close(finished=False)
+    running = board(tmp_path / "tensorboard/train")
+    resumed = open_writers(store, bytes(first.lines).splitlines(keepends=True)[0])
+    resumed.write("train", 20, {"loss": 0.25})
+    resumed.close()
+    running.Reload()
+    assert [(event.step, event.value) for event in running.Scalars("loss")] == [
+        (10, 0.5),
+        (20, 0.25),
+    ]
+
+
 def test_layout_of_an_earlier_version_is_replaced(store):
     store.write("tensorboard/events.out.tfevents.000000", b"all kinds in one file")
     line = {"kind": "train", "step": 10, "loss": 0.5}
