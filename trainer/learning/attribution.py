@@ -26,7 +26,7 @@ _SLOTS = 16_384  # of a batch, which bounds the memory
 _NODES = 8  # of a quadrature
 _TOLERANCE = 1e-3  # of an integral, as a fraction of the whole change or of _SMALL
 _SMALL = 1e-2  # log-odds
-_HALVINGS = 10  # of the path, at most
+_HALVINGS, _STRETCHES = 10, 64  # of the path, at most; of log-odds that aren't finite none fits
 
 
 class LogOdds(tf.Module):
@@ -133,7 +133,8 @@ def integrated_gradients(log_odds: LogOdds, review: np.ndarray, label: int) -> n
         values, integrals = _quadrature(log_odds, review, label, stretches)
         misses = values[:, -1] - values[:, 0] - integrals.sum(axis=1)
         tolerance = tolerance or _tolerance(values)
-        done = (np.abs(misses) <= tolerance) | (halvings == _HALVINGS)
+        is_last = halvings == _HALVINGS or len(stretches) > _STRETCHES
+        done = (np.abs(misses) <= tolerance) | is_last
         total += _shared(misses[done], integrals[done]).sum(axis=0)
         stretches = _halves(stretches[~done])
         if not len(stretches):
@@ -149,7 +150,7 @@ def _tolerance(values: np.ndarray) -> float:
 
 
 def _shared(misses: np.ndarray, integrals: np.ndarray) -> np.ndarray:
-    """Returns integrals <float64>[stretches, tokens] to which <float32>[stretches] are added."""
+    """Returns integrals <float64>[stretches, tokens] with each one's miss shared by its tokens."""
     sizes = np.abs(integrals)
     return integrals + misses[:, None] * sizes / np.maximum(sizes.sum(axis=1, keepdims=True), 1e-30)
 

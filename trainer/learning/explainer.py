@@ -119,7 +119,7 @@ class Explainer:
             # The network gives the backward direction the words from the last to the first.
             values = [value.numpy()[0, :: -1 if direction else 1] for value in gates]
             name = f"layer {layer + 1} {directions[direction]}".rstrip()
-            layers.append(LayerGates(name, *values, influence.numpy()))
+            layers.append(LayerGates._make([name, *values, influence.numpy()]))
         return tuple(layers)
 
     @tf.function(

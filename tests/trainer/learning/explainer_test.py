@@ -90,13 +90,12 @@ def test_probability_so_far_is_that_of_the_beginning(explained):
 
 def test_left_out_is_the_difference_to_the_text_without_the_word(explained):
     predictor, _, explanation = explained
-    if tolerance_of(predictor) > 1e-3:
-        pytest.skip("the predictor rounds; the sums are the same code in all precisions")
     words = explanation.words
     texts = [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
     number = explanation.labels.index(explanation.explained)
-    without = log_odds(np.float64(predictor(tf.constant(texts)).numpy()[:, number]))
-    np.testing.assert_allclose(explanation.left_out, explanation.logit - without, atol=2e-4)
+    expected = predictor(tf.constant(texts)).numpy()[:, number]
+    without = 1 / (1 + np.exp(explanation.left_out - explanation.logit))
+    np.testing.assert_allclose(without, expected, atol=tolerance_of(predictor))
 
 
 def test_attributions_add_up_to_the_difference_to_unknown_words(explained):
@@ -120,7 +119,8 @@ def test_attributions_are_the_integrals_of_the_gradients(explained):
     values, slopes = attribution.LogOdds(predictor.network).along(ids, number, places)
     totals = slopes.sum(axis=1)
     middle = (totals[1:] + totals[:-1]) / 2
-    np.testing.assert_allclose(np.diff(values) * 400, middle, atol=0.05 * np.abs(totals).max())
+    misses = np.abs(np.diff(values) * 400 - middle)
+    assert np.quantile(misses, 0.95) < 0.02 * np.abs(totals).max()  # not where a maximum changes
     scale = np.abs(explanation.attributions).max()
     np.testing.assert_allclose(explanation.attributions, slopes.mean(axis=0), atol=5e-3 * scale)
     (again,) = explainer.attributions([ids], [number])
@@ -229,6 +229,14 @@ def test_steep_log_odds_are_integrated(steepness):
 def test_jump_of_the_log_odds_is_shared():
     parts = attribution.integrated_gradients(_Step(1e9), np.array([7, 8]), 1)
     assert parts.sum() == pytest.approx(2)
+
+
+def test_log_odds_that_are_not_finite_end_the_integration():
+    step, places = _Step(np.nan), []
+    along = step.along
+    step.along = lambda *given: places.extend(given[2]) or along(*given)
+    assert np.isnan(attribution.integrated_gradients(step, np.array([7, 8]), 1)).all()
+    assert len(places) < 3_000
 
 
 def test_trained_network_is_explained(finished):
