@@ -206,21 +206,25 @@ def test_body_that_takes_too_long_is_given_up():
 
 def test_texts_of_a_client_that_left_are_not_predicted():
     held = Held()
-    with running(BY_LENGTH._replace(predict=held)) as server:
-        with server.connect() as first, server.connect() as second, server.connect() as third:
-            first.sendall(request(b'{"instances": ["first"]}'))
-            held.wait_for_batch()
-            second.sendall(request(b'{"instances": ["second"]}'))
-            while "waiting_texts 1.0" not in server.get("/metrics").text:
-                pass
-            second.close()
-            while 'status="499"' not in server.get("/metrics").text:
-                pass
-            third.sendall(request(b'{"instances": ["third"]}', "Connection: close"))
-            while "waiting_texts 2.0" not in server.get("/metrics").text:
-                pass
-            held.released.set()
-            assert rest(third).startswith(b"HTTP/1.1 200 ")
+    with (
+        running(BY_LENGTH._replace(predict=held)) as server,
+        server.connect() as first,
+        server.connect() as second,
+        server.connect() as third,
+    ):
+        first.sendall(request(b'{"instances": ["first"]}'))
+        held.wait_for_batch()
+        second.sendall(request(b'{"instances": ["second"]}'))
+        while "waiting_texts 1.0" not in server.get("/metrics").text:
+            pass
+        second.close()
+        while 'status="499"' not in server.get("/metrics").text:
+            pass
+        third.sendall(request(b'{"instances": ["third"]}', "Connection: close"))
+        while "waiting_texts 2.0" not in server.get("/metrics").text:
+            pass
+        held.released.set()
+        assert rest(third).startswith(b"HTTP/1.1 200 ")
     assert held.batches == [[b"first"], [b"third"]]
 
 

@@ -22,7 +22,10 @@ LABELS = ("negative", "positive")
         ({"instances": [{"text": "A film"}, "é"]}, [b"A film", "é".encode()]),
         ({"instances": [{"b64": "w6k="}, {"text": {"b64": ""}}]}, ["é".encode(), b""]),
         ({"inputs": ["a\0b"], "signature_name": "serving_default"}, [b"a\0b"]),
-        ({"inputs": {"text": ["A film", {"b64": "QQ=="}]}, "signature_name": ""}, [b"A film", b"A"]),
+        (
+            {"inputs": {"text": ["A film", {"b64": "QQ=="}]}, "signature_name": ""},
+            [b"A film", b"A"],
+        ),
         ({"instances": ["\U0001f600", "x" * 20]}, ["\U0001f600".encode(), b"x" * 20]),
     ],
 )

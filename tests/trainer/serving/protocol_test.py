@@ -1,12 +1,13 @@
 """Connections of clients that are slow, stop half-way or send what is no HTTP, by raw sockets."""
 
-import socket
+import json
 
 import pytest
 
 from tests.trainer.serving.servers import BY_LENGTH, Held, request, running
 
 WHOLE = request(b'{"instances": ["a"]}')
+CUT_OFF = r"reset|Broken pipe"
 PREDICT = "POST /v1/models/longhaul:predict HTTP/1.1\r\nHost: localhost\r\n"
 
 
@@ -109,29 +110,30 @@ def test_client_that_goes_on_sending_after_its_refusal_is_cut_off(hasty):
     endless = request(None, f"Content-Length: {10**12}")
     with hasty.connect() as connection:
         connection.sendall(endless)
-        with pytest.raises(OSError, match="reset|closed|Broken pipe"):
+        with pytest.raises(OSError, match=CUT_OFF):
             while True:
                 connection.sendall(b" " * 65536)
 
 
 def test_client_that_does_not_read_is_cut_off(hasty):
-    with hasty.connect() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        metrics = request(None, method="GET", path="/metrics")
-        with pytest.raises(OSError, match="reset|closed|Broken pipe"):
-            while True:
-                connection.sendall(metrics * 100)
+    large = request(json.dumps({"instances": ["a"] * 256}).encode())
+    with hasty.connect() as connection, pytest.raises(OSError, match=CUT_OFF):
+        while True:
+            connection.sendall(large)
     assert hasty.get("/healthz").status_code == 200
 
 
 def test_connections_above_the_limit_are_refused():
     held = Held()
-    with running(BY_LENGTH._replace(predict=held), max_requests=1) as server:
-        with server.connect() as first, server.connect() as second:
-            first.sendall(WHOLE)
-            held.wait_for_batch()
-            second.sendall(request(None, method="GET", path="/healthz"))
-            assert second.recv(65536).startswith(b"HTTP/1.1 200 ")
-            assert server.exchange(b"").startswith(b"HTTP/1.1 503 ")
-            held.released.set()
-            assert first.recv(65536).startswith(b"HTTP/1.1 200 ")
+    with (
+        running(BY_LENGTH._replace(predict=held), max_requests=1) as server,
+        server.connect() as first,
+        server.connect() as second,
+    ):
+        first.sendall(WHOLE)
+        held.wait_for_batch()
+        second.sendall(request(None, method="GET", path="/healthz"))
+        assert second.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert server.exchange(b"").startswith(b"HTTP/1.1 503 ")
+        held.released.set()
+        assert first.recv(65536).startswith(b"HTTP/1.1 200 ")

@@ -32,7 +32,9 @@ def test_port_in_use_is_told():
     with bound_socket("127.0.0.1", 0) as other:
         listen(other, "127.0.0.1")
         port = other.getsockname()[1]
-        reason = f"--host and --port: can't serve at 127.0.0.1, port {port} .*in use.*; give another"
+        reason = (
+            f"--host and --port: can't serve at 127.0.0.1, port {port} .*in use.*; give another"
+        )
         with pytest.raises(UserError, match=reason), bound_socket("127.0.0.1", port):
             pass
 
@@ -59,7 +61,7 @@ def test_loopback_accepts_names_of_this_machine_only(host):
     assert "localhost" in allowed_hosts(host)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org", ""])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org", ""])  # noqa: S104
 def test_other_addresses_accept_every_name(host):
     assert not is_loopback(host)
     assert allowed_hosts(host) == ("*",)
