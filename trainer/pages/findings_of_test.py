@@ -123,10 +123,9 @@ def _confidence(results: TestResults, record: Record) -> list[Finding]:
 
 
 def _significance(first: np.ndarray, second: np.ndarray) -> str:
-    """Says whether two accuracies differ, by their 95 % intervals, from <bool>[n] each."""
-    spans = [statistics.wilson(int(part.sum()), len(part)) for part in (first, second)]
-    (_, low), (high, _) = sorted(spans)
-    return "more than chance explains" if low < high else "which chance may explain"
+    """Says whether two accuracies differ, by the 95 % interval of their difference."""
+    low, high = statistics.difference(first, second)
+    return "which chance may explain" if low <= 0.0 <= high else "more than chance explains"
 
 
 def _right(results: TestResults) -> np.ndarray:

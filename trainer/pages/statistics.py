@@ -117,6 +117,20 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
+def difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """Returns the 95 % interval of the difference of two proportions, of <bool>[n] each.
+
+    The samples are independent. This is method 10 of Newcombe 1998
+    (doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I).
+    """
+    shares = [float(part.mean()) for part in (first, second)]
+    (low, high), (other_low, other_high) = (wilson(int(p.sum()), len(p)) for p in (first, second))
+    middle = shares[0] - shares[1]
+    below = math.hypot(shares[0] - low, other_high - shares[1])
+    above = math.hypot(high - shares[0], shares[1] - other_low)
+    return middle - below, middle + above
+
+
 def mcnemar(first: np.ndarray, second: np.ndarray) -> Discordance:
     """Compares two predictions of the same reviews, each right or not, <bool>[n].
 

@@ -92,6 +92,19 @@ def test_interval_of_nothing_is_everything():
     assert statistics.wilson(0, 0) == (0.0, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ((56, 70), (48, 80), (0.0524, 0.3339)),
+        ((9, 10), (3, 10), (0.1705, 0.8090)),
+        ((10, 10), (0, 10), (0.6075, 1.0)),
+    ],
+)
+def test_interval_of_a_difference_is_that_of_newcombes_table(first, second, expected):
+    parts = [np.arange(count) < right for right, count in (first, second)]
+    assert statistics.difference(*parts) == pytest.approx(expected, abs=5e-5)
+
+
 @pytest.mark.parametrize(("both", "first", "second"), [(50, 4, 15), (90, 5, 5), (0, 0, 9)])
 def test_mcnemar_is_scipys_exact_test_of_the_discordant_reviews(both, first, second):
     one = np.array([True] * both + [True] * first + [False] * second)
