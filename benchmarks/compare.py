@@ -16,7 +16,7 @@ from storage.store import Store
 from trainer.run.checkpoints import ranked, restore
 from trainer.run.manifest import Manifest
 
-_TIMES = ("reviews_per_second", "tokens_per_second", "goodput", "time")
+_TIMES = ("reviews_per_second", "tokens_per_second", "goodput", "time", "start", "seconds")
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 

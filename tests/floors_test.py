@@ -30,7 +30,7 @@ MAY_IMPORT = {
     | {f"trainer.{room}" for room in ("model", "machines", "learning", "run", "pages", "serving")},
     "trainer.tpu_check": GROUND
     | {"trainer.model", "trainer.machines", "trainer.learning", "trainer.run"},
-    "trainer": GROUND | {"trainer.machines", "trainer.modes"},
+    "trainer": GROUND | {"trainer.machines", "trainer.modes", "trainer.run"},
 }
 CONFIG_FILES = {m for m in FILES if m.startswith("configs.") and m.count(".") == 1}
 CONFIG_FILES -= {"configs.schema"}

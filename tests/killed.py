@@ -12,13 +12,12 @@ from typing import Any
 
 from trainer import main
 from trainer.learning import scorer
-from trainer.modes import train
-from trainer.run import checkpoints, start
+from trainer.run import checkpoints, epoch, start
 
 # Place -> the owner and the name of the function whose call sends the signal.
 PLACES = {
     "start": (start, "load_training_data"),
-    "step": (train, "_call"),
+    "step": (epoch, "_call"),
     "save": (checkpoints.Checkpoints, "_upload"),  # before each file of a checkpoint
     "manifest": (checkpoints.Checkpoints, "retire"),  # right after a manifest
     "evaluation": (scorer.Scorer, "__call__"),

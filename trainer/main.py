@@ -27,6 +27,7 @@ from storage.exit_codes import RUN_AGAIN
 from storage.store import open_store
 from trainer.machines.preemption import StopRequests
 from trainer.modes.interface import EXPORTED_GRAPH, Call
+from trainer.run import terminal
 
 _STARTED = time.monotonic()
 
@@ -144,6 +145,8 @@ def main(argv: list[str]) -> None:
 def _run_mode(name: str) -> None:
     mode, config = MODES[name], _CONFIG.value
     _check_flags(name, mode)
+    if _QUIET.value:
+        terminal.be_quiet()
     if not _WORKDIR.value:
         raise UserError("--workdir: missing; give the folder of the run, such as runs/sample")
     if config is not None:

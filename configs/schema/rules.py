@@ -53,7 +53,7 @@ def _are_layer_sizes(value: Any) -> bool:
 
 
 def _is_tensorboard_dir(value: Any) -> bool:
-    name = r"(?!(?:checkpoints|claims|explanations|export)$)[A-Za-z0-9_-]{1,60}"
+    name = r"(?!(?:checkpoints|claims|explanations|export|tracking)$)[A-Za-z0-9_-]{1,60}"
     return isinstance(value, str) and re.fullmatch(name, value, re.ASCII) is not None
 
 

@@ -6,6 +6,7 @@ Training ends with the same test.
 """
 
 import ml_collections
+import numpy as np
 
 from input_pipeline import load
 from input_pipeline.examples import Examples
@@ -15,6 +16,7 @@ from trainer.learning.objectives.objective import Objective, score_metric
 from trainer.learning.scorer import Scorer
 from trainer.machines.strategy import make_strategy
 from trainer.modes.interface import Call
+from trainer.run import terminal
 from trainer.run.manifest import Manifest
 from trainer.run.trained_network import load_trained
 from trainer.run.workdir import scoring_config
@@ -32,7 +34,8 @@ def evaluate(config: ml_collections.ConfigDict, store: Store, checkpoint: str) -
         trained = load_trained(config, store, checkpoint)
     reviews = load.load_split(config.data, config.data.test_split, trained.encoding)
     scorer = Scorer(strategy, trained.objective, trained.network, config.evaluation.batch_size)
-    return run_test(config.data, reviews, trained.objective, scorer, trained.manifest)
+    metrics, _ = run_test(config.data, reviews, trained.objective, scorer, trained.manifest)
+    return metrics
 
 
 def run_test(
@@ -41,19 +44,24 @@ def run_test(
     objective: Objective,
     scorer: Scorer,
     manifest: Manifest,
-) -> dict[str, float]:
-    """Scores reviews in full length, each once, and prints; `config` is the `data` part."""
+) -> tuple[dict[str, float], np.ndarray]:
+    """Scores reviews in full length, each once, and prints; `config` is the `data` part.
+
+    Returns metrics by name, and the objective's outputs <float32>[reviews, ...].
+    """
     outputs = scorer(reviews.shortened(config.max_tokens, config.keep), config.width_step)
     metrics = objective.evaluate(outputs, reviews)
     score = score_metric(objective)
     values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if name != score)
-    print(f"Test on {len(reviews):,} reviews of {config.source}, {config.test_split}: {values}")
+    terminal.say(
+        f"Test on {len(reviews):,} reviews of {config.source}, {config.test_split}: {values}"
+    )
     for bound, ids in by_length(reviews.lengths):
         value = objective.evaluate(outputs[ids], reviews.take(ids))[score]
         up_to = f"up to {bound}" if bound else "more"
-        print(f"  {up_to:>9} tokens: {len(ids):6} reviews, {score} {value:.3f}")
+        terminal.say(f"  {up_to:>9} tokens: {len(ids):6} reviews, {score} {value:.3f}")
     for line in objective.tables(outputs, reviews):
-        print(f"  {line}")
-    print(f"Test {score.title()}: {metrics[score]:.3f}")
-    print(f"Checkpoint: {manifest.describe(score)}", flush=True)
-    return metrics
+        terminal.say(f"  {line}")
+    terminal.result(f"Test {score.title()}: {metrics[score]:.3f}")
+    terminal.say(f"Checkpoint: {manifest.describe(score)}")
+    return metrics, outputs

@@ -15,7 +15,7 @@ from storage.errors import UserError
 from storage.store import Store, open_store
 from trainer.learning import exported
 from trainer.modes.interface import EXPORTED_GRAPH, Call
-from trainer.run import model_card
+from trainer.run import model_card, terminal
 from trainer.run.trained_network import load_predictor
 from trainer.run.workdir import scoring_config
 
@@ -51,7 +51,7 @@ def export(
         files = [path for path in folder.rglob("*") if path.is_file()]
         for path in sorted(files, key=lambda path: path.name == EXPORTED_GRAPH):
             _move(path, path.relative_to(folder), destination)
-    print(f"Exported step {trained.manifest.step} to {destination.url}")
+    terminal.result(f"Exported step {trained.manifest.step} to {destination.url}")
 
 
 def _move(path: Path, name: Path, destination: Store) -> None:

@@ -36,7 +36,7 @@ from storage import json_object, leases
 from storage.errors import UserError
 from storage.store import Store
 from trainer.modes.interface import Call
-from trainer.run import workdir
+from trainer.run import terminal, workdir
 
 _REVIEWS = "reviews of "  # a key of the recipe begins with it
 
@@ -61,10 +61,10 @@ def prepare(
     store.sweep()
     with leases.Worker(store, lapse_seconds) as worker:
         if others := worker.others():
-            _say(f"Shares the work with {others} other worker(s), running or just lost")
+            terminal.say(f"Shares the work with {others} other worker(s), running or just lost")
         recipe = _recipe(config, source)
         sizes, labels = _contents(store, recipe, source, data)
-        _say(f"Labels: {labels}")
+        terminal.say(f"Labels: {labels}")
         held_out = batch_plan.held_out(sizes[data.train_split], data.validation_share)
         encoding = _encoding(config, store, worker, source, ~held_out, labels)
         everything = np.ones(sizes[data.test_split], bool)
@@ -75,25 +75,21 @@ def prepare(
                 _split(data.test_split, {"test": everything}, recipe),
             )
         ]
-        leases.complete(worker, jobs, _say)
+        leases.complete(worker, jobs, terminal.say)
         leases.clear(store)
     sets = {name: index for job in jobs for name, index in job.indices.items()}
     _report(sets)
     if worker.met:
         shards = sum(len(index.shards) for index in sets.values())
         written = sum(job.written for job in jobs)
-        _say(f"This worker made {written:,} of the {shards:,} shard(s)")
-    _say(f"Prepared; train with --config.data.source=shards:{store.url}")
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
+        terminal.say(f"This worker made {written:,} of the {shards:,} shard(s)")
+    terminal.result(f"Prepared; train with --config.data.source=shards:{store.url}")
 
 
 def _report(sets: dict[str, Index]) -> None:
     for name, index in sets.items():
         size = sum(shard.size(index.dtype) for shard in index.shards)
-        _say(
+        terminal.say(
             f"{name}: {sum(index.reviews_per_shard):,} reviews, {size / 1e6:,.1f} MB in "
             f"{len(index.shards):,} shard(s)"
         )
@@ -208,7 +204,7 @@ def _encoding(
         if config.checkpoint.init_from:
             write_encoding(store, workdir.initial_encoding(config))
             continue
-        leases.complete(worker, [counting], _say)
+        leases.complete(worker, [counting], terminal.say)
         # The counts are removed when all sets are made, and then there is a vocabulary.
         with contextlib.suppress(FileNotFoundError):
             made = vocabularies.build(counting.total(), size)

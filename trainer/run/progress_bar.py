@@ -1,7 +1,7 @@
 """The progress of an epoch: a bar on a terminal, elsewhere a line every half minute.
 
     bar = ProgressBar(epoch=1, epochs=10, steps=360, first_step=0, time_left=time_left)
-    bar.advance(reviews=64, tokens=14_000, loss=0.43)
+    bar.advance(reviews=64, tokens=14_000, seconds=0.12, loss=0.43)
     bar.close()
 
 Both show the mean loss so far, the rate, and the time left to the end of the run.
@@ -34,7 +34,7 @@ class ProgressBar:
     ):
         self._name, self._steps, self._step = f"{epoch}/{epochs}", steps, first_step
         self._time_left, self._now = time_left, now
-        self._rate, self._shown = Rate(now), now()
+        self._rate, self._shown = Rate(), now()
         self._bar = Progress(
             TextColumn("Epoch: {task.description}"),
             BarColumn(
@@ -51,9 +51,9 @@ class ProgressBar:
         self._task = self._bar.add_task(self._name, total=steps, completed=first_step, state="")
         self._bar.start()
 
-    def advance(self, reviews: int, tokens: int, loss: float) -> None:
-        """Moves on by a step; `loss` is the mean so far."""
-        self._rate.add(reviews, tokens)
+    def advance(self, reviews: int, tokens: int, seconds: float, loss: float) -> None:
+        """Moves on by a step that took `seconds`; `loss` is the mean so far."""
+        self._rate.add(reviews, tokens, seconds)
         self._step += 1
         self._time_left.advance(tokens)
         tokens_per_second = f"{self._rate.values()['tokens_per_second']:,.0f} tokens/s"

@@ -32,17 +32,18 @@ def run(*flags, program=("-m", "trainer")):
         (
             ("--mode=evaluate", "--text=A fine film."),
             "--text: got ['A fine film.'], but --mode=evaluate doesn't take it; accepted are "
-            "--workdir, --config and --checkpoint; --text is a flag of --mode=predict",
+            "--workdir, --config and --checkpoint; --text is a flag of --mode=predict|explain",
         ),
         (
             ("--checkpoint=last", "--config=configs/sample.py"),
             "--checkpoint: got 'last', but --mode=train_and_evaluate doesn't take it; accepted are "
-            "--workdir and --config; --checkpoint is a flag of --mode=evaluate|predict|export",
+            "--workdir and --config; --checkpoint is a flag of "
+            "--mode=evaluate|predict|export|explain|serve",
         ),
         (
             ("--mode=prepare", "--checkpoint=best", "--config=configs/sample.py"),
             "--checkpoint: got 'best', but --mode=prepare doesn't take it; accepted are --workdir "
-            "and --config; --checkpoint is a flag of --mode=evaluate|predict|export",
+            "and --config; --checkpoint is a flag of --mode=evaluate|predict|export|explain|serve",
         ),
     ],
 )

@@ -11,6 +11,7 @@ from storage.store import open_store
 from tests.trainer.modes.runs import lines, numbers, start, tensors
 from trainer.machines.preemption import Stopped, StopRequests
 from trainer.modes import train
+from trainer.run import epoch
 from trainer.run.checkpoints import ranked
 from trainer.run.clock import Clock
 from trainer.run.saver import Saver
@@ -36,7 +37,7 @@ def test_stop_between_an_evaluation_and_its_save_keeps_the_score(
     settle, stops = Saver.settle, iter([False, False, True])  # at the saves of steps 20, 40, 41
 
     def settle_late(self, seconds=None):
-        if seconds == train._SECONDS_BETWEEN_CHECKS and next(stops, False):
+        if seconds == epoch._SECONDS_BETWEEN_CHECKS and next(stops, False):
             signal.raise_signal(signal.SIGTERM)
             return False
         return settle(self, seconds)

@@ -40,7 +40,7 @@ def lines(workdir, *kinds):
 
 def numbers(workdir):
     """Returns the lines of metrics without the fields that depend on time."""
-    timed = ("reviews_per_second", "tokens_per_second", "goodput", "time")
+    timed = ("reviews_per_second", "tokens_per_second", "goodput", "time", "start", "seconds")
     return [{name: line[name] for name in line if name not in timed} for line in lines(workdir)]
 
 

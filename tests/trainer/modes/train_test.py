@@ -49,7 +49,9 @@ def test_terminal_shows_the_documented_lines(run_config, workdir, capsys):
     )
     assert sum(bool(re.fullmatch(epoch, line)) for line in output) == 1
     assert sum(bool(re.fullmatch(rf"Test Accuracy: {number}", line)) for line in output) == 1
-    assert re.fullmatch(rf"Checkpoint: step \d+, validation accuracy {number}", output[-1])
+    tested = rf"Checkpoint: step \d+, validation accuracy {number}"
+    assert sum(bool(re.fullmatch(tested, line)) for line in output) == 1
+    assert output[-1] == f"  python -m trainer --workdir={workdir} --mode=report"
 
 
 def test_start_of_a_finished_run_only_tests(run_config, workdir, finished, capsys):

@@ -32,12 +32,10 @@ def test_wall_time_is_divided_by_cause():
 
 
 def test_rates_count_from_the_last_restart():
-    time = Time()
-    rate = Rate(now=time)
-    rate.add(reviews=64, tokens=10_000)
-    time.seconds += 4
+    rate = Rate()
+    rate.add(reviews=40, tokens=4_000, seconds=3)
+    rate.add(reviews=24, tokens=6_000, seconds=1)
     assert rate.values() == {"reviews_per_second": 16, "tokens_per_second": 2500}
     rate.restart()
-    rate.add(reviews=8, tokens=80)
-    time.seconds += 2
+    rate.add(reviews=8, tokens=80, seconds=2)
     assert rate.values() == {"reviews_per_second": 4, "tokens_per_second": 40}

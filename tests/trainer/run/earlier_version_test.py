@@ -20,7 +20,7 @@ from trainer.run.clock import Clock
 from trainer.run.workdir import scoring_config
 
 DATA = Path(__file__).parents[2] / "data" / "version_0_1"
-TIMED = ("reviews_per_second", "tokens_per_second", "goodput", "time")
+TIMED = ("reviews_per_second", "tokens_per_second", "goodput", "time", "start", "seconds")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ def train(steps, seconds, work=10e6):
     bar = ProgressBar(2, 3, 360, 100, TimeLeft(work, time), time)
     for step in range(steps):
         time.seconds += seconds
-        bar.advance(reviews=64, tokens=10_000, loss=0.4321)
+        bar.advance(reviews=64, tokens=10_000, seconds=seconds, loss=0.4321)
         if step == 40:
             terminal.say("A line meanwhile")
     bar.close()
