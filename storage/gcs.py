@@ -11,7 +11,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from absl import logging
@@ -34,6 +34,7 @@ _CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 30.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0  # seconds between two attempts
 _SECONDS_TO_NOTICE = 5.0
 _ATTEMPTS = 3  # at a transfer whose bytes arrive damaged
+_SHOWN = {".html": "text/html", ".png": "image/png"}  # by a browser; others are downloaded
 _TURNS = 100  # at an object that another process replaces each time between two requests
 
 _Result = TypeVar("_Result")
@@ -196,7 +197,7 @@ class GcsStore:
     def _put(self, name: str, source: bytes | Path, if_generation_match: int | None = None) -> Blob:
         """Uploads bytes or a file, with a checksum that the server verifies."""
         options = {
-            "content_type": "application/octet-stream",
+            "content_type": _SHOWN.get(PurePosixPath(name).suffix, "application/octet-stream"),
             "if_generation_match": if_generation_match,
             "checksum": "crc32c",
             **self._policy,

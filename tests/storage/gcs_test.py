@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from google.auth.credentials import AnonymousCredentials
+from google.cloud.storage import Client
 
 from storage.errors import UserError
 from storage.store import open_store, probe
@@ -164,6 +166,17 @@ def test_emulator_without_a_scheme_is_refused(monkeypatch):
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "127.0.0.1:9023")
     with pytest.raises(UserError, match=r"STORAGE_EMULATOR_HOST: got '127.0.0.1:9023'"):
         open_store("gs://bucket/run")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("report.html", "text/html"), ("metrics.jsonl", "application/octet-stream")],
+)
+def test_page_is_stored_as_one_that_a_browser_shows(url, name, kind):
+    open_store(url).write(name, b"x")
+    client = Client(project="project", credentials=AnonymousCredentials())
+    stored = client.bucket("bucket").get_blob(f"{url.removeprefix('gs://bucket/')}/{name}")
+    assert stored.content_type == kind
 
 
 def test_list_goes_over_pages(monkeypatch):

@@ -24,7 +24,9 @@ def coloured(words: Sequence[str], values: Sequence[float]) -> Markup:
 
 
 def _span(word: str, value: float, share: float) -> Markup:
-    kind = "" if share < _FAINTEST else " for" if value > 0 else " against"
-    return Markup('<span class="word{}" style="--tint: {:.2f}" title="{:+.3f}">{}</span>').format(
+    if share < _FAINTEST:
+        return Markup('<span title="{:+.3f}">{}</span>').format(value, word)
+    kind = "for" if value > 0 else "against"
+    return Markup('<span class="word {}" style="--tint: {:.2f}" title="{:+.3f}">{}</span>').format(
         kind, 0.7 * share, value, word
     )
