@@ -43,7 +43,7 @@ def test_review_is_classified_by_keyboard_alone(server, open_page, model):  # no
     verdict = page.get_by_role("status")
     expected = f"{label}, with a probability of {100 * probabilities.max():.1f} %"
     assert verdict.inner_text() == expected
-    assert page.locator("#explanation .word").all_inner_texts() == ["the", "film", "was", "dull"]
+    assert page.locator("#explanation .review span").all_inner_texts() == ["the", "film", "was", "dull"]
     assert page.evaluate("document.activeElement.id") == "text"
     assert not overflows(page)
     assert page.evaluate(NAMELESS) == []
@@ -52,7 +52,7 @@ def test_review_is_classified_by_keyboard_alone(server, open_page, model):  # no
     page.keyboard.type("a fine film")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    expect(page.locator("#explanation .word")).to_have_count(3)
+    expect(page.locator("#explanation .review span")).to_have_count(3)
     assert verdict.inner_text().startswith(("positive, with", "negative, with"))
 
 
@@ -61,8 +61,8 @@ def test_page_of_an_export_shows_words_and_says_where_gates_are(of_export, open_
     assert "To look at the gates of the network, serve the workdir" in page.inner_text("main")
     page.get_by_label("Review").fill("<img src=x onerror=alert(1)> & <b>bold</b>")
     page.get_by_role("button").click()
-    page.wait_for_selector("#explanation .word")
-    words = page.locator("#explanation .word").all_inner_texts()
+    page.wait_for_selector("#explanation .review span")
+    words = page.locator("#explanation .review span").all_inner_texts()
     assert words == ["<img", "src=x", "onerror=alert(1)>", "&", "<b>bold</b>"]
     assert page.locator("#explanation img").count() == 0
 
