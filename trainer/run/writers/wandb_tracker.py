@@ -19,7 +19,7 @@ from storage.claims import Claim
 from storage.store import Store
 from trainer.run.writers import run_ids
 from trainer.run.writers.hyperparameters import hyperparameters
-from trainer.run.writers.writer import numbers
+from trainer.run.writers.writer import KINDS, numbers
 
 _SERVICE = "wandb"
 _INIT_SECONDS, _FINISH_SECONDS = 20.0, 50.0  # the limits for a server that doesn't answer
@@ -38,6 +38,7 @@ class WandbTracker:
             silent=True,  # also keeps it from asking for a key
             console="off",
             save_code=False,
+            disable_git=True,
             init_timeout=_INIT_SECONDS,
             finish_timeout=_FINISH_SECONDS,
         )
@@ -51,17 +52,18 @@ class WandbTracker:
             allow_val_change=True,  # of train.epochs
             settings=settings,
         )
-        self._first_step = self._run.starting_step  # W&B has all steps before it
+        for kind in KINDS:
+            self._run.define_metric(f"{kind}/*", step_metric="step")
+        # Up to these steps W&B has the lines of a kind; its own steps just count the rows.
+        self._sent = {kind: self._run.summary.get(f"{kind}/step", -1) for kind in KINDS}
         for line in map(json.loads, lines.splitlines()):
             self.write(line["kind"], line["step"], line)
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
-        """Sends a line's numbers unless W&B has its step; those of the test are one each a run."""
-        named = {f"{kind}/{name}": value for name, value in numbers(values).items()}
-        if kind == "test":
-            self._run.summary.update(named)
-        elif step >= self._first_step:
-            self._run.log(named, step=step)  # W&B unites the lines of a step
+        """Sends a line's numbers as a row, unless earlier starts have sent it."""
+        if step > self._sent[kind]:
+            named = {f"{kind}/{name}": value for name, value in numbers(values).items()}
+            self._run.log({**named, f"{kind}/step": step, "step": step})
 
     def close(self, finished: bool) -> None:
         """Ends the run at W&B, as finished or as preempted."""

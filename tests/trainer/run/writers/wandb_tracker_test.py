@@ -1,4 +1,4 @@
-"""A run that stops and resumes, as W&B keeps it in its files when it is offline."""
+"""A run that stops and resumes, as W&B's client keeps it in files or sends it to a server."""
 
 import json
 import struct
@@ -6,10 +6,17 @@ import struct
 import pytest
 
 from tests.trainer.run.writers.tracked import run_starts
+from tests.trainer.run.writers.wandb_server import WandbServer
 
 pytest.importorskip("wandb", reason="needs the extra wandb")
 _BLOCK, _HEADER = 32_768, 7  # bytes; the file is a log in LevelDB's format
 _FULL, _LAST = 1, 4  # kinds of fragments that end a record
+ROWS = [
+    {"step": 10, "train/step": 10, "train/loss": 0.5},
+    {"step": 20, "train/step": 20, "train/loss": 0.25},
+    {"step": 20, "validation/step": 20, "validation/loss": 0.75, "validation/accuracy": 0.875},
+    {"step": 20, "test/step": 20, "test/accuracy": 0.8125},
+]
 
 
 def records(path):
@@ -65,17 +72,8 @@ def test_every_start_continues_the_same_run(starts, workdir):
     assert values(runs[0].config.update)["model.layer_sizes"] == "128, 64"
 
 
-def test_newest_start_has_every_point_once(starts):
-    history = contents(starts[-1], "history")
-    assert [(row.step.num, values(row.item)) for row in history] == [
-        (10, {"train/loss": 0.5}),
-        (20, {"train/loss": 0.25, "validation/loss": 0.75, "validation/accuracy": 0.875}),
-    ]
-
-
-def test_result_of_the_test_is_in_the_summary(starts):
-    changes = [values(record.update) for record in contents(starts[-1], "summary")]
-    assert {"test/accuracy": 0.8125} in changes
+def test_newest_start_has_every_line_once(starts):
+    assert [values(row.item) for row in contents(starts[-1], "history")] == ROWS
 
 
 def test_stopped_run_is_marked_as_preempted_and_a_complete_one_as_finished(starts):
@@ -84,3 +82,24 @@ def test_stopped_run_is_marked_as_preempted_and_a_complete_one_as_finished(start
     assert not contents(finished, "preempting")
     codes = [contents(start, "exit")[0].exit_code for start in starts]
     assert codes == [75, 0]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Returns a server that both starts of a run have sent to."""
+    folder = tmp_path_factory.mktemp("wandb")
+    with WandbServer() as server:
+        variables = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": "0" * 40, "WANDB_DIR": folder}
+        run_starts("wandb", folder / "imdb", "stop", "resume", **variables)
+    return server
+
+
+def test_server_gets_every_line_once_in_the_same_run(server):
+    assert len(set(server.runs)) == 1
+    rows = [{name: v for name, v in row.items() if name[0] != "_"} for row in server.history]
+    assert rows == ROWS
+    assert server.states == ["preempting", 75, 0]
+
+
+def test_nothing_of_the_working_tree_is_sent(server):
+    assert not any(sent.get("commit") or sent.get("repo") for sent in server.sent)
