@@ -53,7 +53,7 @@ def test_page_shows_verdict_words_picture_and_numbers(open_page, tmp_path, color
     page = open_page(path, color_scheme=color_scheme)
     assert page.title().startswith("negative: the film <b>film</b> was")
     assert page.locator(".verdict").inner_text() == "negative, probability 0.5000"
-    assert page.locator(".review .word").all_inner_texts() == list(WORDS)
+    assert page.locator(".review span").all_inner_texts() == list(WORDS)
     assert "Layer 2, forget gate" in page.locator("svg.figure text").all_text_contents()
     assert page.locator("svg.figure image").count() == 8  # gates and cell of each layer
     headings = page.locator("th").all_inner_texts()
