@@ -25,7 +25,7 @@ from trainer.run.test_results import Mistake, TestResults
 FILE = "report.html"
 THROUGHPUT = "Tokens per second, padding left out"
 _UNKNOWN_WORD = "[unknown]"
-_CALLS = 4  # over which the throughput is averaged
+_CALLS = 4  # over which an uneven throughput is averaged
 _MOST_SHOWN_LABELS = 12  # in a table that is not folded
 
 
@@ -149,14 +149,16 @@ def _of_train(record: Record, name: str, title: str, marks: Marks, **axis: bool)
 
 
 def throughput_of(record: Record) -> list[tuple[float, float]]:
-    """Returns steps and tokens per second, each as the harmonic mean over a few lines.
+    """Returns steps and tokens per second.
 
-    With fewer steps between lines than in a call of TensorFlow's graph, the first line after a call
-    has its whole time and the others none. The mean over several calls' lines evens this out.
+    In lines of earlier versions that are closer than the calls of TensorFlow's graph, one line had
+    a call's whole time and the others none. Their harmonic mean over several calls is even.
     """
-    pairs, train = _pairs(record.of_kind("train"), "tokens_per_second"), record.config.train
+    lines, train = record.of_kind("train"), record.config.train
+    pairs = _pairs(lines, "tokens_per_second")
     each = math.ceil(_CALLS * train.steps_per_call / train.log_every_steps)
-    if train.log_every_steps >= train.steps_per_call or len(pairs) < each:
+    is_even = train.log_every_steps >= train.steps_per_call or any(line.start for line in lines)
+    if is_even or len(pairs) < each:
         return pairs
     seconds_per_token = np.array([1 / rate if rate > 0 else math.nan for _, rate in pairs])
     means = np.convolve(seconds_per_token, np.full(each, 1 / each), mode="valid")

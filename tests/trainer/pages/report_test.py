@@ -160,13 +160,16 @@ def test_what_is_missing_is_said_and_the_rest_shown(record, sentences):
     assert "What was run" in text
 
 
-def test_throughput_is_even_where_lines_are_closer_than_calls():
+def test_throughput_of_earlier_versions_is_even_where_lines_are_closer_than_calls():
     rates = [1e9, 100.0] * 20  # tokens per second of lines within and at the end of a call
     lines = [line("train", 4 * n, tokens_per_second=rate) for n, rate in enumerate(rates)]
     record = record_of(lines, train__log_every_steps=4, train__steps_per_call=8)
     found = [rate for _, rate in report.throughput_of(record)]
     assert found == pytest.approx([200.0] * len(found), rel=1e-3)
     assert len(found) > 30
+    lines = [line("train", 4 * n, tokens_per_second=n + 1, start=1) for n in range(40)]
+    record = record_of(lines, train__log_every_steps=4, train__steps_per_call=8)
+    assert [rate for _, rate in report.throughput_of(record)] == list(range(1, 41))
 
 
 def test_throughput_is_that_of_the_lines_otherwise():
