@@ -9,8 +9,6 @@ import importlib.util
 import re
 import sys
 
-import ml_collections
-
 from configs import default
 from storage.errors import UserError
 from trainer.modes.interface import EXPORTED_GRAPH, Call
@@ -28,27 +26,22 @@ def run(call: Call) -> None:
     from trainer.serving.application import application
     from trainer.serving.metrics import Metrics
 
+    # Limits are about the machine that serves, not about the run.
+    limits = (call.config or default.get_config()).serving
     with server.bound_socket(call.host, call.port) as listener:
-        config = _config(call)
         if call.store.exists(EXPORTED_GRAPH):
             model = served_model.from_export(call.store)
         else:
+            config = scoring_config(call.store, call.config)
             model = served_model.from_run(config, call.store, call.checkpoint)
         metrics, hosts = Metrics(), server.allowed_hosts(call.host)
-        app = application(model, call.name, config.serving, metrics, hosts)
+        app = application(model, call.name, limits, metrics, hosts)
         url = server.listen(listener, call.host)
         line = f"Serving {call.store.url}, step {model.version}, at {url}"
         if not server.is_loopback(call.host):
             print("WARNING: anyone who reaches this address can use it", file=sys.stderr)
-        running = server.Server(app, config.serving, metrics, call.stop)
+        running = server.Server(app, limits, metrics, call.stop)
         running.serve_on(listener, lambda: print(line, flush=True))
-
-
-def _config(call: Call) -> ml_collections.ConfigDict:
-    """Returns the run's config, or for an export, which has none, the one given or the default."""
-    if call.store.exists(EXPORTED_GRAPH):
-        return call.config or default.get_config()
-    return scoring_config(call.store, call.config)
 
 
 def _check(call: Call) -> None:

@@ -109,10 +109,12 @@ def bound_socket(host: str, port: int) -> Iterator[socket.socket]:
     Raises UserError when the address is unknown, taken or not allowed.
     """
     try:
-        family, _, _, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # Without the protocol's number asyncio doesn't set TCP_NODELAY on connections, and the
+        # second part of each answer waits for 40 ms.
+        listener = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
         raise _unusable(host, port, error) from error
     with listener:

@@ -15,6 +15,11 @@ def test_free_port_is_taken_and_told():
         socket.create_connection(listener.getsockname()).close()
 
 
+def test_no_part_of_an_answer_is_held_back():
+    with bound_socket("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP  # else asyncio leaves TCP_NODELAY off
+
+
 def test_connections_are_refused_before_the_model_is_loaded():
     with bound_socket("127.0.0.1", 0) as listener, pytest.raises(ConnectionRefusedError):
         socket.create_connection(listener.getsockname())
