@@ -58,7 +58,8 @@ def run(call: Call) -> None:
             batch_size, width_step = config.evaluation.batch_size, config.data.width_step
             rate = _predict(work, predictor, batch_size, width_step)
             _write(work, trained.encoding.labels.names)
-        partial.remove()
+        else:
+            partial.remove()
     _report(found, rate, source, output, trained)
 
 

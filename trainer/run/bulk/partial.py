@@ -7,8 +7,8 @@
 The folder holds `command.json`, which says what the work is of, and `predictions`, a log with the
 number of each row's label and its probability. The log is in blocks with a checksum each. A killed
 process may leave a part of a block at its end, which the next one drops. The output is written from
-the whole log at the end, so that each row is in it exactly once. Its checksum is stored before it
-gets its name: so a process that was killed just after that is known to have finished.
+the whole log at the end, so that each row is in it exactly once. Its checksum goes to
+`command.json` before it gets its name: so a process that is killed just after that has finished.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import shutil
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -28,7 +28,8 @@ from storage.errors import UserError
 from storage.local import LocalLog, LocalStore
 from storage.os_errors import explanation, place_of
 
-_COMMAND, _LOG, _CHECKSUM = "command.json", "predictions", "checksum"
+_COMMAND, _LOG = "command.json", "predictions"
+_CHECKSUM = "CRC-32C of the output"  # a field of the command, once the output is written
 _ANOTHER = "give another --output"
 _HEAD = struct.Struct("<II")  # of a block: its number of rows and the CRC-32C of its rows
 _ROW = np.dtype([("label", "<u2"), ("probability", "<f4")])
@@ -54,15 +55,14 @@ class Partial:
 
     def __enter__(self) -> "Partial":
         with explained("--output", self.folder):
-            if os.path.lexists(self._output) and not self.folder.exists():
-                raise UserError(f"--output: {self._output} exists; {_ANOTHER}")
             self.folder.mkdir(exist_ok=True)
             self._lock()
+            if os.path.lexists(self._output) and not any(self.folder.iterdir()):
+                self._exit.close()
+                raise UserError(f"--output: {self._output} exists; {_ANOTHER}")
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):  # it holds work, or is gone with it
-            self.folder.rmdir()
         self._exit.close()
 
     def begin(self, command: Mapping[str, str]) -> bool:
@@ -74,7 +74,7 @@ class Partial:
         self._store = LocalStore(self.folder, "--output")
         self._store.sweep()
         if not self._store.list():
-            self._store.write(_COMMAND, json.dumps(command, indent=1).encode())
+            self._write_command(command)
         self._require_same(command)
         if os.path.lexists(self._output):
             self._require_own_output()
@@ -106,15 +106,24 @@ class Partial:
             with explained("--output", path):
                 write(path)
                 content = checksum.of_file(path)
-            self._store.write(_CHECKSUM, str(content).encode())
+            self._write_command({**self._read_command(), _CHECKSUM: content})
             if os.path.lexists(self._output):
                 raise UserError(f"--output: {self._output} has appeared meanwhile; move it away")
             LocalStore(self._output.parent, "--output").upload(path, self._output.name, content)
         self.remove()
 
     def remove(self) -> None:
-        """Removes the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Empties the folder, which goes when the context ends.
+
+        Its command is removed last: before that, a later process knows that the output is complete.
+        """
+        with explained("--output", self.folder):
+            paths = sorted(self.folder.iterdir(), key=lambda path: path.name == _COMMAND)
+            for path in paths:
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
     @property
     def _log_path(self) -> Path:
@@ -124,25 +133,37 @@ class Partial:
         """Keeps other processes out until the context ends, or this process does."""
         lock = os.open(self.folder, os.O_RDONLY)
         self._exit.callback(os.close, lock)
+        self._exit.callback(self._leave)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             is_held = os.path.samestat(os.fstat(lock), self.folder.stat())
         except (BlockingIOError, FileNotFoundError):  # another one has just finished and removed it
             is_held = False
         if not is_held:
-            self._exit.close()
+            os.close(lock)
+            self._exit.pop_all()
             raise UserError(
                 f"--output: another process writes {self._output}; wait for it, or {_ANOTHER}"
             )
 
-    def _require_same(self, command: Mapping[str, str]) -> None:
+    def _leave(self) -> None:
+        with contextlib.suppress(OSError):  # it holds work
+            self.folder.rmdir()
+
+    def _write_command(self, command: Mapping[str, Any]) -> None:
+        self._store.write(_COMMAND, json.dumps(command, indent=1).encode())
+
+    def _read_command(self) -> dict[str, Any]:
         try:
-            found = json_object.parse(self._store.read(_COMMAND))
+            return json_object.parse(self._store.read(_COMMAND))
         except (ValueError, FileNotFoundError) as error:
             raise UserError(
                 f"--output: {self.folder} holds no unfinished work of a prediction; move it away, "
                 f"or {_ANOTHER}"
             ) from error
+
+    def _require_same(self, command: Mapping[str, str]) -> None:
+        found = self._read_command()
         for name, value in command.items():
             if found.get(name) != value:
                 raise UserError(
@@ -153,13 +174,9 @@ class Partial:
 
     def _require_own_output(self) -> None:
         """Raises UserError unless an earlier process has completed the output."""
-        names = self._store.list()
+        expected = self._read_command().get(_CHECKSUM)
         with explained("--output", self._output):
-            is_own = (
-                _CHECKSUM in names
-                and self._output.is_file()
-                and int(self._store.read(_CHECKSUM)) == checksum.of_file(self._output)
-            )
+            is_own = self._output.is_file() and checksum.of_file(self._output) == expected
         if not is_own:
             raise UserError(
                 f"--output: {self._output} exists, and {self.folder} holds unfinished work for it; "

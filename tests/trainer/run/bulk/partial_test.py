@@ -134,17 +134,27 @@ def test_output_that_appears_meanwhile_is_not_replaced(output):
     assert output.read_text() == "mine"
 
 
-def test_process_killed_after_the_output_appeared_has_finished(output, monkeypatch):
+@pytest.mark.parametrize("is_log_gone", [False, True])
+def test_process_killed_after_the_output_appeared_has_finished(output, monkeypatch, is_log_gone):
     with Partial(output) as partial, monkeypatch.context() as patch:
         partial.begin(COMMAND)
         append(partial, 0, 5)
         patch.setattr(partial, "remove", lambda: None)
         partial.finish(write_rows(partial))
+    if is_log_gone:
+        (partial.folder / "predictions").unlink()
     with Partial(output) as partial:
         assert not partial.begin(COMMAND)
         partial.remove()
     assert list(output.parent.iterdir()) == [output]
     assert output.read_text() == repr(expected(5))
+
+
+def test_empty_folder_beside_an_output_is_removed(output):
+    output.write_text("mine")
+    output.with_name("out.csv.partial").mkdir()
+    assert "out.csv exists; give another --output" in complaint(Partial(output).__enter__)
+    assert list(output.parent.iterdir()) == [output]
 
 
 HOLD = """
