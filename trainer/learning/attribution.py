@@ -24,7 +24,7 @@ from trainer.model.network import Classifier
 
 _SLOTS = 16_384  # of a batch, which bounds the memory
 _NODES = 8  # of a quadrature
-_TOLERANCE = 1e-3  # of an integral, as a fraction of the whole change or of _SMALL
+TOLERANCE = 1e-3  # of an integral, as a fraction of the whole change or of _SMALL
 _SMALL = 1e-2  # log-odds
 _HALVINGS, _STRETCHES = 10, 64  # of the path, at most; of log-odds that aren't finite none fits
 
@@ -114,7 +114,9 @@ def log_odds(logits: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
     return tf.gather(logits, label, axis=1) - tf.reduce_logsumexp(others, axis=1)
 
 
-def integrated_gradients(log_odds: LogOdds, review: np.ndarray, label: int) -> np.ndarray:
+def integrated_gradients(
+    log_odds: LogOdds, review: np.ndarray, label: int, tolerance: float = TOLERANCE
+) -> np.ndarray:
     """Returns each token's part <float32>[tokens] in a label's log-odds of a review.
 
     These are integrated gradients (Sundararajan, Taly and Yan 2017, arXiv:1703.01365) over the
@@ -123,18 +125,19 @@ def integrated_gradients(log_odds: LogOdds, review: np.ndarray, label: int) -> n
     neither, since no gradient ever reaches it. So an unknown word's part is 0.
 
     The parts add up to the difference of the log-odds of review and baseline. A stretch of the path
-    is halved until its integral fits the difference of the log-odds at its ends. What it misses
-    then is shared by size. That is more than rounding only where the log-odds jump, as they do in
-    long repetitive texts, whose words drive a network from one stable state to another.
+    is halved until its integral fits the difference of the log-odds at its ends, to a fraction
+    `tolerance` of the whole difference. What it misses then is shared by size. That is more than
+    the tolerance only where the log-odds jump, as they do in long repetitive texts, whose words
+    drive a network from one stable state to another.
     """
     total = np.zeros(len(review))
-    stretches, tolerance = np.array([[0.0, 1.0]]), 0.0  # start and end of each
+    stretches, most = np.array([[0.0, 1.0]]), 0.0  # start and end of each
     for halvings in range(_HALVINGS + 1):
         values, integrals = _quadrature(log_odds, review, label, stretches)
         misses = values[:, -1] - values[:, 0] - integrals.sum(axis=1)
-        tolerance = tolerance or _tolerance(values)
+        most = most or _most_missed(values, tolerance)
         is_last = halvings == _HALVINGS or len(stretches) > _STRETCHES
-        done = (np.abs(misses) <= tolerance) | is_last
+        done = (np.abs(misses) <= most) | is_last
         total += _shared(misses[done], integrals[done]).sum(axis=0)
         stretches = _halves(stretches[~done])
         if not len(stretches):
@@ -142,11 +145,11 @@ def integrated_gradients(log_odds: LogOdds, review: np.ndarray, label: int) -> n
     return total.astype(np.float32)
 
 
-def _tolerance(values: np.ndarray) -> float:
+def _most_missed(values: np.ndarray, tolerance: float) -> float:
     """Returns what an integral may miss, given log-odds <float32>[1, nodes] on the whole path."""
     change = abs(values[0, -1] - values[0, 0])
     rounding = 4 * np.finfo(np.float32).eps * np.abs(values).max()
-    return float(_TOLERANCE * max(change, _SMALL) + rounding)
+    return float(tolerance * max(change, _SMALL) + rounding)
 
 
 def _shared(misses: np.ndarray, integrals: np.ndarray) -> np.ndarray:

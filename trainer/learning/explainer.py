@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from input_pipeline.vocabulary import UNKNOWN
 from trainer.learning.attribution import (
+    TOLERANCE,
     LogOdds,
     embed,
     in_float32,
@@ -93,14 +94,14 @@ class Explainer:
         )
 
     def attributions(
-        self, reviews: Sequence[np.ndarray], explained: Sequence[int]
+        self, reviews: Sequence[np.ndarray], explained: Sequence[int], tolerance: float = TOLERANCE
     ) -> list[np.ndarray]:
         """Returns integrated gradients <float32>[tokens] of reviews <int32>[tokens] each.
 
         They explain the logit of label number `explained`, one for each review.
         """
         pairs = zip(reviews, explained, strict=True)
-        return [integrated_gradients(self._log_odds, ids, label) for ids, label in pairs]
+        return [integrated_gradients(self._log_odds, ids, label, tolerance) for ids, label in pairs]
 
     def _without_each(self, ids: np.ndarray, label: int) -> np.ndarray:
         """Returns the log-odds <float32>[words] of the review without each of its words.

@@ -24,6 +24,7 @@ from trainer.run.trained_network import load_predictor
 
 _OF_A_KIND = 12  # most confident mistakes: one label taken for one other is a kind
 _IN_ALL = 24
+_TOLERANCE = 0.05  # of attributions: they are seen as colours, and a run waits for them
 
 
 def examine(
@@ -110,7 +111,7 @@ def _attributions(
         with tf.device("CPU:0"):
             predictor, trained = load_predictor(config, store, str(step), "report")
             explainer = Explainer(predictor, trained.encoding.labels.names)
-            return explainer.attributions(tokens, predicted)
+            return explainer.attributions(tokens, predicted, _TOLERANCE)
     except tf.errors.ResourceExhaustedError as error:
         logging.warning("The report's mistakes have no coloured words: %s", error.message)
         return [np.zeros(0, np.float32)] * len(tokens)
