@@ -42,7 +42,7 @@ class Counts:
 
     def rows(self) -> list[tuple[str, ...]]:
         """Returns the rows of the table."""
-        rows = [("request", "sent", "wrong", "answers: status x number")]
+        rows: list[tuple[str, ...]] = [("request", "sent", "wrong", "answers: status x number")]
         for kind in KINDS:
             answers = self._answers[kind.name]
             shown = ", ".join(

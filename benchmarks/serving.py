@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=2000, help="reviews that are sent in turn")
     args = parser.parse_args()
     texts = reviews_of(args.workdir, args.texts)
-    rows = [("", "p50 ms", "p95 ms", "p99 ms", "texts/s")]
+    rows: list[tuple[str, ...]] = [("", "p50 ms", "p95 ms", "p99 ms", "texts/s")]
     with tempfile.TemporaryDirectory(prefix="longhaul-") as name:
         folder = Path(name, "export")
         export = ["--mode=export", f"--workdir={args.workdir}", f"--to={folder}"]
