@@ -1,7 +1,10 @@
-"""The id that a service knows a run by, kept in the workdir, so that any machine continues it.
+"""The id and the name that a service knows a run by.
 
 run_id = read(store, "wandb")               # None at the first start
 write(store, "wandb", "c0ffee", claim.check)
+name(store)                                 # "imdb" for gs://bucket/runs/imdb
+
+The workdir keeps the id, so that any machine continues the run at the service.
 """
 
 from storage.store import Check, Store
@@ -20,3 +23,8 @@ def read(store: Store, service: str) -> str | None:
 def write(store: Store, service: str, run_id: str, check: Check) -> None:
     """Keeps the run's id at a service; see `Store.write` for `check`."""
     store.write(f"{_FOLDER}/{service}", f"{run_id}\n".encode(), check)
+
+
+def name(store: Store) -> str:
+    """Returns the last part of the workdir's URL."""
+    return store.url.rstrip("/").rpartition("/")[2]

@@ -41,12 +41,13 @@ class WandbTracker:
             disable_git=True,
             init_timeout=_INIT_SECONDS,
             finish_timeout=_FINISH_SECONDS,
+            finish_timeout_raises=True,
         )
         wandb.setup(settings)
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "longhaul"),
             id=_run_id(store, claim),
-            name=store.url.rstrip("/").rpartition("/")[2],
+            name=run_ids.name(store),
             resume="allow",
             config=hyperparameters(config),
             allow_val_change=True,  # of train.epochs
