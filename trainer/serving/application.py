@@ -19,7 +19,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -28,6 +27,7 @@ from starlette.staticfiles import StaticFiles
 from trainer.pages import page
 from trainer.serving import body, model_description, predict_request, review_page
 from trainer.serving.batcher import Batcher
+from trainer.serving.host_check import HostCheck
 from trainer.serving.metrics import Metrics
 from trainer.serving.observer import Observer
 from trainer.serving.served_model import ServedModel
@@ -43,12 +43,11 @@ def application(
     name: str,
     limits: ml_collections.ConfigDict,
     metrics: Metrics,
-    hosts: Sequence[str] = ("*",),
+    hosts: Sequence[str] = (),
 ) -> Starlette:
     """Returns the application of a model with this name; `limits` is config.serving.
 
-    `hosts` are the accepted values of the Host header, without port. `state.is_ready` of the
-    application is what GET /readyz answers.
+    `hosts` are as for HostCheck. `state.is_ready` of the application is what GET /readyz answers.
     """
     endpoints = _Endpoints(model, name, limits, metrics)
     app = Starlette(
@@ -56,7 +55,7 @@ def application(
         lifespan=endpoints.lifespan,
         middleware=[
             Middleware(Observer, metrics=metrics),
-            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
+            Middleware(HostCheck, hosts=hosts),
         ],
         exception_handlers={
             HTTPException: endpoints.refuse,

@@ -2,8 +2,9 @@
 
 with bound_socket("127.0.0.1", 8501) as listener:
     metrics = Metrics()
-    app = application(model, "longhaul", config.serving, metrics, allowed_hosts("127.0.0.1"))
-    Server(app, config.serving, metrics, stop).serve(listener, on_start)
+    app = application(model, "longhaul", limits, metrics, allowed_hosts("127.0.0.1"))
+    url = listen(listener, "127.0.0.1")
+    Server(app, limits, metrics, stop).serve_on(listener, lambda: print(url))
 """
 
 import contextlib
@@ -144,12 +145,8 @@ def is_loopback(host: str) -> bool:
 
 
 def allowed_hosts(host: str) -> Sequence[str]:
-    """Returns the values of the Host header that are accepted on an address.
-
-    On a loopback address only names of this machine: otherwise a web page could send requests by a
-    name of its own that it lets point here (DNS rebinding).
-    """
-    return ("localhost", "127.0.0.1", "[::1]", host) if is_loopback(host) else ("*",)
+    """Returns the names that a server on an address accepts, see HostCheck; () for all."""
+    return ("localhost", "127.0.0.1", "::1", host) if is_loopback(host) else ()
 
 
 def _unusable(host: str, port: int, error: Exception) -> UserError:

@@ -75,11 +75,13 @@ def test_asked_to_stop_it_finishes_the_request_in_progress(finished):
 def test_export_is_served_until_ctrl_c(workdir):
     store, folder = open_store(str(workdir)), workdir / "export"
     export(stored_config(store), store, "60", open_store(str(folder)))
-    with serving(folder, "--name=imdb") as (process, url):
+    everyone = "0.0.0.0"  # noqa: S104
+    with serving(folder, "--name=imdb", f"--host={everyone}") as (process, url):
         with urllib.request.urlopen(f"{url}/v1/models/imdb/versions/60") as answer:  # noqa: S310
             assert json.load(answer)["model_version_status"][0]["state"] == "AVAILABLE"
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 0
+        assert process.stderr.read() == "WARNING: anyone who reaches this address can use it\n"
 
 
 def call(store, **changes):

@@ -1,10 +1,11 @@
 """Connections of clients that are slow, stop half-way or send what is no HTTP, by raw sockets."""
 
+import contextlib
 import json
 
 import pytest
 
-from tests.trainer.serving.servers import BY_LENGTH, Held, request, running
+from tests.trainer.serving.servers import BY_LENGTH, Held, request, rest, running
 
 WHOLE = request(b'{"instances": ["a"]}')
 CUT_OFF = r"reset|Broken pipe"
@@ -121,6 +122,20 @@ def test_client_that_does_not_read_is_cut_off(hasty):
         while True:
             connection.sendall(large)
     assert hasty.get("/healthz").status_code == 200
+
+
+def test_stop_closes_connections_in_every_state():
+    begun = (b"", WHOLE[:30], WHOLE[:-1], WHOLE, request(None, "Content-Length: 9999999"))
+    with contextlib.ExitStack() as stack:
+        with running(timeout_seconds=1.0) as server:
+            connections = [stack.enter_context(server.connect()) for _ in begun]
+            for connection, sent in zip(connections, begun, strict=True):
+                connection.sendall(sent)
+            for connection in connections[-2:]:
+                assert connection.recv(65536)
+        answers = [rest(connection) for connection in connections]
+    assert answers[:2] == [b"", b""]
+    assert answers[2].startswith(b"HTTP/1.1 408 ")
 
 
 def test_connections_above_the_limit_are_refused():

@@ -43,7 +43,12 @@ def test_review_is_classified_by_keyboard_alone(server, open_page, model):  # no
     verdict = page.get_by_role("status")
     expected = f"{label}, with a probability of {100 * probabilities.max():.1f} %"
     assert verdict.inner_text() == expected
-    assert page.locator("#explanation .review span").all_inner_texts() == ["the", "film", "was", "dull"]
+    assert page.locator("#explanation .review span").all_inner_texts() == [
+        "the",
+        "film",
+        "was",
+        "dull",
+    ]
     assert page.evaluate("document.activeElement.id") == "text"
     assert not overflows(page)
     assert page.evaluate(NAMELESS) == []

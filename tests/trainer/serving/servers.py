@@ -58,7 +58,7 @@ class Running(NamedTuple):
 
 
 @contextlib.contextmanager
-def running(model=BY_LENGTH, hosts=("*",), **limits):
+def running(model=BY_LENGTH, hosts=(), **limits):
     config = default.get_config().serving
     config.update(limits)
     metrics = Metrics()
