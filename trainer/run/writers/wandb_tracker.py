@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
+from absl import logging
 
 from storage.claims import Claim
 from storage.store import Store
@@ -42,6 +43,7 @@ class WandbTracker:
             init_timeout=_INIT_SECONDS,
             finish_timeout=_FINISH_SECONDS,
             finish_timeout_raises=True,
+            stop_fn=_ignore_stop,
         )
         wandb.setup(settings)
         self._run = wandb.init(
@@ -71,6 +73,11 @@ class WandbTracker:
         if not finished:
             self._run.mark_preempting()
         self._run.finish(exit_code=0 if finished else _STOPPED)
+
+
+def _ignore_stop() -> None:
+    """Replaces W&B's interrupt of the process: whoever starts it again decides when it ends."""
+    logging.warning("A stop that was asked for at W&B is ignored; stop the training's process")
 
 
 def _run_id(store: Store, claim: Claim) -> str:
