@@ -18,7 +18,7 @@ _DEPLOY = [
 _PARQUET = ["pyarrow>=16,<40"]
 # The server of predictions: HTTP, routes, and the metrics that Prometheus reads.
 _SERVE = ["prometheus-client>=0.20,<1", "starlette>=0.40,<2", "uvicorn>=0.30,<1"]
-_WANDB = ["wandb>=0.22,<1"]
+_WANDB = ["wandb>=0.31,<1"]
 _MLFLOW = ["mlflow-skinny>=3.1,<4"]
 
 setup(
