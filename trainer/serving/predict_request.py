@@ -62,7 +62,7 @@ def parse(body: bytes, limits: ml_collections.ConfigDict) -> PredictRequest:
         raise HTTPException(413, f"{len(values):,} texts; at most {limits.max_texts:,} a request")
     if by_row:
         values = [_instance(value, number) for number, value in enumerate(values)]
-    texts = (utf8(value, number, limits) for number, value in enumerate(values))
+    texts = (utf8(value, f"text {number}", limits) for number, value in enumerate(values))
     return PredictRequest(tuple(texts), by_row)
 
 
@@ -88,21 +88,19 @@ def parse_object(body: bytes, keys: Sequence[str]) -> dict[str, Any]:
     return content
 
 
-def utf8(value: Any, number: int, limits: ml_collections.ConfigDict) -> bytes:
+def utf8(value: Any, name: str, limits: ml_collections.ConfigDict) -> bytes:
     """Returns a text as UTF-8: a JSON string, or an object with `b64`.
 
-    Raises HTTPException, with the text's number, when it is neither or too long.
+    Raises HTTPException, which names the text, when it is neither or too long.
     """
     if isinstance(value, dict) and value.keys() == {"b64"}:
-        text = _decoded(value["b64"], number)
+        text = _decoded(value["b64"], name)
     elif isinstance(value, str):
-        text = _encoded(value, number)
+        text = _encoded(value, name)
     else:
-        malformed(f"text {number}: accepted is a string or {{'b64': ...}}")
+        malformed(f"{name}: accepted is a string or {{'b64': ...}}")
     if len(text) > limits.max_text_bytes:
-        raise HTTPException(
-            413, f"text {number}: {len(text):,} bytes; at most {limits.max_text_bytes:,}"
-        )
+        raise HTTPException(413, f"{name}: {len(text):,} bytes; at most {limits.max_text_bytes:,}")
     return text
 
 
@@ -129,19 +127,19 @@ def _instance(value: Any, number: int) -> Any:
     return value[INPUT]
 
 
-def _encoded(value: str, number: int) -> bytes:
+def _encoded(value: str, name: str) -> bytes:
     try:
         return value.encode()
     except UnicodeEncodeError:
-        malformed(f"text {number}: half of a surrogate pair, which is no character")
+        malformed(f"{name}: half of a surrogate pair, which is no character")
 
 
-def _decoded(value: Any, number: int) -> bytes:
+def _decoded(value: Any, name: str) -> bytes:
     try:
         text = base64.b64decode(value, validate=True)
         text.decode()
     except (TypeError, ValueError):
-        malformed(f"text {number}: 'b64' is not Base64 of UTF-8")
+        malformed(f"{name}: 'b64' is not Base64 of UTF-8")
     return text
 
 

@@ -59,7 +59,7 @@ def parse(body: bytes, limits: ml_collections.ConfigDict) -> str:
     content = parse_object(body, ("text",))
     if not isinstance(content.get("text"), str):
         malformed("text: accepted is a string")
-    return utf8(content["text"], 0, limits).decode()
+    return utf8(content["text"], "the review", limits).decode()
 
 
 async def explained(model: ServedModel, batcher: Batcher, worker: Executor, text: str) -> Explained:
@@ -76,8 +76,8 @@ def _by_looking_into(explain: Callable[[str], Explanation], text: str) -> Explai
 
 
 async def _by_leaving_out(model: ServedModel, batcher: Batcher, text: str) -> Explained:
-    if len(text.split()) > _MOST_WORDS:
-        malformed(f"text: the words of at most {_MOST_WORDS} are measured; shorten it")
+    if (count := len(text.split())) > _MOST_WORDS:
+        malformed(f"the review: {count:,} words; for an export at most {_MOST_WORDS}")
     found = await leaving_out.measure(text, model.labels, batcher.predict)
     html = _TEMPLATES.get_template("left_out.html").render(
         found=found, words=coloured(found.words, found.left_out.tolist())

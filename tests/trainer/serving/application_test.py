@@ -195,6 +195,20 @@ def test_requests_above_the_limit_are_refused_and_health_is_not():
         assert server.post({"instances": ["a"]}).status_code == 200
 
 
+def test_predictions_do_not_wait_for_an_explanation():
+    held = Held()
+    with (
+        running(BY_LENGTH._replace(explain=lambda text: held([text]))) as server,
+        ThreadPoolExecutor(1) as client,
+    ):
+        explained = client.submit(server.post, {"text": "a"}, "/explain")
+        held.wait_for_batch()
+        assert server.post({"instances": ["a"]}).status_code == 200
+        assert not explained.done()
+        held.released.set()
+        assert explained.result().status_code == 500  # what it returns is no explanation
+
+
 def test_answer_that_takes_too_long_is_given_up():
     held = Held()
     with running(BY_LENGTH._replace(predict=held), timeout_seconds=0.2) as server:

@@ -149,6 +149,8 @@ def test_connections_above_the_limit_are_refused():
         held.wait_for_batch()
         second.sendall(request(None, method="GET", path="/healthz"))
         assert second.recv(65536).startswith(b"HTTP/1.1 200 ")
-        assert server.exchange(b"").startswith(b"HTTP/1.1 503 ")
+        refusal = server.exchange(b"")
+        assert refusal.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nretry-after: 1\r\n" in refusal
         held.released.set()
         assert first.recv(65536).startswith(b"HTTP/1.1 200 ")

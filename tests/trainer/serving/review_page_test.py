@@ -86,7 +86,7 @@ def test_page_says_that_it_is_busy_and_what_went_wrong(browser):  # noqa: F811
         page.get_by_label("Review").fill("much too long")
         page.keyboard.press("Control+Enter")
         page.wait_for_selector("#fault:not(:empty)")
-        assert page.get_by_role("alert").inner_text() == "text 0: 13 bytes; at most 9"
+        assert page.get_by_role("alert").inner_text() == "the review: 13 bytes; at most 9"
         assert page.get_by_role("status").text_content() == ""
         assert page.get_by_role("button").get_attribute("aria-disabled") == "false"
         held.released.set()
@@ -121,7 +121,7 @@ def test_words_of_an_export_are_measured_by_leaving_them_out(of_export):
         ({"review": "a"}, 400, "unknown key 'review'"),
         ({"text": "\ud800"}, 400, "surrogate"),
         ({"text": "x" * 100_001}, 413, "100,001 bytes"),
-        ({"text": "x " * 257}, 400, "the words of at most 256 are measured"),
+        ({"text": "x " * 257}, 400, "257 words; for an export at most 256"),
     ],
 )
 def test_wrong_request_is_refused(of_export, content, status, reason):
