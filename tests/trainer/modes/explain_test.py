@@ -4,9 +4,8 @@ import pytest
 
 from storage.errors import UserError
 from storage.store import open_store
-from trainer.machines.preemption import StopRequests
+from tests.trainer.modes.runs import call
 from trainer.modes import explain
-from trainer.modes.interface import Call
 from trainer.run.trained_network import load_predictor
 from trainer.run.workdir import scoring_config
 
@@ -15,8 +14,7 @@ TEXT = "The film was dull, and the book <b>superb</b>."
 
 def explained(workdir, capsys, *texts, **flags):
     """Runs the mode, and returns the lines that it printed."""
-    given = dict.fromkeys(Call._fields[4:], "") | {"checkpoint": "best", "text": texts, **flags}
-    explain.run(Call(open_store(str(workdir)), None, StopRequests(), 0.0, **given))
+    explain.run(call(workdir, text=texts, **flags))
     return capsys.readouterr().out.splitlines()
 
 

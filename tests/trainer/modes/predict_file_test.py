@@ -21,10 +21,10 @@ from storage.local import LocalLog
 from storage.store import open_store
 from tests.input_pipeline.sources.reading import complaint
 from tests.trainer.modes import killed_prediction
+from tests.trainer.modes.runs import call
 from trainer.learning.predictor import Predictor
 from trainer.machines.preemption import Stopped, StopRequests
 from trainer.modes import predict, predict_file
-from trainer.modes.interface import Call
 from trainer.run.trained_network import load_predictor
 
 REPOSITORY = Path(__file__).parents[3]
@@ -67,12 +67,8 @@ def source(tmp_path):
     return file
 
 
-def call(workdir, source, output, stop=None, **fields):
-    flags = {"checkpoint": "best", "text": (), "to": "", "text_column": "", "on_bad_row": "fail"}
-    flags |= {"compare": (), "host": "", "port": 0, "name": "", "quiet": False, **fields}
-    store = open_store(str(workdir))
-    stop = stop or StopRequests()
-    return Call(store, None, stop, 0.0, input=str(source), output=str(output), **flags)
+def files_call(workdir, source, output, **flags):
+    return call(workdir, input=str(source), output=str(output), **flags)
 
 
 def rows_of(output):
@@ -83,7 +79,7 @@ def rows_of(output):
 @pytest.mark.usefixtures("keep_network")
 def test_rows_get_the_predictions_of_their_texts_in_order(finished, source, expected, capsys):
     output = source.with_name("out.csv")
-    predict.run(call(finished, source, output))
+    predict.run(files_call(finished, source, output))
     rows = rows_of(output)
     assert list(rows[0]) == ["id", "text", "label", "predicted_label", "probability"]
     assert [(row["id"], row["text"]) for row in rows] == [(str(n), t) for n, t in enumerate(TEXTS)]
@@ -109,9 +105,9 @@ def test_all_formats_get_the_same_predictions(finished, source, expected):
         table.rename_columns(["id", "review", "label"]), source.with_suffix(".parquet")
     )
     outputs = {ending: source.with_name(f"out{ending}") for ending in (".jsonl", ".parquet")}
-    predict.run(call(finished, source.with_suffix(".jsonl"), outputs[".jsonl"]))
+    predict.run(files_call(finished, source.with_suffix(".jsonl"), outputs[".jsonl"]))
     fields = {"text_column": "review"}
-    predict.run(call(finished, source.with_suffix(".parquet"), outputs[".parquet"], **fields))
+    predict.run(files_call(finished, source.with_suffix(".parquet"), outputs[".parquet"], **fields))
     objects = [json.loads(line) for line in outputs[".jsonl"].read_text().splitlines()]
     found = [
         [row["probability"] for row in objects],
@@ -127,11 +123,11 @@ def test_bad_rows_are_refused_at_the_start_or_left_out(finished, source, capsys,
         content.write("1,2,3,4\n" * 12)
     with monkeypatch.context() as patch:
         patch.setattr(Predictor, "of_many", None)  # nothing is predicted
-        message = complaint(predict.run, call(finished, source, output))
+        message = complaint(predict.run, files_call(finished, source, output))
     assert message.startswith(f"--input: {source}, line 708: 4 fields, the header has 3;")
     assert "or leave such rows out with --on_bad_row=skip (and 11 more bad rows)" in message
     assert list(source.parent.iterdir()) == [source]
-    predict.run(call(finished, source, output, on_bad_row="skip"))
+    predict.run(files_call(finished, source, output, on_bad_row="skip"))
     assert [row["text"] for row in rows_of(output)] == TEXTS
     captured = capsys.readouterr()
     assert f"Predicted {len(TEXTS)} rows, skipped 12, " in captured.out
@@ -143,7 +139,7 @@ def test_bad_rows_are_refused_at_the_start_or_left_out(finished, source, capsys,
 
 def test_same_command_continues_after_kills_and_gives_the_same_bytes(finished, source):
     whole, output = source.with_name("whole.csv"), source.with_name("out.csv")
-    predict.run(call(finished, source, whole))
+    predict.run(files_call(finished, source, whole))
     flags = ["--mode=predict", f"--workdir={finished}", f"--input={source}", f"--output={output}"]
 
     def killed_at(place, number):
@@ -175,7 +171,7 @@ def test_same_command_continues_after_kills_and_gives_the_same_bytes(finished, s
 @pytest.mark.usefixtures("keep_network")
 def test_request_to_stop_keeps_what_is_done(finished, source, monkeypatch):
     whole, output = source.with_name("whole.csv"), source.with_name("out.csv")
-    predict.run(call(finished, source, whole))
+    predict.run(files_call(finished, source, whole))
     append, appends = LocalLog.append, []
 
     def stopping(log, data):
@@ -186,12 +182,12 @@ def test_request_to_stop_keeps_what_is_done(finished, source, monkeypatch):
 
     monkeypatch.setattr(LocalLog, "append", stopping)
     with pytest.raises(Stopped) as stopped, StopRequests() as stop:
-        predict.run(call(finished, source, output, stop))
+        predict.run(files_call(finished, source, output, stop=stop))
     assert str(stopped.value) == (
         f"Stopped with 48 of {len(TEXTS)} rows predicted; the same command continues."
     )
     assert not output.exists()
-    predict.run(call(finished, source, output))
+    predict.run(files_call(finished, source, output))
     assert sum(map(len, appends)) == 6 * len(TEXTS) + 8 * -(-len(TEXTS) // 16)
     assert output.read_bytes() == whole.read_bytes()
 
@@ -200,12 +196,12 @@ def test_work_is_not_continued_with_other_rows_or_another_checkpoint(finished, s
     output = source.with_name("out.csv")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(LocalLog, "append", interrupt)
-        predict.run(call(finished, source, output))
-    message = complaint(predict.run, call(finished, source, output, checkpoint="60"))
+        predict.run(files_call(finished, source, output))
+    message = complaint(predict.run, files_call(finished, source, output, checkpoint="60"))
     assert "another checkpoint: step" in message
     assert "this command has step 60 (" in message
     source.write_text("text\nOther rows.\n")
-    message = complaint(predict.run, call(finished, source, output))
+    message = complaint(predict.run, files_call(finished, source, output))
     assert "out.csv.partial holds unfinished work with another input: SHA-256" in message
     assert message.endswith("or delete that folder to begin again")
 
@@ -225,5 +221,5 @@ def interrupt(*_):
     ],
 )
 def test_flags_that_do_not_fit_are_refused(finished, source, fields, fault):
-    given = call(finished, source, "out.csv")._replace(**fields)
+    given = files_call(finished, source, "out.csv")._replace(**fields)
     assert fault in complaint(predict.run, given)

@@ -9,10 +9,25 @@ from configs.schema import rules
 from storage.store import open_store
 from trainer.machines.preemption import StopRequests
 from trainer.modes import train
+from trainer.modes.interface import Call
 from trainer.run.checkpoints import restore
 from trainer.run.clock import Clock
 
 STEPS = 82  # of a run of `run_config`
+
+
+# The flags of a command that gives none; a free port.
+FLAGS = {
+    **{"checkpoint": "best", "text": (), "to": "", "input": "", "output": "", "text_column": ""},
+    **{"on_bad_row": "fail", "compare": (), "host": "127.0.0.1", "port": 0, "name": "longhaul"},
+    "quiet": False,
+}
+
+
+def call(workdir, config=None, stop=None, **flags):
+    """Returns the call of a mode on a workdir, with some flags."""
+    stop = stop or StopRequests()
+    return Call(open_store(str(workdir)), config, stop, 0.0, **{**FLAGS, **flags})
 
 
 def start(config, workdir):

@@ -14,10 +14,9 @@ import pytest
 from configs.schema.stored import stored_config
 from storage.errors import UserError
 from storage.store import open_store
-from trainer.machines.preemption import StopRequests
+from tests.trainer.modes.runs import call
 from trainer.modes import serve
 from trainer.modes.export import export
-from trainer.modes.interface import Call
 
 SECONDS = 60  # after which a test that waits has failed
 BODY = b'{"instances": ["A dull film."]}'
@@ -84,15 +83,6 @@ def test_export_is_served_until_ctrl_c(workdir):
         assert process.stderr.read() == "WARNING: anyone who reaches this address can use it\n"
 
 
-def call(store, **changes):
-    fields = dict.fromkeys(Call._fields, "")
-    fields.update(
-        store=store, config=None, stop=StopRequests(), checkpoint="best", host="127.0.0.1",
-        port=0, name="longhaul",
-    )  # fmt: skip
-    return Call(**{**fields, **changes})
-
-
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -106,24 +96,24 @@ def call(store, **changes):
 )
 def test_wrong_flag_is_told_before_the_network_is_loaded(tmp_path, changes, reason):
     with pytest.raises(UserError, match=reason):
-        serve.run(call(open_store(str(tmp_path)), **changes))
+        serve.run(call(tmp_path, **changes))
 
 
 def test_port_in_use_is_told_before_the_network_is_loaded(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(UserError, match=rf"can't serve at 127.0.0.1, port {port} .*in use"):
-            serve.run(call(open_store(str(tmp_path)), port=port))
+            serve.run(call(tmp_path, port=port))
 
 
 def test_checkpoint_of_an_export_is_refused(tmp_path):
     (tmp_path / "saved_model.pb").touch()
     with pytest.raises(UserError, match=r"--checkpoint: got 'last', but .* is an export"):
-        serve.run(call(open_store(str(tmp_path)), checkpoint="last"))
+        serve.run(call(tmp_path, checkpoint="last"))
 
 
 def test_missing_packages_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     reason = r"--mode: serve needs prometheus_client, starlette, uvicorn; pip install 'longhaul\[s"
     with pytest.raises(UserError, match=reason):
-        serve.run(call(open_store(str(tmp_path))))
+        serve.run(call(tmp_path))
