@@ -30,7 +30,7 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
     packages=find_packages(exclude=["tests*", "benchmarks*"]),
-    package_data={"": ["*.sh", "*.txt", "Dockerfile", "*.html", "*.css", "*.js"]},
+    package_data={"": ["*.sh", "*.txt", "Dockerfile", "templates/*", "static/*"]},
     entry_points={
         "console_scripts": [
             "longhaul = trainer.__main__:run",
