@@ -15,6 +15,7 @@ from storage.store import Store
 from trainer.learning.objectives.objective import score_metric
 from trainer.modes import predict_file
 from trainer.modes.interface import Call
+from trainer.run import terminal
 from trainer.run.bulk.lines import lines
 from trainer.run.bulk.windows import windows
 from trainer.run.trained_network import load_predictor
@@ -59,8 +60,9 @@ def predict(
             probability = shares[1 if len(shares) == 2 else number]
             print(f"{probability:.4f}\t{names[number]}\t{line.translate(_TO_ONE_CELL)}")
         sys.stdout.flush()
-    described = trained.manifest.describe(score_metric(trained.objective))
-    print(f"Checkpoint: {described}", file=sys.stderr)
+    if not terminal.is_quiet():
+        described = trained.manifest.describe(score_metric(trained.objective))
+        print(f"Checkpoint: {described}", file=sys.stderr)
 
 
 def _checked(line: str | None) -> str | None:

@@ -105,12 +105,12 @@ def _stoppable(work: _Work) -> Iterator[None]:
 def _report(found: Scan, rate: float, source: Path, output: Path, trained: Trained) -> None:
     """Prints what was done; names rows that were left out on standard error."""
     if found.blank:
-        what = "rows have no text; they are predicted as reviews without a word"
+        what = "row(s) without a text are predicted as reviews without a word"
         print(f"WARNING: {source}: {found.blank:,} {what}", file=sys.stderr)
     if found.bad:
-        lines = [f"WARNING: {source}: {found.bad:,} rows left out", *found.named]
+        lines = [f"WARNING: {source}: {found.bad:,} row(s) left out", *found.named]
         more = found.bad - len(found.named)
         print(*lines, *([f"and {more:,} more"] if more else []), sep="\n  ", file=sys.stderr)
     speed = f", {rate:,.0f} rows/s" if rate else ""
     terminal.result(f"Predicted {found.rows:,} rows, skipped {found.bad:,}{speed}: {output}")
-    terminal.result(f"Checkpoint: {trained.manifest.describe(score_metric(trained.objective))}")
+    terminal.say(f"Checkpoint: {trained.manifest.describe(score_metric(trained.objective))}")

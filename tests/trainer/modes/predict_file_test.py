@@ -90,7 +90,7 @@ def test_rows_get_the_predictions_of_their_texts_in_order(finished, source, expe
     captured = capsys.readouterr()
     assert f"Predicted {len(TEXTS)} rows, skipped 0, " in captured.out
     assert captured.out.splitlines()[-1].startswith("Checkpoint: step ")
-    assert "1 rows have no text; they are predicted as reviews without a word" in captured.err
+    assert "1 row(s) without a text are predicted as reviews without a word" in captured.err
     assert sorted(path.name for path in source.parent.iterdir()) == ["in.csv", "out.csv"]
 
 
@@ -131,7 +131,7 @@ def test_bad_rows_are_refused_at_the_start_or_left_out(finished, source, capsys,
     assert [row["text"] for row in rows_of(output)] == TEXTS
     captured = capsys.readouterr()
     assert f"Predicted {len(TEXTS)} rows, skipped 12, " in captured.out
-    assert f"WARNING: {source}: 12 rows left out\n  {source}, line 708: 4 fields" in captured.err
+    assert f"WARNING: {source}: 12 row(s) left out\n  {source}, line 708: 4 fields" in captured.err
     assert "line 717: 4 fields" in captured.err
     assert "line 718" not in captured.err
     assert captured.err.splitlines()[-1] == "  and 2 more"

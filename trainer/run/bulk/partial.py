@@ -3,7 +3,7 @@
     with Partial(Path("predicted.csv")) as partial:      # no other process may have it
         partial.begin({"input": "...", "checkpoint": "step 82"})
         partial.rows                                     # predicted by earlier processes
-    XX
+
 The folder holds `command.json`, which says what the work is of, and `predictions`, a log with the
 number of each row's label and its probability. The log is in blocks with a checksum each. A killed
 process may leave a part of a block at its end, which the next one drops. The output is written from
