@@ -165,6 +165,11 @@ KINDS = (
     _posts("too long a text", 3, {413}, _one_of(_texts("a" * 100_001))),
     _posts("2 MB", 3, {413}, lambda generator: bytes(2_000_000)),
     _posts("compressed", 2, {415}, _one_of(VALID), "Content-Encoding: gzip"),
+    _sends(
+        "bad review for the page", 3, {400},
+        _one_of(*(head(len(body), "Connection: close", path="/explain") + body
+                  for body in (b"", b"{}", b'{"text": 1}', b'{"text": "\\ud800"}'))),
+    ),
     Kind("13 MB in chunks", 1, frozenset({413}), _large_chunks),
     Kind("100 MB", 1, frozenset({413}), _large),
     Kind("pipelined", 2, frozenset({200}), _pipelined),
