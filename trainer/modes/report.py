@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from configs.schema.stored import CONFIG_FILE
 from storage.errors import UserError
-from storage.store import Store, open_store
+from storage.store import Check, Store, open_store
 from trainer.modes.interface import Call
 from trainer.pages import comparison, report
+from trainer.run import terminal
 from trainer.run.record import read_record
 
 
@@ -21,16 +22,17 @@ def run(call: Call) -> None:
         url = write_comparison([call.store, *map(_open_other, call.compare)], destination)
     else:
         url = write_report(call.store, destination)
-    print(f"Report: {url}", flush=True)
+    terminal.result(f"Report: {url}")
 
 
-def write_report(store: Store, destination: Store) -> str:
+def write_report(store: Store, destination: Store, check: Check | None = None) -> str:
     """Writes the report of the run in a workdir, and returns its URL.
 
-    Raises UserError when a file of the run is damaged, or when a store fails.
+    See `Store.write` for `check`. Raises UserError when a file of the run is damaged, or when a
+    store fails.
     """
     page = report.page(read_record(store))
-    return _write(destination, report.FILE, page)
+    return _write(destination, report.FILE, page, check)
 
 
 def write_comparison(stores: Sequence[Store], destination: Store) -> str:
@@ -53,6 +55,6 @@ def _open_other(url: str) -> Store:
     return store
 
 
-def _write(destination: Store, name: str, page: str) -> str:
-    destination.write(name, page.encode())
+def _write(destination: Store, name: str, page: str, check: Check | None = None) -> str:
+    destination.write(name, page.encode(), check)
     return f"{destination.url.rstrip('/')}/{name}"

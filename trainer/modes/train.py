@@ -206,7 +206,7 @@ def _test_best(run: Run, progress: Progress, stop: StopRequests) -> Manifest:
 def _write_report(run: Run) -> None:
     from trainer.modes import report  # on demand: what draws takes a second to import
 
-    report.write_report(run.store, run.store)
+    report.write_report(run.store, run.store, run.claim.check)
 
 
 def _keep_results(run: Run, step: int, outputs: np.ndarray) -> None:

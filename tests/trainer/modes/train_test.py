@@ -2,16 +2,19 @@
 
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from input_pipeline import load
-from storage.errors import UserError
+from storage import claims
+from storage.errors import Superseded, UserError
 from storage.store import open_store
 from tests.trainer.modes.runs import STEPS, lines, numbers, start, tensors
 from trainer.learning.scorer import Scorer
+from trainer.pages import report
 from trainer.run.checkpoints import ranked
 from trainer.run.trained_network import load_trained
 
@@ -58,6 +61,36 @@ def test_start_of_a_finished_run_only_tests(run_config, workdir, finished, capsy
     start(run_config, workdir)
     assert "Epoch:" not in capsys.readouterr().out
     assert numbers(workdir) == numbers(finished)
+
+
+def with_report(config):
+    changed = config.copy_and_resolve_references()
+    changed.evaluation.report = True
+    return changed
+
+
+def test_run_killed_before_its_report_is_written_has_one_after_the_next_start(
+    run_config, workdir, finished, monkeypatch
+):
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(report, "page", lambda record: sys.exit("killed"))
+        start(with_report(run_config), workdir)
+    assert (workdir / "test_results.npz").exists()
+    assert not (workdir / "report.html").exists()
+    start(with_report(run_config), workdir)
+    assert "The most confident mistakes" in (workdir / "report.html").read_text()
+    assert numbers(workdir) == numbers(finished)
+
+
+def test_superseded_start_writes_no_report(run_config, workdir, monkeypatch):
+    def supersede(record):
+        claims.take(open_store(str(workdir)))
+        return "the page of the older start"
+
+    monkeypatch.setattr(report, "page", supersede)
+    with pytest.raises(Superseded):
+        start(with_report(run_config), workdir)
+    assert not (workdir / "report.html").exists()
 
 
 def test_new_run_starts_from_the_weights_of_another(run_config, finished, tmp_path, capsys):
