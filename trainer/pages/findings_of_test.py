@@ -34,9 +34,10 @@ def _guess(results: TestResults, record: Record) -> list[Finding]:
     share = counts.max() / count
     if statistics.wilson(right, count)[0] > share:
         return []
+    verdict = "Perhaps no" if right / count > share else "No"
     text = (
-        f"No better than a guess: {right / count:.3f} of the reviews are right, and always saying "
-        f"{record.labels.names[counts.argmax()]!r} would get {share:.3f}."
+        f"{verdict} better than a guess: {right / count:.3f} of the reviews are right, and always "
+        f"saying {record.labels.names[counts.argmax()]!r} would get {share:.3f}."
     )
     return [Finding(text, "optimizer.learning_rate, train.epochs (more) or the labels of the data")]
 
@@ -63,20 +64,24 @@ def _lopsided(results: TestResults, record: Record) -> list[Finding]:
 
 
 def _weakest_label(results: TestResults, record: Record) -> list[Finding]:
-    """Finds, with more labels, the one whose recall is surely below the accuracy of all."""
+    """Finds, with more labels, the one of the lowest recall if chance does not explain that.
+
+    The lowest of many labels would often be low by chance, so the level of 95 % is that of all
+    labels together (Bonferroni).
+    """
     if len(record.labels) == 2:
         return []
     matrix, accuracy = confusion(*_pair(results), len(record.labels)), _right(results).mean()
     have = matrix.sum(axis=1)
     weak = int(np.where(have > 0, matrix.diagonal() / np.maximum(have, 1), np.inf).argmin())
     right, count = int(matrix[weak, weak]), int(have[weak])
-    if statistics.wilson(right, count)[1] >= accuracy:
+    if statistics.wilson(right, count, statistics.quantile(len(record.labels)))[1] >= accuracy:
         return []
     taken_for = int(np.where(np.arange(len(have)) == weak, -1, matrix[weak]).argmax())
     text = (
         f"The label {record.labels.names[weak]!r} is the weakest: {right / count:.3f} of its "
-        f"{count:,} reviews are right, of all {accuracy:.3f}; most of the others are taken for "
-        f"{record.labels.names[taken_for]!r}."
+        f"{count:,} reviews are right, of all {accuracy:.3f}; most often it is taken for "
+        f"{record.labels.names[taken_for]!r}, {matrix[weak, taken_for]:,} times."
     )
     return [Finding(text, "")]
 
@@ -108,7 +113,8 @@ def _confidence(results: TestResults, record: Record) -> list[Finding]:
     """Finds probabilities that are off by more than 0.01 and by more than chance explains."""
     right, confidence = _right(results), results.probabilities.max(axis=1).mean()
     low, high = statistics.wilson(int(right.sum()), len(right))
-    if low <= confidence <= high or abs(confidence - right.mean()) <= 0.01:
+    # Probabilities that are not finite are off by no number.
+    if low <= confidence <= high or not abs(confidence - right.mean()) > 0.01:
         return []
     kind = "Overconfident" if confidence > high else "Underconfident"
     text = (

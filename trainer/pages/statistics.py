@@ -9,11 +9,11 @@ NumPy alone; the tests compare with scikit-learn and SciPy, which a run need not
 """
 
 import math
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
-Z = 1.959964  # standard normal quantile of 0.975: all intervals cover 95 %
 BINS = 15  # of the calibration, as in Guo et al. 2017, arXiv:1706.04599
 
 
@@ -107,11 +107,25 @@ def calibration(confidence: np.ndarray, right: np.ndarray) -> Calibration:
     return Calibration(mean, accuracy, counts[held], float(error))
 
 
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """Returns the 95 % interval of a proportion (Wilson 1927, doi:10.2307/2276774)."""
+def quantile(intervals: int) -> float:
+    """Returns the standard normal quantile of intervals that all hold in 95 % of cases.
+
+    This is Bonferroni's correction (Dunn 1961, doi:10.1080/01621459.1961.10482090).
+    """
+    return NormalDist().inv_cdf(1 - 0.025 / intervals)
+
+
+Z = quantile(1)  # of an interval by itself
+
+
+def wilson(right: int, count: int, z: float = Z) -> tuple[float, float]:
+    """Returns the 95 % interval of a proportion (Wilson 1927, doi:10.2307/2276774).
+
+    `z` is the quantile of another level.
+    """
     if not count:
         return 0.0, 1.0
-    share, spread = right / count, Z * Z / count
+    share, spread = right / count, z * z / count
     middle = (share + spread / 2) / (1 + spread)
     half = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
     return max(middle - half, 0.0), min(middle + half, 1.0)

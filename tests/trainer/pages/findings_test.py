@@ -170,6 +170,22 @@ def test_guess_is_compared_with_the_most_frequent_label():
     )
 
 
+def test_accuracy_that_chance_lifts_above_a_guess_is_not_called_a_guess():
+    right = np.arange(20) < 13
+    results = results_with(right, np.full(20, 0.65), np.arange(20) % 2)
+    (text,) = texts(record_of(STEADY, results))
+    assert text.startswith(
+        "Perhaps no better than a guess: 0.650 of the reviews are right, and always saying "
+        "'negative' would get 0.500."
+    )
+
+
+def test_probabilities_that_are_not_finite_are_called_neither_over_nor_underconfident():
+    results = calm()
+    results.probabilities[0] = np.nan
+    assert not [text for text in texts(record_of(STEADY, results)) if "confident" in text]
+
+
 def test_mistakes_of_one_kind():
     labels = np.arange(400) % 2
     right = (np.arange(400) % 5 > 0) | (labels == 1)
@@ -190,4 +206,18 @@ def test_weakest_of_many_labels():
     assert text.startswith(
         f"The label 'c' is the weakest: 0.000 of its {third.sum()} reviews are right"
     )
-    assert "most of the others are taken for 'b'" in text
+    assert f"most often it is taken for 'b', {third.sum()} times" in text
+
+
+def test_lowest_of_many_labels_may_be_low_by_chance():
+    labels = np.repeat(np.arange(20), 20)
+    right = np.arange(400) % 5 > 0  # 80 %, and of the last label 11 of 20
+    right[-20:] = np.arange(20) < 11
+    shares = np.full((400, 20), 0.2 / 19, np.float32)
+    shares[np.arange(400), np.where(right, labels, (labels + 1) % 20)] = 0.8
+    results = results_of(
+        probabilities=shares, labels=np.int32(labels), mistakes=(),
+        lengths=np.full(400, 10, np.int32), unknown=np.zeros(400, np.int32),
+    )  # fmt: skip
+    names = "abcdefghijklmnopqrst"
+    assert texts(record_of(STEADY, results, labels=names)) == []
