@@ -29,7 +29,7 @@ async function ask(review, signal) {
 }
 
 function show(answer) {
-  verdict.textContent = `${answer.label}, with a probability of ${(100 * answer.probability).toFixed(1)} %`;
+  verdict.textContent = `${answer.label}, probability ${answer.probability.toFixed(4)}`;
   // The server has escaped what was typed, and the page's policy runs no script in it.
   explanation.innerHTML = answer.html;
 }
