@@ -8,6 +8,7 @@ A long run's curve is thinned out so that its peaks stay.
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -105,7 +106,9 @@ def _plot(axes: Any, curve: Series) -> None:
     style = {"linestyle": "--" if curve.dashed else "-", "alpha": 0.9}
     if curve.points or len(curve.x) == 1:
         style |= {"marker": "o", "markersize": 4.0}
-    axes.plot(curve.x, curve.y, color=curve.color, label=curve.label, **style)
+    # A legend leaves out what begins with an underscore; the space before it has no width.
+    label = re.sub("^_", "\u200b_", curve.label)
+    axes.plot(curve.x, curve.y, color=curve.color, label=label, **style)
 
 
 def _mark(axes: Any, marks: Marks) -> None:

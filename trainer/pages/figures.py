@@ -49,6 +49,7 @@ matplotlib.rcParams.update(_STYLE)  # what is drawn later, such as a legend, has
 _PIXELS_PER_INCH = 144
 _WITHOUT_DATE = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _COLOR = re.compile("|".join(_VARIABLES))
+_TAG = re.compile("<[^>]*>")  # a text between tags may look like a colour
 _SIZE = re.compile(r'\b(?:width|height|version)="[^"]*"\s*')
 _RULE_FOR_THE_WHOLE_PAGE = re.compile(r"<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL)
 
@@ -67,7 +68,7 @@ def as_svg(figure: Figure, description: str) -> Markup:
     attributes, _, content = svg.partition(">")
     content = _RULE_FOR_THE_WHOLE_PAGE.sub("", content, count=1)
     content = content.replace("<g id=", "<g data-part=")  # ids have to be unique in a page
-    content = _COLOR.sub(lambda match: f"var(--{_VARIABLES[match[0]]})", content)
+    content = _TAG.sub(_with_variables, content)
     # matplotlib escapes the figure's text.
     attributes, content = Markup(_SIZE.sub("", attributes)), Markup(content)  # noqa: S704
     opening = Markup('<svg class="figure" role="img" aria-label="{}" style="max-width: {}in" {}>')
@@ -79,6 +80,11 @@ def as_png(figure: Figure) -> bytes:
     file = io.BytesIO()
     _save(figure, file, format="png", dpi=_PIXELS_PER_INCH)
     return file.getvalue()
+
+
+def _with_variables(tag: re.Match) -> str:
+    """Returns a tag of SVG whose colours are the page's."""
+    return _COLOR.sub(lambda color: f"var(--{_VARIABLES[color[0]]})", tag[0])
 
 
 def _save(figure: Figure, file: IO[Any], **options: Any) -> None:

@@ -56,7 +56,7 @@ def details(record: Record) -> str:
 
 def facts(record: Record) -> list[tuple[str, str]]:
     """Returns what was run, as pairs of a name and a value."""
-    config, results = record.config, record.results
+    config, results = record.config, results_of_test(record)
     vocabulary = f"{len(record.tokens):,} token ids" if record.tokens else "file missing"
     pairs = [
         ("Workdir", record.url),

@@ -37,6 +37,11 @@ def test_figure_names_its_curves_and_marks():
         assert f">{text}</text>" in svg
 
 
+def test_name_with_an_underscore_is_in_the_legend():
+    drawn = series("_old", [(1, 0.5), (2, 0.4)], SERIES[0])
+    assert ">\u200b_old</text>" in over_steps("Loss", drawn).svg
+
+
 @pytest.mark.parametrize(
     ("values", "tick"),
     [

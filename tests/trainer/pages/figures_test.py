@@ -1,4 +1,4 @@
-"""Run with `python -m pytest tests/trainer/pages/figures_test.py`."""
+"""Figures as images and in pages."""
 
 import re
 
@@ -25,6 +25,12 @@ def test_figure_in_a_page_escapes_its_texts(figure):
     svg = figures.as_svg(figure, 'the "loss" & <more>')
     assert 'aria-label="the &#34;loss&#34; &amp; &lt;more&gt;"' in svg
     assert "&lt;train&gt;" in svg
+
+
+def test_text_that_looks_like_a_colour_stays():
+    figure, axes = figures.new_figure(4, 2)
+    axes.set_title(f"{figures.INK} > {figures.PAPER}")
+    assert f">{figures.INK} &gt; {figures.PAPER}</text>" in figures.as_svg(figure, "a")
 
 
 def test_figure_in_a_page_changes_nothing_outside_of_it(figure):

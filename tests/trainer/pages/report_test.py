@@ -160,6 +160,11 @@ def test_what_is_missing_is_said_and_the_rest_shown(record, sentences):
     assert "What was run" in text
 
 
+def test_results_of_another_checkpoint_are_not_told_as_facts():
+    assert "2025-01-31 12:00:00 UTC" in text_of(record_of(results=results_of()))
+    assert "2025-01-31 12:00:00 UTC" not in text_of(record_of(results=results_of(step=20)))
+
+
 def test_throughput_of_earlier_versions_is_even_where_lines_are_closer_than_calls():
     rates = [1e9, 100.0] * 20  # tokens per second of lines within and at the end of a call
     lines = [line("train", 4 * n, tokens_per_second=rate) for n, rate in enumerate(rates)]
