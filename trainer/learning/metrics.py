@@ -67,6 +67,11 @@ def by_length(lengths: np.ndarray) -> list[tuple[int | None, np.ndarray]]:
     return [(bound, ids) for bound, ids in members if len(ids)]
 
 
+def length_name(bound: int | None) -> str:
+    """Returns what a group of `by_length` is called, such as "up to 64"."""
+    return f"up to {bound}" if bound else "more"
+
+
 def area_under_roc(scores: np.ndarray, positive: np.ndarray) -> float:
     """Returns the chance that a positive review's score is above a negative one's, ties a half.
 

@@ -11,7 +11,7 @@ import numpy as np
 from input_pipeline import load
 from input_pipeline.examples import Examples
 from storage.store import Store
-from trainer.learning.metrics import by_length
+from trainer.learning.metrics import by_length, length_name
 from trainer.learning.objectives.objective import Objective, score_metric
 from trainer.learning.scorer import Scorer
 from trainer.machines.strategy import make_strategy
@@ -58,8 +58,7 @@ def run_test(
     )
     for bound, ids in by_length(reviews.lengths):
         value = objective.evaluate(outputs[ids], reviews.take(ids))[score]
-        up_to = f"up to {bound}" if bound else "more"
-        terminal.say(f"  {up_to:>9} tokens: {len(ids):6} reviews, {score} {value:.3f}")
+        terminal.say(f"  {length_name(bound):>9} tokens: {len(ids):6} reviews, {score} {value:.3f}")
     for line in objective.tables(outputs, reviews):
         terminal.say(f"  {line}")
     terminal.result(f"Test {score.title()}: {metrics[score]:.3f}")

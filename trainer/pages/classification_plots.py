@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from input_pipeline.labels import Labels
-from trainer.learning.metrics import by_length, confusion
+from trainer.learning.metrics import by_length, confusion, length_name
 from trainer.pages import statistics
 from trainer.pages.curves import MOST_POINTS, Drawing
 from trainer.pages.figures import FAINT, INK, SERIES, as_svg, new_figure
@@ -74,7 +74,7 @@ def length_groups(results: TestResults) -> list[Group]:
     """Returns the accuracy of the reviews by their length, in the groups of the evaluation."""
     right = results.predicted == results.labels
     return [
-        Group(f"up to {bound}" if bound else "more", int(right[ids].sum()), len(ids))
+        Group(length_name(bound), int(right[ids].sum()), len(ids))
         for bound, ids in by_length(results.lengths)
     ]
 

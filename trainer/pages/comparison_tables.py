@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from trainer.learning.metrics import confusion
+from trainer.learning.metrics import LENGTH_BOUNDS, confusion, length_name
 from trainer.pages import time_use
 from trainer.pages.classification_plots import length_groups
 from trainer.pages.run_facts import results_of_test
@@ -50,7 +50,8 @@ def lengths(runs: Mapping[str, Record]) -> Table | None:
         run: {group.name: group.right / group.reviews for group in length_groups(tested)}
         for run, tested in _with_results(runs).items()
     }
-    names = dict.fromkeys(itertools.chain(*found.values()))
+    groups = map(length_name, (*LENGTH_BOUNDS, None))
+    names = [name for name in groups if any(name in shares for shares in found.values())]
     rows = [
         [Cell(name, place), *(percent(shares.get(name, math.nan)) for shares in found.values())]
         for place, name in enumerate(names)

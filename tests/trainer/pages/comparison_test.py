@@ -9,7 +9,7 @@ from storage.errors import UserError
 from tests.browser import browser, open_page, overflows  # noqa: F401
 from tests.trainer.pages.records import LEARNING, epochs, record_of
 from tests.trainer.run.results import random_results, results_of
-from trainer.pages import comparison
+from trainer.pages import comparison, comparison_tables
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,14 @@ def test_recall_by_label_is_scikit_learns(pair):
         results = record.results
         for recall in metrics.recall_score(results.labels, results.predicted, average=None):
             assert f">{recall:.3f}</td>" in recalls
+
+
+def test_lengths_are_in_their_order_whichever_run_has_them(pair):
+    long = results_of(lengths=np.int32([200, 300, 400]))
+    table = comparison_tables.lengths({"a": record_of(results=long), "b": pair[0]})
+    names = [row[0].text for row in table.rows]
+    assert names == ["up to 64", "up to 128", "up to 256", "up to 512", "more"]
+    assert [row[1].text == "-" for row in table.rows] == [True, True, False, False, True]
 
 
 def test_runs_without_results_say_what_brings_them(pair):
