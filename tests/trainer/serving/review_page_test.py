@@ -58,7 +58,7 @@ def test_review_is_classified_by_keyboard_alone(server, open_page, model):  # no
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator("#explanation .review span")).to_have_count(3)
-    assert verdict.inner_text().startswith(("positive, with", "negative, with"))
+    assert verdict.inner_text().startswith(("positive, prob", "negative, prob"))
 
 
 def test_page_of_an_export_shows_words_and_says_where_gates_are(of_export, open_page):  # noqa: F811
