@@ -167,8 +167,7 @@ def _run_mode(name: str) -> None:
 
 def _flags() -> dict[str, Any]:
     """Returns the fields of a call that are flags of the same name."""
-    holders = {**_OF_SOME_MODES, "quiet": _QUIET}
-    values = {name: holder.value for name, holder in holders.items() if name != "config"}
+    values = {name: holder.value for name, holder in _OF_SOME_MODES.items() if name != "config"}
     return {**values, "text": tuple(_TEXT.value or ()), "compare": tuple(_COMPARE.value)}
 
 

@@ -32,4 +32,3 @@ class Call(NamedTuple):
     host: str
     port: int  # 0 takes a free one
     name: str  # of the model, for clients
-    quiet: bool  # prints results, warnings and errors only

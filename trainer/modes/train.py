@@ -80,10 +80,11 @@ def _train(run: Run, progress: Progress, stop: StopRequests) -> None:
         tested = _test_best(run, progress, stop)
         run.profile.close()
         run.writer.close()
+        report = None
         if run.workers.is_chief and run.config.evaluation.report:
             with run.clock.timed("report"):
-                _write_report(run)
-        summary.after(run, tested)
+                report = _write_report(run)
+        summary.after(run, tested, report)
     except Stopped as request:
         message = _leave(run, progress, stop)
         # A worker that leaves at once would leave the others without its part of the collective
@@ -203,10 +204,11 @@ def _test_best(run: Run, progress: Progress, stop: StopRequests) -> Manifest:
     return manifest
 
 
-def _write_report(run: Run) -> None:
+def _write_report(run: Run) -> str:
+    """Writes the report, and returns its URL."""
     from trainer.modes import report  # on demand: what draws takes a second to import
 
-    report.write_report(run.store, run.store, run.claim.check)
+    return report.write_report(run.store, run.store, run.claim.check)
 
 
 def _keep_results(run: Run, step: int, outputs: np.ndarray) -> None:

@@ -13,8 +13,9 @@ from configs.schema.rules import flatten
 from trainer.pages import statistics
 from trainer.pages.table import Cell, Table
 from trainer.run import test_results
-from trainer.run.record import METRICS_FILE, Record
+from trainer.run.record import Record
 from trainer.run.test_results import TestResults
+from trainer.run.writers.metrics_file import METRICS_FILE
 
 AGAIN = "give the training command again"
 _NOT_SET = "-"  # of a field that a config lacks

@@ -8,6 +8,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from trainer.run.clock import in_words
+
 NOTHING = "-"  # in the place of a number that is not there
 
 
@@ -51,16 +53,5 @@ def percent(value: float, digits: int = 1) -> Cell:
 
 
 def duration(seconds: float) -> Cell:
-    """Returns a cell with a time in seconds."""
-    return Cell(in_words(seconds), seconds)
-
-
-def in_words(seconds: float) -> str:
-    """Returns a time in seconds as people say it, such as "3 min 40 s"."""
-    if not math.isfinite(seconds):
-        return NOTHING
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    """Returns a cell with a time in seconds, such as "3 min 40 s"."""
+    return Cell(in_words(seconds) if math.isfinite(seconds) else NOTHING, seconds)

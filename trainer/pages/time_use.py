@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from trainer.pages.curves import Drawing
 from trainer.pages.figures import FAINT, LINE, SERIES, as_svg, new_figure
-from trainer.pages.table import Cell, Table, count, duration, in_words, percent
+from trainer.pages.table import Cell, Table, count, duration, percent
+from trainer.run.clock import in_words
 from trainer.run.record import Line
 
 _CAUSES = ("training", "compile", "input wait", "evaluation", "checkpoint", "start")

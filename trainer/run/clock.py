@@ -1,4 +1,4 @@
-"""Where the time of a run goes: wall time by cause, and rates.
+"""Where the time of a run goes: wall time by cause, rates, and times in words.
 
 clock = Clock()
 with clock.timed("evaluation"): ...
@@ -7,6 +7,8 @@ clock.fractions()                # {"training": 0.93, "start": 0.04, ...}
 rate = Rate()
 rate.add(reviews=64, tokens=14_000, seconds=0.125)
 rate.values()                    # {"reviews_per_second": 512.0, "tokens_per_second": 112000.0}
+
+in_words(200.0)                  # "3 min 20 s"
 """
 
 import contextlib
@@ -78,3 +80,14 @@ class Rate:
             "reviews_per_second": self._reviews / elapsed,
             "tokens_per_second": float(self._tokens / elapsed),
         }
+
+
+def in_words(seconds: float) -> str:
+    """Returns a time in its two largest units: "45 s", "3 min 20 s", "2 h 5 min", "3 d 4 h"."""
+    whole = round(seconds)
+    days, hours, minutes = whole // 86_400, whole // 3600 % 24, whole // 60 % 60
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (whole % 60, "s")]
+    first = next((place for place, (number, _) in enumerate(parts) if number), 3)
+    return (
+        " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2] if number) or "0 s"
+    )

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from trainer.run import terminal
-from trainer.run.clock import Rate
-from trainer.run.time_left import TimeLeft, in_words
+from trainer.run.clock import Rate, in_words
+from trainer.run.time_left import TimeLeft
 
 _SECONDS_BETWEEN_LINES = 30.0
 _REFRESHES_PER_SECOND = 2  # by a thread that takes its time from the training

@@ -23,8 +23,7 @@ from storage.errors import UserError
 from storage.store import Store
 from trainer.run import test_results
 from trainer.run.test_results import TestResults
-
-METRICS_FILE = "metrics.jsonl"
+from trainer.run.writers.metrics_file import METRICS_FILE
 
 
 class Line(NamedTuple):

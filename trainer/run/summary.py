@@ -1,7 +1,7 @@
 """What a run is going to do, said before its first step, and what has come of it, said at its end.
 
     summary.before(run, progress)
-    summary.after(run, tested=manifest)
+    summary.after(run, tested=manifest, report="runs/imdb/report.html")
 
 On a terminal the facts are a table, elsewhere a line each.
 """
@@ -18,12 +18,11 @@ from input_pipeline.training_set import InMemory
 from input_pipeline.vocabulary import UNKNOWN
 from trainer.model.network import Encoder
 from trainer.run import memory, terminal
+from trainer.run.clock import in_words
 from trainer.run.manifest import Manifest
 from trainer.run.progress import Progress
 from trainer.run.start import Run
-from trainer.run.time_left import in_words
 
-REPORT = "report.html"  # written by the report
 _TEXT = '--text="A film to remember."'
 _NEXT = (
     "--mode=evaluate",
@@ -54,10 +53,10 @@ def before(run: Run, progress: Progress) -> None:
         )
 
 
-def after(run: Run, tested: Manifest) -> None:
+def after(run: Run, tested: Manifest, report: str | None) -> None:
     """Says where a finished run's files are, what its time went to, and what to do next.
 
-    `tested` is the checkpoint that was tested.
+    `tested` is the checkpoint that was tested, `report` the URL of the report if one was written.
     """
     workdir = run.store.url.rstrip("/")
     lines = [
@@ -65,7 +64,7 @@ def after(run: Run, tested: Manifest) -> None:
         f"Memory: {memory.in_units(memory.peak())} at its peak",
         f"Workdir: {workdir}",
         f"Best checkpoint: {workdir}/{Path(tested.prefix).parent}",
-        *([f"Report: {workdir}/{REPORT}"] if run.store.exists(REPORT) else []),
+        *([f"Report: {report}"] if report else []),
         *_curves(run),
         "Next:",
         *next_commands(workdir),

@@ -3,7 +3,6 @@
     time_left = TimeLeft(work_left(config, data, steps_per_epoch, step=0))
     time_left.advance(tokens)        # after each step; says the time left, once it is known
     time_left.seconds()              # None before that
-    in_words(200.0)                  # "3 min 20 s"
 
 Work is counted in tokens of training. A token of an evaluation counts as a third of one, since a
 training step computes forward once and backward, which takes about twice that (Kaplan et al. 2020,
@@ -19,6 +18,7 @@ import numpy as np
 from input_pipeline.examples import Examples
 from input_pipeline.load import TrainingData
 from trainer.run import terminal
+from trainer.run.clock import in_words
 
 _STEPS, _SECONDS = 10, 5.0  # to measure before there is an estimate
 
@@ -76,14 +76,3 @@ def work_left(
 def evaluation_work(reviews: Examples) -> float:
     """Returns the work of evaluating reviews, cut to length already, in tokens of training."""
     return float(reviews.lengths.sum()) / 3
-
-
-def in_words(seconds: float) -> str:
-    """Returns a time in its two largest units: "45 s", "3 min 20 s", "2 h 5 min", "3 d 4 h"."""
-    whole = round(seconds)
-    days, hours, minutes = whole // 86_400, whole // 3600 % 24, whole // 60 % 60
-    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (whole % 60, "s")]
-    first = next((place for place, (number, _) in enumerate(parts) if number), 3)
-    return (
-        " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2] if number) or "0 s"
-    )

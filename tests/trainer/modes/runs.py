@@ -20,7 +20,6 @@ STEPS = 82  # of a run of `run_config`
 FLAGS = {
     **{"checkpoint": "best", "text": (), "to": "", "input": "", "output": "", "text_column": ""},
     **{"on_bad_row": "fail", "compare": (), "host": "127.0.0.1", "port": 0, "name": "longhaul"},
-    "quiet": False,
 }
 
 

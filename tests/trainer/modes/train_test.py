@@ -70,7 +70,7 @@ def with_report(config):
 
 
 def test_run_killed_before_its_report_is_written_has_one_after_the_next_start(
-    run_config, workdir, finished, monkeypatch
+    run_config, workdir, finished, monkeypatch, capsys
 ):
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(report, "page", lambda record: sys.exit("killed"))
@@ -79,6 +79,7 @@ def test_run_killed_before_its_report_is_written_has_one_after_the_next_start(
     assert not (workdir / "report.html").exists()
     start(with_report(run_config), workdir)
     assert "The most confident mistakes" in (workdir / "report.html").read_text()
+    assert f"Report: {workdir}/report.html\n" in capsys.readouterr().out
     assert numbers(workdir) == numbers(finished)
 
 

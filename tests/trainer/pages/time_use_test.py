@@ -44,9 +44,9 @@ def test_table_has_a_row_a_start_and_their_sum(resumed):
         *("compile", "evaluation", "starting"),
     ]
     assert texts(table) == [
-        ["1", "5 to 14", "2 min 0 s", "20.0 s", "70.0%", "5.0%", "5.0%", "20.0%"],
-        ["4", "18 to 20", "50.0 s", "-", "40.0%", "0.0%", "0.0%", "60.0%"],
-        ["sum", "5 to 20", "2 min 50 s", "20.0 s", "60.0%", "3.3%", "3.3%", "33.3%"],
+        ["1", "5 to 14", "2 min", "20 s", "70.0%", "5.0%", "5.0%", "20.0%"],
+        ["4", "18 to 20", "50 s", "-", "40.0%", "0.0%", "0.0%", "60.0%"],
+        ["sum", "5 to 20", "2 min 50 s", "20 s", "60.0%", "3.3%", "3.3%", "33.3%"],
     ]
 
 
@@ -54,7 +54,7 @@ def test_start_without_an_epoch_has_no_causes(resumed):
     (start,) = time_use.starts_of(resumed[:1])
     assert start.causes == {time_use.LATER: 50}
     assert math.isnan(start.goodput)
-    assert texts(time_use.table([start])) == [["1", "5 to 5", "50.0 s", "50.0 s", "-"]]
+    assert texts(time_use.table([start])) == [["1", "5 to 5", "50 s", "50 s", "-"]]
 
 
 def test_lines_of_an_earlier_version_give_fractions_without_seconds():
@@ -70,7 +70,7 @@ def test_lines_of_an_earlier_version_give_fractions_without_seconds():
 
 def test_bars_are_of_each_start_or_of_the_sum_when_there_are_many(resumed):
     drawing = time_use.drawing(time_use.starts_of(resumed))
-    assert "start 4 50.0 s, goodput 40.0%" in drawing.svg
+    assert "start 4 50 s, goodput 40.0%" in drawing.svg
     many = [line("epoch", n, TIME, start=n, seconds=10) for n in range(1, 40)]
     drawing = time_use.drawing(time_use.starts_of(many))
     assert "the run 6 min 30 s, goodput 70.0%" in drawing.svg

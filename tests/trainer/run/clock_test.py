@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.run.clock import Clock, Rate
+from trainer.run.clock import Clock, Rate, in_words
 
 
 class Time:
@@ -39,3 +39,14 @@ def test_rates_count_from_the_last_restart():
     rate.restart()
     rate.add(reviews=8, tokens=80, seconds=2)
     assert rate.values() == {"reviews_per_second": 4, "tokens_per_second": 40}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "0 s"), (45, "45 s"), (59.6, "1 min"), (200, "3 min 20 s"), (3600, "1 h"),
+        (7502, "2 h 5 min"), (3605, "1 h"), (273_600, "3 d 4 h"),
+    ],
+)  # fmt: skip
+def test_time_is_told_in_its_two_largest_units(seconds, words):
+    assert in_words(seconds) == words

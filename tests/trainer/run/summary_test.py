@@ -77,18 +77,17 @@ def test_end_names_files_time_and_commands_quoted_for_a_shell(
     shutil.copytree(finished, folder)
     run, _ = started(run_config, folder)
     best = checkpoints.ranked(run.store, "best")[0]
-    for has_report in (False, True):
-        if has_report:
-            (folder / summary.REPORT).write_text("")
+    for report in (None, f"{folder}/report.html"):
         with standard_output(monkeypatch, is_terminal=False) as screen:
-            summary.after(run, best)
+            summary.after(run, best, report)
         lines = screen.text.splitlines()
         assert re.match(r"Time: \d+ s: start \d+\.\d%", lines[0])
         assert re.match(r"Memory: .* at its peak", lines[1])
         assert f"Workdir: {folder}" in lines
         assert f"Best checkpoint: {folder}/checkpoints/{best.step}" in lines
         assert any(line.startswith("Curves: tensorboard --logdir='") for line in lines)
-        assert (f"Report: {folder}/report.html" in lines) == has_report
+        reports = [line for line in lines if line.startswith("Report: ")]
+        assert reports == ([f"Report: {report}"] if report else [])
         commands = [shlex.split(line) for line in lines[lines.index("Next:") + 1 :]]
         assert [command[4] for command in commands] == [f"--mode={mode}" for mode in MODES]
         assert all(command[3] == f"--workdir={folder}" for command in commands)

@@ -4,7 +4,7 @@ import pytest
 
 from input_pipeline import load
 from tests.trainer.run.clock_test import Time
-from trainer.run.time_left import TimeLeft, evaluation_work, in_words, work_left
+from trainer.run.time_left import TimeLeft, evaluation_work, work_left
 
 
 def test_time_left_is_known_after_some_steps_and_seconds_without_the_first_step():
@@ -38,14 +38,3 @@ def test_work_left_at_each_step_is_what_the_steps_will_count(config):
     for step, epochs in ((0, 2), (steps, 1)):
         left = work_left(config, data, steps, step)
         assert left == pytest.approx(test + epochs * epoch, rel=0.02)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.2, "0 s"), (45, "45 s"), (59.6, "1 min"), (200, "3 min 20 s"), (3600, "1 h"),
-        (7502, "2 h 5 min"), (3605, "1 h"), (273_600, "3 d 4 h"),
-    ],
-)  # fmt: skip
-def test_time_is_told_in_its_two_largest_units(seconds, words):
-    assert in_words(seconds) == words

@@ -14,7 +14,7 @@ from storage.store import Store
 from trainer.learning.metrics import finite_or_none
 from trainer.run.writers.writer import Extra
 
-_NAME = "metrics.jsonl"
+METRICS_FILE = "metrics.jsonl"
 
 
 class MetricsFile:
@@ -22,7 +22,7 @@ class MetricsFile:
 
     def __init__(self, store: Store, claim: Claim, lines: bytes):
         self.lines = bytearray(lines)
-        self._log = store.open_log(_NAME, lines, claim.check)
+        self._log = store.open_log(METRICS_FILE, lines, claim.check)
 
     def write(
         self, kind: str, step: int, values: Mapping[str, Any], extras: Sequence[Extra] = ()
