@@ -45,21 +45,23 @@ def run(call: Call) -> None:
     config = scoring_config(call.store, call.config)
     source, output = places(call.input, call.output)
     text = call.text_column or config.data.text_column
-    with Partial(output) as partial, reading(source):
-        table = open_table(source, text)
-        found = scan(table, source)
-        found.require_good(call.on_bad_row)
-        predictor, trained = load_predictor(config, call.store, call.checkpoint, "predict")
-        checkpoint = f"step {trained.manifest.step} ({trained.manifest.digest:08x})"
-        command = {"input": f"SHA-256 {found.digest}", "checkpoint": checkpoint}
-        command |= {"--text_column": text, "--on_bad_row": call.on_bad_row}
-        work, rate = _Work(table, found, partial, call.stop), 0.0
-        if partial.begin(command):
-            batch_size, width_step = config.evaluation.batch_size, config.data.width_step
-            rate = _predict(work, predictor, batch_size, width_step)
-            _write(work, trained.encoding.labels.names)
-        else:
-            partial.remove()
+    with Partial(output) as partial:
+        with reading(source):
+            table = open_table(source, text)
+            found = scan(table, source)
+            found.require_good(call.on_bad_row)
+            predictor, trained = load_predictor(config, call.store, call.checkpoint, "predict")
+            checkpoint = f"step {trained.manifest.step} ({trained.manifest.digest:08x})"
+            command = {"input": f"SHA-256 {found.digest}", "checkpoint": checkpoint}
+            command |= {"--text_column": text, "--on_bad_row": call.on_bad_row}
+            work, rate = _Work(table, found, partial, call.stop), 0.0
+            if partial.begin(command):
+                batch_size, width_step = config.evaluation.batch_size, config.data.width_step
+                rate = _predict(work, predictor, batch_size, width_step)
+                _write(work, trained.encoding.labels.names)
+        # A request to stop comes too late here: all rows are written.
+        with contextlib.suppress(Stopped), call.stop.deferred():
+            partial.finish()
     _report(found, rate, source, output, trained)
 
 
@@ -78,7 +80,7 @@ def _predict(work: _Work, predictor: Predictor, batch_size: int, width_step: int
 
 
 def _write(work: _Work, names: Sequence[str]) -> None:
-    """Writes the output; `names` are those of the labels."""
+    """Writes the rows of the output; `names` are those of the labels."""
 
     def predictions() -> Iterator[Prediction]:
         for number, probability in work.partial.predictions():
@@ -86,7 +88,7 @@ def _write(work: _Work, names: Sequence[str]) -> None:
             yield Prediction(names[number], probability)
 
     with _stoppable(work):
-        work.partial.finish(lambda path: work.table.write(path, predictions()))
+        work.partial.write(lambda path: work.table.write(path, predictions()))
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ PLACES = {
     "window": (LocalLog, "_write", _written_in_part),
     "row": (_Rows, "write", _nothing),  # of the output, the header first
     "written": (LocalStore, "upload", _nothing),  # before the output gets its name
-    "named": (Partial, "remove", _nothing),
+    "named": (Partial, "_empty", _nothing),
 }
 
 

@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from configs.schema.stored import stored_config
 from input_pipeline.sources import sample_corpus
-from storage.local import LocalLog
+from storage.local import LocalLog, LocalStore
 from storage.store import open_store
 from tests.input_pipeline.sources.reading import complaint
 from tests.trainer.modes import killed_prediction
@@ -25,6 +25,7 @@ from tests.trainer.modes.runs import call
 from trainer.learning.predictor import Predictor
 from trainer.machines.preemption import Stopped, StopRequests
 from trainer.modes import predict, predict_file
+from trainer.run.bulk.csv_table import CsvTable
 from trainer.run.trained_network import load_predictor
 
 REPOSITORY = Path(__file__).parents[3]
@@ -190,6 +191,40 @@ def test_request_to_stop_keeps_what_is_done(finished, source, monkeypatch):
     predict.run(files_call(finished, source, output))
     assert sum(map(len, appends)) == 6 * len(TEXTS) + 8 * -(-len(TEXTS) // 16)
     assert output.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.usefixtures("keep_network")
+def test_request_to_stop_comes_too_late_for_an_output_that_is_written(
+    finished, source, monkeypatch
+):
+    output, upload = source.with_name("out.csv"), LocalStore.upload
+
+    def stopping(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        upload(*arguments)
+
+    monkeypatch.setattr(LocalStore, "upload", stopping)
+    with StopRequests() as stop:
+        predict.run(files_call(finished, source, output, stop=stop))
+    assert [row["text"] for row in rows_of(output)] == TEXTS
+    assert sorted(path.name for path in source.parent.iterdir()) == ["in.csv", "out.csv"]
+
+
+@pytest.mark.usefixtures("keep_network")
+def test_output_of_a_file_that_changes_while_it_is_written_does_not_appear(
+    finished, source, monkeypatch
+):
+    output, write = source.with_name("out.csv"), CsvTable.write
+
+    def changing(table, *arguments):
+        write(table, *arguments)
+        with source.open("a") as content:
+            content.write("7,More,?\n")
+
+    monkeypatch.setattr(CsvTable, "write", changing)
+    message = complaint(predict.run, files_call(finished, source, output))
+    assert message == f"--input: {source} changed while it was read; start again"
+    assert not output.exists()
 
 
 def test_work_is_not_continued_with_other_rows_or_another_checkpoint(finished, source, monkeypatch):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from input_pipeline.sources.formats import csv_file
-from input_pipeline.sources.formats.row import NOT_UTF8, is_unicode
+from input_pipeline.sources.formats.row import NOT_UTF8, Refusal, is_unicode
 from trainer.run.bulk.table import LABEL, PROBABILITY, Prediction, Row, require_columns
 
 # A writer quotes a field with one of the characters that end its rows: so CR as well as LF.
@@ -25,6 +25,8 @@ class CsvTable:
         with csv_file.opened(file) as lines:
             self._names, _ = csv_file.table(file, lines)
         require_columns(file, self._names, text, csv_file.HEADER_ADVICE)
+        if not all(map(is_unicode, self._names)):
+            raise Refusal(file, f"the name of a column is {NOT_UTF8}")
         self._file, self._place = file, self._names.index(text)
 
     def rows(self) -> Iterator[Row]:
@@ -56,9 +58,10 @@ class CsvTable:
     def _style(self) -> tuple[str, str]:
         """Returns the byte order mark and the line end of the file; "" and LF without one."""
         with self._file.open("rb") as file:
-            first = file.readline()
-        mark = "\ufeff" if first.startswith(codecs.BOM_UTF8) else ""
-        return mark, "\r\n" if first.endswith(b"\r\n") else "\n"
+            has_mark = file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
+        with csv_file.opened(self._file) as lines:
+            first = lines.readline()
+        return "\ufeff" if has_mark else "", first[len(first.rstrip(_BOTH)) :] or "\n"
 
 
 class _Rows:

@@ -46,9 +46,10 @@ class ParquetTable:
                 parts = [batch.slice(start, count) for start, count in self._good(batch)]
                 kept = pyarrow.Table.from_batches(parts, self._schema)
                 answers = list(itertools.islice(predictions, len(kept)))
-                kept = kept.append_column(label, [[answer.label for answer in answers]])
+                labels = pyarrow.array((a.label for a in answers), pyarrow.string())
                 numbers = pyarrow.array((a.probability for a in answers), pyarrow.float32())
-                writer.write_table(kept.append_column(probability, numbers))
+                kept = kept.append_column(label, labels).append_column(probability, numbers)
+                writer.write_table(kept)
 
     def _good(self, batch: Any) -> Iterator[tuple[int, int]]:
         """Yields the first row and the number of rows of each part without a fault."""

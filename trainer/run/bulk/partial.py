@@ -51,6 +51,7 @@ class Partial:
         self._output = output
         self.folder = output.with_name(f"{output.name}.partial")
         self.rows = 0  # predicted so far
+        self._is_complete = False
         self._exit = contextlib.ExitStack()
 
     def __enter__(self) -> "Partial":
@@ -78,6 +79,7 @@ class Partial:
         self._require_same(command)
         if os.path.lexists(self._output):
             self._require_own_output()
+            self._is_complete = True
             return False
         with explained("--output", self._log_path):
             self.rows = self._drop_torn_block()
@@ -99,20 +101,28 @@ class Partial:
             for rows in _blocks(log):
                 yield from rows.tolist()
 
-    def finish(self, write: Callable[[Path], None]) -> None:
-        """Makes the output, whose content `write` writes to a path, and removes the folder."""
-        with self._store.scratch() as folder:
-            path = folder / "rows"
-            with explained("--output", path):
-                write(path)
-                content = checksum.of_file(path)
-            self._write_command({**self._read_command(), _CHECKSUM: content})
-            if os.path.lexists(self._output):
-                raise UserError(f"--output: {self._output} has appeared meanwhile; move it away")
-            LocalStore(self._output.parent, "--output").upload(path, self._output.name, content)
-        self.remove()
+    def write(self, write: Callable[[Path], None]) -> None:
+        """Writes what `finish` makes the output; `write` writes it to a path."""
+        self._written = self._exit.enter_context(self._store.scratch()) / "rows"
+        with explained("--output", self._written):
+            write(self._written)
 
-    def remove(self) -> None:
+    def finish(self) -> None:
+        """Gives the output its name, unless it is complete, and removes the folder."""
+        if not self._is_complete:
+            self._name_output()
+        self._empty()
+
+    def _name_output(self) -> None:
+        with explained("--output", self._written):
+            content = checksum.of_file(self._written)
+        self._write_command({**self._read_command(), _CHECKSUM: content})
+        if os.path.lexists(self._output):
+            raise UserError(f"--output: {self._output} has appeared meanwhile; move it away")
+        folder = LocalStore(self._output.parent, "--output")
+        folder.upload(self._written, self._output.name, content)
+
+    def _empty(self) -> None:
         """Empties the folder, which goes when the context ends.
 
         Its command is removed last: before that, a later process knows that the output is complete.

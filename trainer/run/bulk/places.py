@@ -19,12 +19,22 @@ def places(source: str, output: str) -> tuple[Path, Path]:
             raise UserError(f"{flag}: missing; give a file for --input and one for --output")
         if path.startswith("gs://"):
             raise UserError(f"{flag}: got {path!r}, accepted is a local file; copy it with gcloud")
-    file, target = Path(source), Path(output)
+    file, target = _path("--input", source), _path("--output", output)
     with explained("--input", file):
         _check_input(file)
     with explained("--output", target):
         _check_output(target, file)
     return file, target
+
+
+def _path(flag: str, given: str) -> Path:
+    """Returns a path, whose '~' no shell expands behind the '=' of a flag."""
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as error:  # no HOME, and no entry in the list of users
+        raise UserError(
+            f"{flag}: got {given!r}, but '~' is not known here; give the whole path"
+        ) from error
 
 
 def _check_input(file: Path) -> None:

@@ -48,8 +48,9 @@ def test_output_appears_at_the_end_and_the_folder_goes(output):
     with Partial(output) as partial:
         partial.begin(COMMAND)
         append(partial, 0, 5)
+        partial.write(write_rows(partial))
         assert not output.exists()
-        partial.finish(write_rows(partial))
+        partial.finish()
     assert output.read_text() == repr(expected(5))
     assert list(output.parent.iterdir()) == [output]
 
@@ -130,7 +131,8 @@ def test_output_that_appears_meanwhile_is_not_replaced(output):
     with Partial(output) as partial:
         partial.begin(COMMAND)
         output.write_text("mine")
-        assert "has appeared meanwhile" in complaint(partial.finish, write_rows(partial))
+        partial.write(write_rows(partial))
+        assert "has appeared meanwhile" in complaint(partial.finish)
     assert output.read_text() == "mine"
 
 
@@ -139,13 +141,14 @@ def test_process_killed_after_the_output_appeared_has_finished(output, monkeypat
     with Partial(output) as partial, monkeypatch.context() as patch:
         partial.begin(COMMAND)
         append(partial, 0, 5)
-        patch.setattr(partial, "remove", lambda: None)
-        partial.finish(write_rows(partial))
+        partial.write(write_rows(partial))
+        patch.setattr(partial, "_empty", lambda: None)
+        partial.finish()
     if is_log_gone:
         (partial.folder / "predictions").unlink()
     with Partial(output) as partial:
         assert not partial.begin(COMMAND)
-        partial.remove()
+        partial.finish()
     assert list(output.parent.iterdir()) == [output]
     assert output.read_text() == repr(expected(5))
 

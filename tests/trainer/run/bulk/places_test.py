@@ -23,9 +23,19 @@ def test_endings_may_have_capitals(tmp_path):
     assert (source.name, output) == ("A.CSV", tmp_path / "b.csv")
 
 
+def test_home_folder_may_be_given_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert places("~/a.csv", "~/b.csv") == (tmp_path / "a.csv", tmp_path / "b.csv")
+
+
 @pytest.mark.parametrize(
     ("source", "output", "fault"),
     [
+        (
+            "a.csv",
+            "~nobody-has-this-name/b.csv",
+            "--output: got '~nobody-has-this-name/b.csv', but",
+        ),
         ("a.csv", "", "--output: missing; give a file for --input and one for --output"),
         ("gs://b/a.csv", "b.csv", "--input: got 'gs://b/a.csv', accepted is a local file"),
         ("a.csv", "gs://b/b.csv", "--output: got 'gs://b/b.csv', accepted is a local file"),

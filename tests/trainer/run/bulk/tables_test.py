@@ -47,7 +47,7 @@ def test_csv_keeps_its_columns_and_gets_two(tmp_path):
     )
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_csv_keeps_line_ends_and_byte_order_mark(tmp_path, end, mark):
     table = table_of(tmp_path, "a.csv", f'{mark}text{end}"a\n\nb"{end}{end}c{end}')
@@ -94,6 +94,7 @@ def test_bad_csv_rows_are_named_and_left_out(tmp_path):
         ("text,label,label\n", "a.csv: two columns are named 'label'; rename one"),
         ("text,probability\n", "a.csv: has 'probability' among its columns, which the output gets"),
         ("text;label\n", "separate columns with commas"),
+        (b"text,pr\xe9nom\n", "a.csv: the name of a column is not UTF-8; convert the file"),
         ("text\nx\n".encode("utf-16"), "not UTF-8 (it looks like UTF-16); convert it"),
         (b"\x1f\x8b\x08", "compressed with gzip; unpack it"),
     ],
@@ -195,6 +196,12 @@ def test_bad_parquet_rows_are_named_and_left_out(tmp_path):
     ]
     table.write(tmp_path / "b.parquet", iter(ANSWERS[:2]))
     assert parquet.read_table(tmp_path / "b.parquet").column("id").to_pylist() == [1, 4]
+
+
+def test_parquet_output_has_no_rows_of_a_part_that_is_bad(tmp_path):
+    table = parquet_table(tmp_path, {"text": [None] * 9000 + ["Fine"]})
+    table.write(tmp_path / "b.parquet", iter(ANSWERS[:1]))
+    assert parquet.read_table(tmp_path / "b.parquet").column("text").to_pylist() == ["Fine"]
 
 
 def test_parquet_file_that_is_no_table_is_refused(tmp_path):
