@@ -89,9 +89,14 @@ def table(starts: Sequence[Start]) -> Table:
 
 
 def drawing(starts: Sequence[Start]) -> Drawing | None:
-    """Draws a bar for each start, or for their sum when there are many."""
+    """Draws a bar for each start, or for their sum when there are many.
+
+    The bars are in seconds if all starts say them, otherwise in fractions.
+    """
     total = summed(starts)
     shown = [total] if total and len(starts) > _MOST_BARS else starts[:_MOST_BARS]
+    if not total:
+        shown = [_in_fractions(start) for start in shown]
     if not causes_of(shown):
         return None
     figure, axes = new_figure(5.2, 1.6 + 0.35 * len(shown))
@@ -123,6 +128,11 @@ def _start(number: int | None, lines: Sequence[Line]) -> Start:
     elif math.isfinite(seconds):
         causes = {LATER: seconds}
     return Start(number, lines[0].step, lines[-1].step, seconds, causes)
+
+
+def _in_fractions(start: Start) -> Start:
+    whole = sum(start.causes.values())
+    return start._replace(causes={cause: part / whole for cause, part in start.causes.items()})
 
 
 def _row(start: Start, causes: Sequence[str]) -> list[Cell]:

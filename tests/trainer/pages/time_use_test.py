@@ -68,6 +68,16 @@ def test_lines_of_an_earlier_version_give_fractions_without_seconds():
     assert "fraction of the time" in time_use.drawing(starts).svg
 
 
+def test_bars_are_fractions_for_all_starts_when_the_first_does_not_say_its_seconds():
+    older, newer = line("epoch", 10, TIME), line("epoch", 20, TIME, start=2, seconds=50)
+    figures = [
+        time_use.drawing(time_use.starts_of(lines)).svg.partition(">")[2]
+        for lines in ([older, newer], [older, line("epoch", 20, TIME, start=2, seconds=5000)])
+    ]
+    assert figures[0] == figures[1]
+    assert "fraction of the time" in figures[0]
+
+
 def test_bars_are_of_each_start_or_of_the_sum_when_there_are_many(resumed):
     drawing = time_use.drawing(time_use.starts_of(resumed))
     assert "start 4 50 s, goodput 40.0%" in drawing.svg
