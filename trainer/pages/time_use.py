@@ -131,7 +131,7 @@ def _start(number: int | None, lines: Sequence[Line]) -> Start:
 
 
 def _in_fractions(start: Start) -> Start:
-    whole = sum(start.causes.values())
+    whole = sum(start.causes.values()) or 1.0
     return start._replace(causes={cause: part / whole for cause, part in start.causes.items()})
 
 
