@@ -21,9 +21,9 @@ from storage.errors import UserError
 
 _LONGEST_SHOWN = 60  # characters of a value in a message
 _LONGEST_LABEL = 100  # characters
-_MOST_COLUMNS = 20  # that a message names
-# Categories of Unicode: control characters, halves of surrogate pairs, separators of lines.
+MOST_COLUMNS = 20  # that a message names
 NOT_UTF8 = "not UTF-8; convert the file"
+# Categories of Unicode: control characters, halves of surrogate pairs, separators of lines.
 _NOT_IN_NAMES = ("Cc", "Cs", "Zl", "Zp")
 
 
@@ -127,7 +127,7 @@ class Columns(NamedTuple):
         """Returns the error of a file or row that has only the columns, or keys, `names`."""
         return Refusal(
             where,
-            f"has the {kind} {listed(names, _MOST_COLUMNS) or '(none)'}, but {self.text!r} and "
+            f"has the {kind} {listed(names, MOST_COLUMNS) or '(none)'}, but {self.text!r} and "
             f"{self.label!r} are needed; name your columns with --config.data.text_column=NAME and "
             f"--config.data.label_column=NAME{advice}",
         )

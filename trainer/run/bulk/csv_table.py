@@ -15,7 +15,7 @@ from input_pipeline.sources.formats.row import NOT_UTF8, Refusal, is_unicode
 from trainer.run.bulk.table import LABEL, PROBABILITY, Prediction, Row, require_columns
 
 # A writer quotes a field with one of the characters that end its rows: so CR as well as LF.
-_BOTH = "\r\n"
+_CRLF = "\r\n"
 
 
 class CsvTable:
@@ -39,7 +39,7 @@ class CsvTable:
         """Writes the rows without a fault, quoted where they have to be."""
         mark, end = self._style()
         with output.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(_Rows(file, end), lineterminator=_BOTH)
+            writer = csv.writer(_Rows(file, end), lineterminator=_CRLF)
             file.write(mark)
             writer.writerow([*self._names, LABEL, PROBABILITY])
             good = (record for record in self._records() if not record.fault)
@@ -61,7 +61,7 @@ class CsvTable:
             has_mark = file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
         with csv_file.opened(self._file) as lines:
             first = lines.readline()
-        return "\ufeff" if has_mark else "", first[len(first.rstrip(_BOTH)) :] or "\n"
+        return "\ufeff" if has_mark else "", first[len(first.rstrip(_CRLF)) :] or "\n"
 
 
 class _Rows:
@@ -72,4 +72,4 @@ class _Rows:
 
     def write(self, row: str) -> int:
         """Writes a row."""
-        return self._file.write(row.removesuffix(_BOTH) + self._end)
+        return self._file.write(row.removesuffix(_CRLF) + self._end)

@@ -1,7 +1,7 @@
 """A JSONL file whose rows are predicted. See `table.py` for the interface.
 
 A line of the output is that of the input to the letter, so numbers and escapes are what they were,
-with two keys more at the end of its object.
+with two more keys at the end of its object.
 """
 
 import json
@@ -14,7 +14,7 @@ from trainer.run.bulk.table import LABEL, PROBABILITY, Prediction, Row, fault_of
 
 
 class JsonlTable:
-    """The objects of a JSONL file; blank lines are none."""
+    """The objects of a JSONL file; blank lines are skipped."""
 
     def __init__(self, file: Path, text: str):
         self._file, self._text = file, text

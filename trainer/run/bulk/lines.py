@@ -11,8 +11,8 @@ from typing import BinaryIO
 from storage.errors import UserError
 
 _CHUNK = 2**16  # bytes, what a pipe holds
-# Whoever sends few lines waits for their answers so much longer. Whoever sends many has the next
-# ones there within that time, so that they are predicted together.
+# A sender of few lines waits that much longer for the answers; one of many lines has sent the next
+# ones within that time, so that they are predicted together.
 _SECONDS_TO_WAIT = 0.05
 
 

@@ -1,6 +1,6 @@
 """A Parquet file whose rows are predicted. See `table.py` for the interface.
 
-The output has the schema of the input with its metadata, and two columns more.
+The output has the schema of the input with its metadata, and two more columns.
 """
 
 import itertools

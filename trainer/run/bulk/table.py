@@ -11,10 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from input_pipeline.sources.formats.row import Refusal, listed, require_distinct
+from input_pipeline.sources.formats.row import MOST_COLUMNS, Refusal, listed, require_distinct
 
 LABEL, PROBABILITY = "predicted_label", "probability"  # the columns that are added
-_MOST_COLUMNS = 20  # that a message names
 
 
 class Row(NamedTuple):
@@ -52,7 +51,7 @@ def require_columns(file: Path, names: Sequence[str], text: str, advice: str = "
 def fault_of_names(names: Sequence[str], text: str, kind: str) -> str:
     """Returns what is wrong with the names of columns, or of other `kind`; "" for nothing."""
     if text not in names:
-        found = listed(names, _MOST_COLUMNS) or "(none)"
+        found = listed(names, MOST_COLUMNS) or "(none)"
         return f"has the {kind} {found}, but {text!r} is needed; name yours with --text_column=NAME"
     for name in (LABEL, PROBABILITY):
         if name in names:

@@ -2,8 +2,8 @@
 
 for texts in windows(texts): ...      # lists of up to WINDOW texts
 
-Within a window the reviews are batched by length. So it should hold many batches, and few enough
-texts for any memory.
+Within a window the reviews are batched by length. So it should hold many batches, but take little
+memory.
 """
 
 from collections.abc import Iterable, Iterator
