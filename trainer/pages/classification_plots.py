@@ -50,7 +50,7 @@ def calibration_of(results: TestResults) -> statistics.Calibration:
     shares = results.probabilities
     if shares.shape[1] == 2:
         return statistics.calibration(shares[:, 1], results.labels == 1)
-    return statistics.calibration(shares.max(axis=1), results.predicted == results.labels)
+    return statistics.calibration(shares.max(axis=1), results.right)
 
 
 def by_label(results: TestResults, labels: Labels) -> Table:
@@ -72,7 +72,7 @@ def by_label(results: TestResults, labels: Labels) -> Table:
 
 def length_groups(results: TestResults) -> list[Group]:
     """Returns the accuracy of the reviews by their length, in the groups of the evaluation."""
-    right = results.predicted == results.labels
+    right = results.right
     return [
         Group(length_name(bound), int(right[ids].sum()), len(ids))
         for bound, ids in by_length(results.lengths)

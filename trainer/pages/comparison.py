@@ -78,7 +78,7 @@ def paired(first: Record, second: Record) -> Discordance | None:
     same = ((one.labels, other.labels), (one.lengths, other.lengths))
     if not all(np.array_equal(a, b) for a, b in same):
         return None
-    return mcnemar(one.predicted == one.labels, other.predicted == other.labels)
+    return mcnemar(one.right, other.right)
 
 
 def overlaid(runs: Mapping[str, Record]) -> list[Drawing]:

@@ -90,8 +90,8 @@ def _tested(run: Record) -> list[Cell]:
     tested = results_of_test(run)
     if tested is None:
         return [number(value) for value in (accuracy, math.nan, math.nan)]
-    right = int((tested.predicted == tested.labels).sum())
-    return [number(value) for value in (accuracy, *wilson(right, len(tested.labels)))]
+    interval = wilson(int(tested.right.sum()), len(tested.labels))
+    return [number(value) for value in (accuracy, *interval)]
 
 
 def _trained(run: Record) -> list[Cell]:

@@ -30,7 +30,7 @@ def findings(results: TestResults, record: Record) -> list[Finding]:
 def _guess(results: TestResults, record: Record) -> list[Finding]:
     """Finds an accuracy that could be that of always guessing the most frequent label."""
     counts = np.bincount(results.labels, minlength=len(record.labels))
-    right, count = int(_right(results).sum()), len(results.labels)
+    right, count = int(results.right.sum()), len(results.labels)
     share = counts.max() / count
     if statistics.wilson(right, count)[0] > share:
         return []
@@ -71,7 +71,8 @@ def _weakest_label(results: TestResults, record: Record) -> list[Finding]:
     """
     if len(record.labels) == 2:
         return []
-    matrix, accuracy = confusion(*_pair(results), len(record.labels)), _right(results).mean()
+    matrix = confusion(results.labels, results.predicted, len(record.labels))
+    accuracy = results.right.mean()
     have = matrix.sum(axis=1)
     weak = int(np.where(have > 0, matrix.diagonal() / np.maximum(have, 1), np.inf).argmin())
     right, count = int(matrix[weak, weak]), int(have[weak])
@@ -88,7 +89,7 @@ def _weakest_label(results: TestResults, record: Record) -> list[Finding]:
 
 def _cut(results: TestResults, record: Record) -> list[Finding]:
     """Finds reviews that are cut, at least 1 % of them, and says how well they do."""
-    cut, right = results.lengths > record.config.data.max_tokens, _right(results)
+    cut, right = results.lengths > record.config.data.max_tokens, results.right
     if not 0.01 <= cut.mean() < 1.0:
         return []
     text = (
@@ -111,7 +112,7 @@ def _unknown(results: TestResults, record: Record) -> list[Finding]:
 
 def _confidence(results: TestResults, record: Record) -> list[Finding]:
     """Finds probabilities that are off by more than 0.01 and by more than chance explains."""
-    right, confidence = _right(results), results.probabilities.max(axis=1).mean()
+    right, confidence = results.right, results.probabilities.max(axis=1).mean()
     low, high = statistics.wilson(int(right.sum()), len(right))
     # Probabilities that are not finite are off by no number.
     if low <= confidence <= high or not abs(confidence - right.mean()) > 0.01:
@@ -132,14 +133,6 @@ def _significance(first: np.ndarray, second: np.ndarray) -> str:
     """Says whether two accuracies differ, by the 95 % interval of their difference."""
     low, high = statistics.difference(first, second)
     return "which chance may explain" if low <= 0.0 <= high else "more than chance explains"
-
-
-def _right(results: TestResults) -> np.ndarray:
-    return results.predicted == results.labels
-
-
-def _pair(results: TestResults) -> tuple[np.ndarray, np.ndarray]:
-    return results.labels, results.predicted
 
 
 _LOOKS: tuple[Callable[[TestResults, Record], list[Finding]], ...] = (

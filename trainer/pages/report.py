@@ -21,6 +21,7 @@ from trainer.pages.run_facts import results_of_test
 from trainer.pages.table import Cell, Table, count, duration, number, percent
 from trainer.run.record import Line, Record
 from trainer.run.test_results import Mistake, TestResults
+from trainer.run.writers import run_ids
 
 FILE = "report.html"
 THROUGHPUT = "Tokens per second, padding left out"
@@ -47,7 +48,7 @@ def page(record: Record) -> str:
     return render(
         FILE,
         record=record,
-        name=record.url.rstrip("/").rpartition("/")[2],
+        name=run_ids.name(record.url),
         verdict=run_facts.verdict(record),
         details=run_facts.details(record),
         missing=run_facts.missing(record),

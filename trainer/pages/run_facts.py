@@ -40,8 +40,7 @@ def verdict(record: Record) -> str:
     results, text = results_of_test(record), f"Test {name} {test.value(name):.3f}"
     if results is None or name != "accuracy":
         return text
-    right = int((results.predicted == results.labels).sum())
-    low, high = statistics.wilson(right, len(results.labels))
+    low, high = statistics.wilson(int(results.right.sum()), len(results.labels))
     return f"{text}, 95 % interval {low:.3f} to {high:.3f}"
 
 

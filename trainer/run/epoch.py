@@ -53,7 +53,8 @@ def train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) ->
             with run.profile.call(progress.step, count):
                 results = _call(run, iterator, count)
             # What the loop did since the call before belongs to these steps, each a part.
-            counted, seconds = run.clock.wall(), (run.clock.wall() - counted) / count
+            now = run.clock.wall()
+            counted, seconds = now, (now - counted) / count
             for result in results:
                 sizes = plan.sizes(progress.step - begin)
                 rate.add(sizes.reviews, sizes.tokens, seconds)

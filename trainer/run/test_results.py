@@ -51,6 +51,11 @@ class TestResults(NamedTuple):
         """Returns the label of the highest probability, <int64>[reviews]."""
         return self.probabilities.argmax(axis=1)
 
+    @property
+    def right(self) -> np.ndarray:
+        """Returns which predictions are right, <bool>[reviews]."""
+        return self.predicted == self.labels
+
 
 def to_bytes(results: TestResults) -> bytes:
     """Returns the content of the file."""

@@ -72,7 +72,7 @@ class MlflowTracker:
         experiment = mlflow.set_experiment(name)
         run = self._client.create_run(
             experiment.experiment_id,
-            run_name=run_ids.name(store),
+            run_name=run_ids.name(store.url),
             tags={"workdir": store.url},
         )
         params = [Param(field, str(value)) for field, value in hyperparameters(config).items()]

@@ -2,7 +2,7 @@
 
 run_id = read(store, "wandb")               # None at the first start
 write(store, "wandb", "c0ffee", claim.check)
-name(store)                                 # "imdb" for gs://bucket/runs/imdb
+name(store.url)                             # "imdb" for gs://bucket/runs/imdb
 
 The workdir keeps the id, so that any machine continues the run at the service.
 """
@@ -25,6 +25,6 @@ def write(store: Store, service: str, run_id: str, check: Check) -> None:
     store.write(f"{_FOLDER}/{service}", f"{run_id}\n".encode(), check)
 
 
-def name(store: Store) -> str:
-    """Returns the last part of the workdir's URL."""
-    return store.url.rstrip("/").rpartition("/")[2]
+def name(url: str) -> str:
+    """Returns the last part of a workdir's URL."""
+    return url.rstrip("/").rpartition("/")[2]

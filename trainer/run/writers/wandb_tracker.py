@@ -49,7 +49,7 @@ class WandbTracker:
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "longhaul"),
             id=_run_id(store, claim),
-            name=run_ids.name(store),
+            name=run_ids.name(store.url),
             resume="allow",
             config=hyperparameters(config),
             allow_val_change=True,  # of train.epochs
