@@ -28,6 +28,7 @@ class _Output:
 
     optional = False
     lost = False
+    errors: TextIO | None = None  # standard error, also while something has replaced `sys.stderr`
 
 
 class _Guarded(io.FileIO):
@@ -61,6 +62,7 @@ def guard() -> None:
         sys.stdout = _wrapped(sys.stdout, 1, _on_lost_output)
     if sys.stderr is sys.__stderr__:
         sys.stderr = _wrapped(sys.stderr, 2, lambda error: None)
+    _Output.errors = sys.stderr
 
 
 def make_output_optional() -> None:
@@ -111,7 +113,9 @@ def _on_lost_output(error: OSError) -> None:
     _Output.lost = True
     reason = "closed" if error.errno == errno.EBADF else error.strerror
     if _Output.optional:
-        print(f"WARNING: standard output is lost ({reason}); going on without it", file=sys.stderr)
+        warning = f"WARNING: standard output is lost ({reason}); going on without it"
+        # A progress bar's `sys.stderr` writes to standard output.
+        print(warning, file=_Output.errors)
     elif isinstance(error, BrokenPipeError):
         sys.exit(DONE)
     else:

@@ -1,6 +1,10 @@
 """The progress of an epoch on a pseudo-terminal, in a pipe and with --quiet."""
 
+import os
+import pty
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -43,6 +47,31 @@ def test_terminal_gets_a_bar_that_is_cleared(monkeypatch):
     assert "A line meanwhile\n" in shown
     assert "\x1b[?25l" not in shown  # the cursor stays, in case that the process is killed
     assert shown.endswith("\x1b[2K")
+
+
+def test_terminal_that_is_closed_while_the_bar_moves_stops_nothing():
+    program = (
+        "from storage import standard_streams as streams\n"
+        "streams.guard(); streams.make_output_optional()\n"
+        "from trainer.run.progress_bar import ProgressBar\n"
+        "from trainer.run.time_left import TimeLeft\n"
+        "bar = ProgressBar(1, 1, 2, 0, TimeLeft(1e6)); input()\n"
+        "from trainer.run import terminal; terminal.say('a line meanwhile')\n"
+        "bar.advance(1, 1, 1.0, 0.5); bar.close(); streams.finish(0)\n"
+    )
+    screen, writer = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE, stdout=writer, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        os.close(writer)
+        shown = b""
+        while b"Epoch" not in shown:
+            shown += os.read(screen, 1000)
+        os.close(screen)
+        _, errors = process.communicate("\n")
+    assert process.returncode == 0, errors
+    assert re.search(r"^WARNING: standard output is lost \(.*\); going on", errors, re.MULTILINE)
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
