@@ -109,7 +109,7 @@ def epoch_table(record: Record) -> Table | None:
         for place, line in enumerate(epochs, start=1)
     ]
     heads = [*(f"train {name}" for name in trained), *(f"validation {name}" for name in validated)]
-    last = ["padding", "goodput", "time of the start", "start"]
+    last = ["padding", "goodput", "time since the start", "start"]
     return Table(["epoch", "step", *heads, *last], rows) if rows else None
 
 
