@@ -15,7 +15,7 @@ from trainer.pages.figures import SERIES
 from trainer.pages.findings import findings
 from trainer.pages.findings_of_test import Finding
 from trainer.pages.page import render
-from trainer.pages.report import THROUGHPUT, throughput_of
+from trainer.pages.report import MOST_SHOWN_LABELS, THROUGHPUT, throughput_of
 from trainer.pages.run_facts import results_of_test
 from trainer.pages.run_names import short_names
 from trainer.pages.statistics import Discordance, mcnemar
@@ -47,6 +47,7 @@ def page(records: Sequence[Record]) -> str:
         curves=overlaid(runs),
         lengths=comparison_tables.lengths(runs),
         recalls=comparison_tables.recalls(runs),
+        many_labels=len(records[0].labels) > MOST_SHOWN_LABELS,
         differences=run_facts.differences({name: run.config for name, run in runs.items()}),
     )
 

@@ -27,7 +27,7 @@ FILE = "report.html"
 THROUGHPUT = "Tokens per second, padding left out"
 _UNKNOWN_WORD = "[unknown]"
 _CALLS = 4  # over which an uneven throughput is averaged
-_MOST_SHOWN_LABELS = 12  # in a table that is not folded
+MOST_SHOWN_LABELS = 12  # in a table that is not folded
 
 
 class ShownMistake(NamedTuple):
@@ -47,7 +47,6 @@ def page(record: Record) -> str:
     folded = run_facts.dumped(record.config)
     return render(
         FILE,
-        record=record,
         name=run_ids.name(record.url),
         verdict=run_facts.verdict(record),
         details=run_facts.details(record),
@@ -61,7 +60,7 @@ def page(record: Record) -> str:
         learning=learning_curves(record),
         plots=classification_plots.plots(results, record.labels) if results else [],
         by_label=classification_plots.by_label(results, record.labels) if results else None,
-        many_labels=len(record.labels) > _MOST_SHOWN_LABELS,
+        many_labels=len(record.labels) > MOST_SHOWN_LABELS,
         by_length=classification_plots.by_length_table(results) if results else None,
         mistakes=mistakes(results, record) if results and record.tokens else [],
         throughput=_throughput(record),
