@@ -85,7 +85,7 @@ class Classification:
         The second is the logit's sigmoid.
         """
         logits = outputs.astype(np.float64)[:, None] * (-1.0, 1.0)
-        return np.exp(-np.logaddexp(0.0, -logits)).astype(np.float32)
+        return rounded(np.exp(-np.logaddexp(0.0, -logits)), (outputs > 0).astype(int))
 
     def tables(self, outputs: np.ndarray, reviews: Examples) -> list[str]:
         """Returns the lines of the confusion matrix: a row a label, a column a prediction."""
@@ -97,6 +97,17 @@ class Classification:
     def _predicted(logits: tf.Tensor) -> tf.Tensor:
         """Returns the predicted labels <int32>[batch]."""
         return tf.cast(logits > 0, tf.int32)
+
+
+def rounded(probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Returns probabilities <float64>[reviews, labels] as <float32>.
+
+    That of the predicted label <int>[reviews] stays the largest where rounding makes others equal.
+    """
+    shares = probabilities.astype(np.float32)
+    tied = np.flatnonzero(shares.argmax(axis=1) != predicted)
+    shares[tied, predicted[tied]] = np.nextafter(shares[tied].max(axis=1), np.float32(1))
+    return shares
 
 
 def confusion_lines(matrix: np.ndarray, names: Sequence[str]) -> list[str]:

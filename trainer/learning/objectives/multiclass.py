@@ -10,7 +10,7 @@ import tensorflow as tf
 from input_pipeline.examples import Examples
 from trainer.learning.losses import cross_entropy
 from trainer.learning.metrics import confusion
-from trainer.learning.objectives.classification import Classification, confusion_lines
+from trainer.learning.objectives.classification import Classification, confusion_lines, rounded
 
 
 class Multiclass(Classification):
@@ -32,7 +32,7 @@ class Multiclass(Classification):
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Returns the softmax <float32>[reviews, labels] of logits <float32>[reviews, labels]."""
-        return np.exp(_log_softmax(outputs)).astype(np.float32)
+        return rounded(np.exp(_log_softmax(outputs)), outputs.argmax(axis=1))
 
     def tables(self, outputs: np.ndarray, reviews: Examples) -> list[str]:
         """Returns the lines of the confusion matrix: a row a label, a column a prediction."""

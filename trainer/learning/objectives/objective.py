@@ -67,7 +67,10 @@ class Objective(Protocol):
         ...
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        """Returns each label's probability <float32>[reviews, labels] of the same outputs."""
+        """Returns each label's probability <float32>[reviews, labels] of the same outputs.
+
+        The predicted label is the one with the largest.
+        """
         ...
 
     def tables(self, outputs: np.ndarray, reviews: Examples) -> list[str]:

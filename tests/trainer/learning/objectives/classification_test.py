@@ -76,3 +76,9 @@ def test_probabilities_are_those_of_both_labels_also_for_large_logits():
     sigmoid = 1 / (1 + np.exp(-2.0))
     assert shares[:, 1] == pytest.approx([0.5, sigmoid, 0.0, 1.0])
     assert shares.sum(axis=1) == pytest.approx(np.ones(4))
+
+
+def test_logit_next_to_zero_has_the_label_that_the_accuracy_counts():
+    shares = Classification(SENTIMENTS, 0.0).probabilities(np.float32([1e-9, -1e-9, 0.0]))
+    assert shares.argmax(axis=1).tolist() == [1, 0, 0]
+    assert shares == pytest.approx(np.full((3, 2), 0.5))

@@ -69,3 +69,9 @@ def test_probabilities_are_the_softmax_also_of_large_logits():
     shares = Multiclass(STARS, 0.0).probabilities(outputs)
     assert (shares.shape, shares.dtype) == ((2, 4), np.float32)
     assert shares == pytest.approx(tf.nn.softmax(outputs).numpy(), abs=1e-6)
+
+
+def test_logits_next_to_each_other_have_the_label_that_the_accuracy_counts():
+    outputs = np.float32([[0, 1e-9, -1], [0, 1, 1]])
+    labels = Multiclass(STARS, 0.0).probabilities(outputs).argmax(axis=1)
+    assert labels.tolist() == outputs.argmax(axis=1).tolist() == [1, 1]
