@@ -53,8 +53,9 @@ def _are_layer_sizes(value: Any) -> bool:
 
 
 def _is_tensorboard_dir(value: Any) -> bool:
-    name = r"(?!(?:checkpoints|claims|explanations|export|tracking)$)[A-Za-z0-9_-]{1,60}"
-    return isinstance(value, str) and re.fullmatch(name, value, re.ASCII) is not None
+    if not isinstance(value, str) or value in _FOLDERS:
+        return False
+    return re.fullmatch("[A-Za-z0-9_-]{1,60}", value) is not None
 
 
 def _are_writers(value: Any) -> bool:
@@ -71,6 +72,7 @@ def _are_profile_steps(value: Any) -> bool:
 
 
 _WRITERS = ("tensorboard", "wandb", "mlflow")
+_FOLDERS = ("checkpoints", "claims", "explanations", "export", "tracking")  # others of a run
 _MILLION, _BILLION = 10**6, 10**9
 _LONGEST_SHOWN = 80  # characters
 _MAX_WIDTHS = 8
@@ -120,7 +122,7 @@ RULES: dict[str, Rule] = {
     "train.log_every_steps": _integer(1, _BILLION),
     "train.writers": Rule(f"any of {', '.join(_WRITERS)} with commas between, or ''", _are_writers),
     "train.tensorboard_dir": Rule(
-        "a name of letters, digits, '_' and '-', but none that a run has already",
+        f"a name of letters, digits, '_' and '-', other than {', '.join(map(repr, _FOLDERS))}",
         _is_tensorboard_dir,
     ),
     "train.histograms": FLAG,
