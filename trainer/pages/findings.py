@@ -14,6 +14,7 @@ import numpy as np
 from trainer.pages import findings_of_test
 from trainer.pages.findings_of_test import Finding
 from trainer.pages.run_facts import results_of_test
+from trainer.pages.statistics import wilson
 from trainer.pages.time_use import LATER, Start, named, starts_of, summed
 from trainer.run.record import Record
 
@@ -41,7 +42,7 @@ def findings(record: Record) -> list[Finding]:
     """Returns what stands out, what concerns the learning first."""
     results, epochs, found = results_of_test(record), epochs_of(record), []
     if len(epochs) > 1:
-        found += _overfitting(epochs) or _gap(epochs)
+        found += _overfitting(epochs) or _gap(record, epochs)
         found += _improvement(record, epochs)
     if results is not None:
         found += findings_of_test.findings(results, record)
@@ -78,17 +79,26 @@ def _overfitting(epochs: Sequence[Epoch]) -> list[Finding]:
     return [Finding(text, "model.dropout (larger), train.epochs (fewer) or train.patience")]
 
 
-def _gap(epochs: Sequence[Epoch]) -> list[Finding]:
-    """Finds a training accuracy that ends 0.05 above that of the validation."""
+def _gap(record: Record, epochs: Sequence[Epoch]) -> list[Finding]:
+    """Finds a training accuracy that ends 0.05, and more than by chance, above the validation's."""
     last = epochs[-1]
-    gap = last.train_accuracy - last.accuracy
-    if not gap > 0.05:
+    if not last.train_accuracy - last.accuracy > 0.05:
+        return []
+    count = _validated(record)
+    if wilson(round(last.accuracy * count), count)[1] >= last.train_accuracy:
         return []
     text = (
         f"The training reviews are known better than others: in the last epoch the training "
         f"accuracy was {last.train_accuracy:.3f}, that of the validation {last.accuracy:.3f}."
     )
     return [Finding(text, "model.dropout (larger), or more training reviews")]
+
+
+def _validated(record: Record) -> int:
+    """Returns about how many reviews a validation has, which no file of a workdir says."""
+    config, first = record.config, record.of_kind("epoch")[0]
+    share = config.data.validation_share
+    return round(first.step * config.train.batch_size * share / (1 - share))
 
 
 def _improvement(record: Record, epochs: Sequence[Epoch]) -> list[Finding]:
