@@ -81,6 +81,7 @@ class _Endpoints:
         self._predicting = ThreadPoolExecutor(1, "predict")
         # An explanation takes seconds, for which no prediction should wait.
         self._explaining = ThreadPoolExecutor(1, "explain")
+        self._turn_to_explain = asyncio.Lock()
         self._batcher = Batcher(model.predict, limits, self._predicting, metrics)
         self._running = 0  # requests
 
@@ -127,9 +128,12 @@ class _Endpoints:
             due = self._due()
             content = await body.read(request, self._limits)
             text = review_page.parse(content, self._limits)
-            work = review_page.explained(self._model, self._batcher, self._explaining, text)
-            explained = await self._in_time(request, work, due)
+            explained = await self._in_time(request, self._explained(text), due)
         return JSONResponse(explained.answer())
+
+    async def _explained(self, text: str) -> review_page.Explained:
+        async with self._turn_to_explain:  # of an export, each is hundreds of texts in memory
+            return await review_page.explained(self._model, self._batcher, self._explaining, text)
 
     async def status(self, request: Request) -> Response:
         """Answers that the model's version is available."""
@@ -170,7 +174,7 @@ class _Endpoints:
             message = f"{request.method} is not accepted here"
         elif error.status_code == 404:
             served = f"/v1/models/{self._name}, version {self._model.version}"
-            message = f"nothing is at {request.url.path[:200]!r}; served is {served}"
+            message = f"nothing is at {request.scope['path'][:200]!r}; served is {served}"
         return JSONResponse({"error": message}, error.status_code, error.headers)
 
     @contextlib.contextmanager

@@ -117,12 +117,13 @@ class Batcher:
         self._metrics.batch_texts.observe(len(texts))
         try:
             rows = await loop.run_in_executor(self._worker, self._predict, texts)
+            answered = list(zip(batch, rows, strict=True))
         # Whatever a text does to the graph is the answer to its own request only.
         except Exception as error:
             await self._answer_apart(batch, error)
             return
         self._metrics.texts.inc(len(texts))
-        for item, row in zip(batch, rows, strict=True):
+        for item, row in answered:
             item.request.fill(item.number, row)
 
     async def _answer_apart(self, batch: list[_Waiting], error: Exception) -> None:

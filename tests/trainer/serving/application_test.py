@@ -93,6 +93,12 @@ def test_wrong_path_or_method_is_refused(server, method, path, status):
     assert (b"\r\nallow: " in head) == (status == 405)
 
 
+def test_unknown_path_is_told_whatever_the_host_is(server):
+    answer = server.get("/nowhere", headers={"host": "["})
+    assert answer.status_code == 404
+    assert answer.json()["error"].startswith("nothing is at '/nowhere'; ")
+
+
 def test_unknown_model_is_told_what_is_served(server):
     reason = server.get("/v1/models/other").json()["error"]
     assert reason.endswith("served is /v1/models/longhaul, version 7")
@@ -251,7 +257,7 @@ def test_texts_of_a_client_that_left_are_not_predicted():
     assert held.batches == [[b"first"], [b"third"]]
 
 
-def test_fault_of_the_server_is_told_without_its_details(capfd):
+def test_fault_of_the_server_is_told_without_its_details(caplog):
     def fail(texts):
         raise ZeroDivisionError("secret")
 
@@ -260,6 +266,7 @@ def test_fault_of_the_server_is_told_without_its_details(capfd):
         assert (answer.status_code, answer.headers["x-content-type-options"]) == (500, "nosniff")
         assert answer.json() == {"error": "the server has a fault, which its log tells"}
         assert server.get("/healthz").status_code == 200
+    assert "ZeroDivisionError: secret" in caplog.text
 
 
 def test_concurrent_clients_get_what_each_would_get_alone(server):

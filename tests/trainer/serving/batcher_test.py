@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from configs import default
-from tests.trainer.serving.servers import Held, by_length
+from tests.trainer.serving.servers import SECONDS, Held, by_length
 from trainer.serving.batcher import Batcher
 from trainer.serving.metrics import Metrics
 
@@ -128,6 +128,19 @@ def test_batches_go_on_after_all_have_left():
 
     assert asyncio.run(ask()).shape == (1, 2)
     assert lengths(held.batches) == [[1], [3]]
+
+
+def test_batches_go_on_after_a_model_that_returns_too_few_rows():
+    async def ask():
+        async with running(lambda texts: by_length(texts)[: texts != [b"bad"]]) as batcher:
+            answers = asyncio.gather(
+                batcher.predict([b"bad"]), batcher.predict([b"fine"]), return_exceptions=True
+            )
+            return await asyncio.wait_for(answers, SECONDS)
+
+    bad, fine = asyncio.run(ask())
+    assert isinstance(bad, ValueError)
+    assert fine.tolist() == by_length([b"fine"]).tolist()
 
 
 def test_text_that_fails_fails_its_request_only():

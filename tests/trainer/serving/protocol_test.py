@@ -45,7 +45,8 @@ def hasty():
 )
 def test_what_is_no_http_is_refused_and_the_connection_closed(server, sent, status):
     answer = server.exchange(sent)
-    assert answer.startswith(f"HTTP/1.1 {status} ".encode()) or not answer
+    # The answer may be lost where the server has not read all that was sent.
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode()) or (len(sent) > 65536 and not answer)
     assert answer.count(b"content-length: ") <= 1
     assert server.get("/healthz").status_code == 200
 

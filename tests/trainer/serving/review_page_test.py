@@ -1,6 +1,7 @@
 """The page on which a review is tried, in a browser and by its requests."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from playwright.sync_api import expect
@@ -110,6 +111,22 @@ def test_words_of_an_export_are_measured_by_leaving_them_out(of_export):
     assert 'title="+0.693">a<' in answer["html"]
     assert 'title="+1.386">bb<' in answer["html"]
     assert explain(of_export, " ").json()["label"] == "short"
+
+
+def test_words_of_an_export_are_left_out_for_one_client_at_a_time():
+    held = Held()
+    with (
+        running(BY_LENGTH._replace(predict=held), max_requests=2) as server,
+        ThreadPoolExecutor(2) as clients,
+    ):
+        answers = [clients.submit(explain, server, "a bb") for _ in range(2)]
+        held.wait_for_batch()
+        while server.post(b"{").status_code == 400:  # the second isn't there yet
+            pass
+        assert "longhaul_waiting_texts 0.0" in server.get("/metrics").text
+        held.released.set()
+        assert [answer.result().status_code for answer in answers] == [200, 200]
+    assert held.batches == [[b"a", b"bb", b"a bb"]] * 2
 
 
 @pytest.mark.parametrize(
