@@ -222,7 +222,9 @@ def test_answer_that_takes_too_long_is_given_up():
         assert (answer.status_code, answer.headers["retry-after"]) == (504, "1")
         assert answer.json() == {"error": "no answer within 0.2 seconds"}
         held.released.set()
-        assert server.post({"instances": ["a"]}).status_code == 200
+        while (answer := server.post({"instances": ["a"]})).status_code == 504:  # a slow machine
+            pass
+        assert answer.status_code == 200
 
 
 def test_body_that_takes_too_long_is_given_up():
