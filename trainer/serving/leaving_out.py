@@ -34,7 +34,7 @@ async def measure(
     probabilities = await predict([text.encode(), *(part.encode() for part in without)])
     predicted = int(probabilities[0].argmax())
     number = 1 if len(labels) == 2 else predicted
-    logits = _logit(probabilities[:, number])
+    logits = _logit(probabilities, number)
     return WordsLeftOut(
         label=labels[predicted],
         probabilities=probabilities[0],
@@ -44,7 +44,9 @@ async def measure(
     )
 
 
-def _logit(probabilities: np.ndarray) -> np.ndarray:
-    """Returns the logarithm of the odds of probabilities, which may be rounded to 0 or 1."""
-    others = np.maximum(1.0 - probabilities, _SMALLEST)
-    return np.log(np.maximum(probabilities, _SMALLEST) / others)
+def _logit(probabilities: np.ndarray, number: int) -> np.ndarray:
+    """Returns the log-odds <float32>[texts] of a label from all probabilities, which may be 0."""
+    # Not 1 minus the label's, of which rounding leaves nothing where the network is certain.
+    others = np.delete(probabilities, number, axis=1).sum(axis=1)
+    label = probabilities[:, number]
+    return np.log(np.maximum(label, _SMALLEST)) - np.log(np.maximum(others, _SMALLEST))
