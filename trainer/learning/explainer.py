@@ -8,7 +8,7 @@
 All is computed in float32, see `attribution`. No text makes it trace again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -94,14 +94,22 @@ class Explainer:
         )
 
     def attributions(
-        self, reviews: Sequence[np.ndarray], explained: Sequence[int], tolerance: float = TOLERANCE
+        self,
+        reviews: Sequence[np.ndarray],
+        explained: Sequence[int],
+        tolerance: float = TOLERANCE,
+        check: Callable[[], None] = lambda: None,
     ) -> list[np.ndarray]:
         """Returns integrated gradients <float32>[tokens] of reviews <int32>[tokens] each.
 
-        They explain the logit of label number `explained`, one for each review.
+        They explain the logit of label number `explained`, one for each review. `check` is called
+        before each and may raise to leave.
         """
-        pairs = zip(reviews, explained, strict=True)
-        return [integrated_gradients(self._log_odds, ids, label, tolerance) for ids, label in pairs]
+        parts = []
+        for ids, label in zip(reviews, explained, strict=True):
+            check()
+            parts.append(integrated_gradients(self._log_odds, ids, label, tolerance))
+        return parts
 
     def _without_each(self, ids: np.ndarray, label: int) -> np.ndarray:
         """Returns the log-odds <float32>[words] of the review without each of its words.

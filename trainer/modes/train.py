@@ -200,7 +200,7 @@ def _test_best(run: Run, progress: Progress, stop: StopRequests) -> Manifest:
         run.writer.write("test", progress.step, line, [embedding])
         if run.workers.is_chief and run.config.evaluation.report:
             with run.clock.timed("report"):
-                _keep_results(run, manifest.step, outputs)
+                _keep_results(run, manifest.step, outputs, stop)
     return manifest
 
 
@@ -211,8 +211,10 @@ def _write_report(run: Run) -> str:
     return report.write_report(run.store, run.store, run.claim.check)
 
 
-def _keep_results(run: Run, step: int, outputs: np.ndarray) -> None:
+def _keep_results(run: Run, step: int, outputs: np.ndarray, stop: StopRequests) -> None:
     """Keeps what the test gave for each review in the workdir, for the report."""
     described = devices.describe(run.strategy)
-    results = examine(run.config, run.store, step, outputs, run.data.test, run.objective, described)
+    results = examine(
+        run.config, run.store, step, outputs, run.data.test, run.objective, described, stop.check
+    )
     run.store.write(test_results.NAME, test_results.to_bytes(results), run.claim.check)

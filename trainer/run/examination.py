@@ -7,7 +7,7 @@ Words are explained by a network that is loaded on the CPU, whatever the strateg
 """
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import ml_collections
 import numpy as np
@@ -35,6 +35,7 @@ def examine(
     reviews: Examples,
     objective: Objective,
     devices: str,
+    check: Callable[[], None] = lambda: None,
 ) -> TestResults:
     """Returns the results of the test of a checkpoint.
 
@@ -46,6 +47,7 @@ def examine(
         reviews: those of the test, in full length.
         objective: of the run.
         devices: that the test ran on, in words.
+        check: called again and again; may raise to leave.
 
     Raises UserError when the store fails or the checkpoint is gone.
     """
@@ -62,7 +64,7 @@ def examine(
         unknown=np.bincount(
             np.repeat(np.arange(len(rows)), rows), is_unknown, minlength=len(rows)
         ).astype(np.int32),
-        mistakes=_mistakes(config, store, step, shares, reviews),
+        mistakes=_mistakes(config, store, step, shares, reviews, check),
     )
 
 
@@ -85,6 +87,7 @@ def _mistakes(
     step: int,
     shares: np.ndarray,
     reviews: Examples,
+    check: Callable[[], None],
 ) -> tuple[Mistake, ...]:
     ids = most_confident_mistakes(shares, reviews.labels)
     if not len(ids):
@@ -92,7 +95,7 @@ def _mistakes(
     cut = reviews.take(ids).shortened(config.data.max_tokens, config.data.keep)
     tokens = [row.numpy() for row in cut.tokens]
     predicted = shares[ids].argmax(axis=1).tolist()
-    attributions = _attributions(config, store, step, tokens, predicted)
+    attributions = _attributions(config, store, step, tokens, predicted, check)
     return tuple(map(Mistake, ids.tolist(), tokens, attributions))
 
 
@@ -102,16 +105,18 @@ def _attributions(
     step: int,
     tokens: Sequence[np.ndarray],
     predicted: Sequence[int],
+    check: Callable[[], None],
 ) -> Sequence[np.ndarray]:
     """Returns what each token adds to the predicted label's logit, <float32>[tokens] a review.
 
-    They are empty when the CPU's memory does not suffice: the run has trained, and must not fail.
+    They are empty when TensorFlow fails, as for lack of memory: the run has trained, and must not
+    fail.
     """
     try:
         with tf.device("CPU:0"):
             predictor, trained = load_predictor(config, store, str(step), "report")
             explainer = Explainer(predictor, trained.encoding.labels.names)
-            return explainer.attributions(tokens, predicted, _TOLERANCE)
-    except tf.errors.ResourceExhaustedError as error:
+            return explainer.attributions(tokens, predicted, _TOLERANCE, check)
+    except tf.errors.OpError as error:
         logging.warning("The report's mistakes have no coloured words: %s", error.message)
         return [np.zeros(0, np.float32)] * len(tokens)

@@ -14,19 +14,20 @@ from storage.store import open_store
 from tests.trainer.modes.runs import STEPS
 from trainer.learning.explainer import Explainer
 from trainer.learning.objectives.registry import create_objective
+from trainer.machines.preemption import Stopped
 from trainer.run.examination import examine, most_confident_mistakes
 
 LONG = [UNKNOWN, 5, 6] * 40  # is cut to 48 tokens
 
 
-def examine_three(finished, run_config):
+def examine_three(finished, run_config, **options):
     """Returns the results of three reviews, whose logits are given."""
     store = open_store(str(finished))
     objective = create_objective(run_config, read_encoding(store).labels)
     tokens = tf.ragged.constant([[2, 3, 4], LONG, [7]], dtype=tf.int32)
     reviews = Examples(tokens, np.int32([1, 0, 0]))
     outputs = np.float32([2.0, 3.0, -1.0])
-    return examine(run_config, store, STEPS, outputs, reviews, objective, "1 CPU")
+    return examine(run_config, store, STEPS, outputs, reviews, objective, "1 CPU", **options)
 
 
 @pytest.fixture
@@ -59,6 +60,14 @@ def test_run_does_not_fail_when_the_memory_does_not_suffice(finished, run_config
     monkeypatch.setattr(Explainer, "attributions", exhaust)
     (mistake,) = examine_three(finished, run_config).mistakes
     assert (len(mistake.tokens), len(mistake.attributions)) == (run_config.data.max_tokens, 0)
+
+
+def test_request_to_stop_does_not_wait_for_the_mistakes(finished, run_config):
+    def stop():
+        raise Stopped("now")
+
+    with pytest.raises(Stopped, match="now"):
+        examine_three(finished, run_config, check=stop)
 
 
 def test_checkpoint_that_is_gone_is_named(finished, run_config, tmp_path):

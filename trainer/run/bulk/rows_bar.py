@@ -10,7 +10,7 @@ from collections.abc import Callable
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from trainer.run import terminal
-from trainer.run.time_left import in_words
+from trainer.run.clock import in_words
 
 _SECONDS_BETWEEN_LINES = 30.0
 

@@ -68,11 +68,17 @@ class Writers:
 def require_installed(config: ml_collections.ConfigDict) -> None:
     """Raises UserError when the package of one of `train.writers` is missing; imports none."""
     for name in _names(config):
-        if name in _TRACKERS and importlib.util.find_spec(name) is None:
+        if name in _TRACKERS and not _is_installed(name):
             raise UserError(
                 f"config.train.writers: got {name!r}, but the package {name} is not installed; "
                 f"install it with pip install 'longhaul[{name}]', or leave it out"
             )
+
+
+def _is_installed(name: str) -> bool:
+    """Returns True for a package; W&B's offline runs are in a folder `wandb`, which is none."""
+    found = importlib.util.find_spec(name)
+    return found is not None and found.origin is not None
 
 
 def open_writers(

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import sys
 import threading
 
 import pytest
@@ -115,6 +116,17 @@ def test_missing_package_is_refused_with_the_command_that_installs_it(monkeypatc
         several.require_installed(config)
     config.train.writers = "tensorboard,mlflow"
     several.require_installed(config)
+
+
+def test_folder_with_the_name_of_a_package_is_none(monkeypatch, tmp_path):
+    """Where `wandb` is not installed but has written an offline run."""
+    (tmp_path / "wandb").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    config = small_config()
+    config.train.writers = "wandb"
+    with pytest.raises(UserError, match="not installed"):
+        several.require_installed(config)
 
 
 def test_nothing_is_written_when_a_package_is_missing(monkeypatch, store, config):
