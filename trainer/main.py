@@ -24,7 +24,7 @@ from configs.schema.stored import stored_config
 from storage import standard_streams
 from storage.errors import UserError
 from storage.exit_codes import RUN_AGAIN
-from storage.store import open_store
+from storage.store import Store, open_store
 from trainer.machines.preemption import StopRequests
 from trainer.modes.interface import EXPORTED_GRAPH, Call
 from trainer.run import terminal
@@ -109,8 +109,11 @@ _TEXT_COLUMN = flags.DEFINE_string(
 _ON_BAD_ROW = flags.DEFINE_enum(
     "on_bad_row", "fail", ["fail", "skip"], "What to do with a row of --input that has no text."
 )
-_COMPARE = flags.DEFINE_list(
-    "compare", [], "Workdirs, with commas between, that the report compares the workdir with."
+_COMPARE = flags.DEFINE_multi_string(
+    "compare",
+    None,
+    "Workdirs, with commas between, that the report compares the workdir with; may be given "
+    "several times.",
 )
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address that the server listens on.")
 _PORT = flags.DEFINE_integer("port", 8501, "Port that the server listens on; 0 takes a free one.")
@@ -128,7 +131,10 @@ _OF_SOME_MODES = {
 def main(argv: list[str]) -> None:
     """Runs the mode; exit code 1 and one line for a UserError, 75 when stopped from outside."""
     if argv[1:]:
-        sys.exit(f"error: {argv[1]!r}: not a flag; quote a value that has spaces")
+        hint = (
+            f"did you mean --mode={argv[1]}?" if argv[1] in MODES else "quote a value with spaces"
+        )
+        sys.exit(f"error: {argv[1]!r}: not a flag; {hint}")
     # TensorFlow reads it when it is imported. Level 2 would print a long error about a lost worker.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if os.environ.get("TF_CONFIG") else "2")
     try:
@@ -155,8 +161,8 @@ def _run_mode(name: str) -> None:
         raise UserError("--config: missing; give a config such as configs/sample.py")
     patience = {} if config is None else {"retry_seconds": config.checkpoint.retry_seconds}
     store = open_store(_WORKDIR.value, **patience)
-    if not mode.needs_config and not (mode.accepts_export and store.exists(EXPORTED_GRAPH)):
-        stored_config(store)  # refuses a workdir without a run before the slow imports
+    if not mode.needs_config:
+        _check_workdir(store, mode)
     if not mode.prints_answer:
         standard_streams.make_output_optional()
     module = _import(mode)
@@ -165,10 +171,23 @@ def _run_mode(name: str) -> None:
         module.run(Call(store, config, stop, _STARTED, **_flags()))
 
 
+def _check_workdir(store: Store, mode: Mode) -> None:
+    """Raises UserError for a workdir that the mode can't use, before the slow imports."""
+    is_export = store.exists(EXPORTED_GRAPH)
+    if is_export and not mode.accepts_export:
+        raise UserError(
+            f"--workdir: {store.url} is an export, which only --mode=serve takes; give the workdir "
+            "of the run"
+        )
+    if not is_export:
+        stored_config(store)
+
+
 def _flags() -> dict[str, Any]:
     """Returns the fields of a call that are flags of the same name."""
     values = {name: holder.value for name, holder in _OF_SOME_MODES.items() if name != "config"}
-    return {**values, "text": tuple(_TEXT.value or ()), "compare": tuple(_COMPARE.value)}
+    compared = [url for urls in _COMPARE.value or () for url in urls.split(",") if url]
+    return {**values, "text": tuple(_TEXT.value or ()), "compare": tuple(compared)}
 
 
 def _check_flags(name: str, mode: Mode) -> None:

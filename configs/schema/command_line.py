@@ -12,6 +12,7 @@ import functools
 import re
 import sys
 from collections.abc import Callable
+from logging import Formatter
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -46,6 +47,7 @@ def run(main: Callable[[list[str]], None]) -> None:
     """
     standard_streams.guard()
     logging.get_absl_handler().python_handler.setStream(sys.stderr)
+    logging.get_absl_handler().setFormatter(Formatter("%(levelname)s: %(message)s"))
     logging.set_verbosity(logging.WARNING)
     module = sys.modules[main.__module__]
     exit_code: str | int | None = FAILED

@@ -96,7 +96,7 @@ def decisive_fields(config: Mapping[str, Any]) -> str:
     if fields["optimizer.schedule"] == "constant":
         # A cosine schedule ends with the last epoch; a constant one does not depend on it.
         fields["train.epochs"] = _ANY
-    decisive = {field: value for field, value in fields.items() if _is_decisive(field)}
+    decisive = {field: value for field, value in fields.items() if is_decisive(field)}
     return json.dumps(decisive, sort_keys=True)
 
 
@@ -113,7 +113,7 @@ def require_same_fields(stored: str, config: Mapping[str, Any]) -> None:
 
     `stored` is what `decisive_fields` returned in this version or an older one.
     """
-    since = {field: value for field, value in SINCE.items() if _is_decisive(field)}
+    since = {field: value for field, value in SINCE.items() if is_decisive(field)}
     old = json.loads(json.dumps(since)) | json.loads(stored)
     new = json.loads(decisive_fields(config))
     if _ANY in (old["train.epochs"], new["train.epochs"]):
@@ -136,5 +136,6 @@ def require_same_fields(stored: str, config: Mapping[str, Any]) -> None:
     )
 
 
-def _is_decisive(field: str) -> bool:
+def is_decisive(field: str) -> bool:
+    """Returns True for a field that the numbers of a run depend on."""
     return field not in FREE and field.partition(".")[0] not in FREE

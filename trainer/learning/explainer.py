@@ -47,6 +47,7 @@ class Explanation(NamedTuple):
     """What a network says of a review, and what it is made of."""
 
     text: str
+    length: int  # of the whole text, in tokens
     words: tuple[str, ...]  # the tokens as the network reads them, in order
     known: np.ndarray  # <bool>[words], in the vocabulary
     labels: tuple[str, ...]
@@ -71,7 +72,8 @@ class Explainer:
 
     def explain(self, text: str) -> Explanation:
         """Explains one review of any length; the network reads up to `data.max_tokens` tokens."""
-        tokens = self._predictor.tokens(tf.constant([text]))
+        texts = tf.constant([text])
+        tokens = self._predictor.tokens(texts)
         ids = self._predictor.vocabulary.lookup(tokens)[0].numpy()
         probabilities = self._probabilities(ids).numpy()
         predicted = int(probabilities.argmax())
@@ -79,6 +81,7 @@ class Explainer:
         prefixes = self._log_odds((ids[: end + 1] for end in range(len(ids))), number)
         return Explanation(
             text=text,
+            length=len(self._predictor.all_tokens(texts)[0]),
             words=tuple(word.decode() for word in tokens[0].numpy()),
             known=ids != UNKNOWN,
             labels=self._labels,

@@ -74,8 +74,11 @@ class Predictor(tf.Module):
 
     def tokens(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Returns the tokens <string>[n, (tokens)] that the network reads of texts <string>[n]."""
-        tokens = text.tokenize(texts, self.vocabulary.rules)
-        return text.keep_tokens(tokens, self._max_tokens, self._keep)
+        return text.keep_tokens(self.all_tokens(texts), self._max_tokens, self._keep)
+
+    def all_tokens(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the tokens <string>[n, (tokens)] of texts <string>[n], before they are cut."""
+        return text.tokenize(texts, self.vocabulary.rules)
 
     @tf.function(
         input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)],

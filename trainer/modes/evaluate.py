@@ -5,9 +5,12 @@
 Training ends with the same test.
 """
 
+import sys
+
 import ml_collections
 import numpy as np
 
+from configs.schema.stored import stored_config
 from input_pipeline import load
 from input_pipeline.examples import Examples
 from storage.store import Store
@@ -24,7 +27,14 @@ from trainer.run.workdir import scoring_config
 
 def run(call: Call) -> None:
     """Runs the mode."""
-    evaluate(scoring_config(call.store, call.config), call.store, call.checkpoint)
+    config = scoring_config(call.store, call.config)
+    trained_on = stored_config(call.store).data.source
+    if config.data.source != trained_on:
+        print(
+            f"WARNING: the run was trained on {trained_on}; this is a test on {config.data.source}",
+            file=sys.stderr,
+        )
+    evaluate(config, call.store, call.checkpoint)
 
 
 def evaluate(config: ml_collections.ConfigDict, store: Store, checkpoint: str) -> dict[str, float]:

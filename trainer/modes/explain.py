@@ -50,6 +50,9 @@ def explain(
         page = f"{destination.url.rstrip('/')}/{_write(explanation, destination)}.html"
         probability = explanation.probabilities.max()
         terminal.result(f"{explanation.label} {probability:.4f}: {page} and .png")
+        read, length = len(explanation.words), explanation.length
+        if length > read:
+            terminal.say(f"  The network reads {read:,} of the {length:,} words")
     terminal.say(f"Checkpoint: {trained.manifest.describe(score_metric(trained.objective))}")
 
 

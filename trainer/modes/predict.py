@@ -36,6 +36,8 @@ def run(call: Call) -> None:
     for flag, value in given.items():
         if value:
             raise UserError(f"--{flag}: got {value!r} without --input; give the file to predict")
+    if not call.text and sys.stdin.isatty():
+        print("Type a review a line; Ctrl-D ends.", file=sys.stderr)
     texts = call.text or lines(sys.stdin.buffer)
     predict(scoring_config(call.store, call.config), call.store, call.checkpoint, texts)
 

@@ -68,6 +68,8 @@ def run(call: Call) -> None:
 def _predict(work: _Work, predictor: Predictor, batch_size: int, width_step: int) -> float:
     """Predicts the rows that are left; returns the rate in rows per second."""
     table, found, partial, stop = work
+    if partial.rows:
+        terminal.say(f"Continuing after {partial.rows:,} of {found.rows:,} rows")
     texts = (row.text for row in table.rows() if not row.fault)
     left = itertools.islice(texts, partial.rows, None)
     bar = RowsBar(found.rows, partial.rows)

@@ -25,6 +25,7 @@ _SIZE = 4.6, 3.4  # inches
 _CELL_COLOR = 0.25, 0.55, 0.85  # of the heat map, on light and on dark paper
 _MOST_NAMED, _MOST_COUNTED = 30, 12  # labels on the axes, and with numbers in the cells
 _LONGEST_NAME = 16  # characters on an axis
+_CHARACTERS = 40  # that fit on an axis beside each other
 
 
 class Group(NamedTuple):
@@ -93,6 +94,11 @@ def by_length_table(results: TestResults) -> Table:
     return Table(["tokens", "reviews", "accuracy", "from", "to"], rows)
 
 
+def _fit(names: Sequence[str]) -> bool:
+    """Returns True when the names of columns fit beside each other."""
+    return len(names) * max(map(len, names)) <= _CHARACTERS
+
+
 def _confusion(results: TestResults, names: Sequence[str]) -> Drawing:
     matrix = confusion(results.labels, results.predicted, len(names))
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -103,7 +109,7 @@ def _confusion(results: TestResults, names: Sequence[str]) -> Drawing:
     axes.set(xlabel="predicted", ylabel="label")
     if len(names) <= _MOST_NAMED:
         short = [_shortened(name) for name in names]
-        axes.set_xticks(range(len(names)), short, rotation=0 if len(names) < 5 else 90)
+        axes.set_xticks(range(len(names)), short, rotation=0 if _fit(short) else 90)
         axes.set_yticks(range(len(names)), short)
     if len(names) <= _MOST_COUNTED:
         for (row, column), cell in np.ndenumerate(matrix):

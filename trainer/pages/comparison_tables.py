@@ -30,7 +30,7 @@ def results(runs: Mapping[str, Record]) -> Table:
 
 
 def metrics(runs: Mapping[str, Record]) -> Table | None:
-    """Returns each metric of the tests, with its difference from the first run's."""
+    """Returns each metric of the tests, and what is left of it minus the first run's."""
     tests = [run.test for run in runs.values()]
     found = [name for test in tests if test is not None for name in test.values]
     rows = []
@@ -40,7 +40,7 @@ def metrics(runs: Mapping[str, Record]) -> Table | None:
             changes = [(number(v, 4), number(v - base, 4, signed=True)) for v in others]
             rows.append([Cell(name), number(base, 4), *itertools.chain(*changes)])
     first, *rest = runs
-    heads = itertools.chain(*((name, "difference") for name in rest))
+    heads = itertools.chain(*((name, f"minus {first}") for name in rest))
     return Table(["metric", first, *heads], rows) if rows else None
 
 

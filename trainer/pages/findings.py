@@ -113,7 +113,9 @@ def _improvement(record: Record, epochs: Sequence[Epoch]) -> list[Finding]:
         f"Still improving at the end: in the last epoch the validation loss fell from "
         f"{before.loss:.3f} to {last.loss:.3f}, and no epoch was better."
     )
-    return [Finding(text, "train.epochs (more)")]
+    ends = record.config.optimizer.schedule == "cosine"
+    more = "more; the learning rate falls to 0 at the last epoch, so it then stays up longer"
+    return [Finding(text, f"train.epochs ({more if ends else 'more'})")]
 
 
 def _clipping(record: Record) -> list[Finding]:

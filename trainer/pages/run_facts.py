@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from configs.schema import resume
 from configs.schema.rules import flatten
 from trainer.pages import statistics
 from trainer.pages.table import Cell, Table
@@ -97,20 +98,33 @@ def missing(record: Record) -> list[str]:
         sentences.append(f"vocabulary.txt is missing, so mistakes have no words: {AGAIN}.")
     if record.lines and not any(line.start for line in record.lines):
         sentences.append(
-            "The lines are of an earlier version, which wrote neither starts nor seconds: time is "
-            "shown as fractions of the last start, and restarts are not marked."
+            f"{METRICS_FILE} was written by an earlier version, without starts and seconds: time "
+            "is shown as fractions of the last start, and restarts are not marked."
+        )
+    if record.lines and not record.of_kind("train"):
+        sentences.append(
+            "No step of the training was logged, so its curves are missing: train.log_every_steps "
+            f"({record.config.train.log_every_steps}) is more than the steps so far."
         )
     return sentences
 
 
 def differences(configs: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Returns the fields whose values are not the same in all configs, which come by a name."""
+    """Returns the fields whose values are not the same in all configs, which come by a name.
+
+    The fields that decide the numbers of a run come first.
+    """
     columns = {name: dumped(config) for name, config in configs.items()}
     fields = sorted({field for values in columns.values() for field in values})
     rows = {field: [v.get(field, _NOT_SET) for v in columns.values()] for field in fields}
+    decisive = {field: resume.is_decisive(field) for field in fields}
     return Table(
-        ["field", *columns],
-        [[Cell(field), *map(Cell, row)] for field, row in rows.items() if len(set(row)) > 1],
+        ["field", *columns, "decides the result"],
+        [
+            [Cell(field), *map(Cell, rows[field]), Cell("yes" if decisive[field] else "no")]
+            for field in sorted(fields, key=lambda field: (not decisive[field], field))
+            if len(set(rows[field])) > 1
+        ],
     )
 
 

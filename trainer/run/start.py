@@ -114,6 +114,8 @@ def start(
     with strategy.scope():
         state = _fresh_state(objective, config, store, encoding, check_match)
     claim = claim_workdir(config, store, encoding, data.train.digest, workers)
+    if claim.number > 1:
+        terminal.say(f"Start {claim.number} of this run; an earlier one that still runs will end")
     progress, lines = _resume(objective, store, state, check_match, workers)
     saver: Saver | NoSaver = NoSaver(progress.step)
     writer: Writers | NoWriter = NoWriter()

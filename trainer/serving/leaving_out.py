@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+MOST_WORDS = 256  # left out in turn, each a prediction
 _SMALLEST = np.finfo(np.float32).tiny
 
 
@@ -28,8 +29,12 @@ class WordsLeftOut(NamedTuple):
 async def measure(
     text: str, labels: Sequence[str], predict: Callable[[list[bytes]], Awaitable[np.ndarray]]
 ) -> WordsLeftOut:
-    """Predicts a text without each of its words; `predict` returns <float32>[texts, labels]."""
+    """Predicts a text without each of its words; `predict` returns <float32>[texts, labels].
+
+    A text of more than MOST_WORDS is only predicted: its `words` are empty.
+    """
     words = tuple(text.split())
+    words = () if len(words) > MOST_WORDS else words
     without = [" ".join(words[:number] + words[number + 1 :]) for number in range(len(words))]
     probabilities = await predict([text.encode(), *(part.encode() for part in without)])
     predicted = int(probabilities[0].argmax())

@@ -22,7 +22,6 @@ from trainer.serving.predict_request import malformed, parse_object, utf8
 from trainer.serving.served_model import ServedModel
 
 STATIC = Path(__file__).with_name("static")
-_MOST_WORDS = 256  # left out in turn, each a prediction
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("trainer.serving"),
     autoescape=True,
@@ -76,10 +75,10 @@ def _by_looking_into(explain: Callable[[str], Explanation], text: str) -> Explai
 
 
 async def _by_leaving_out(model: ServedModel, batcher: Batcher, text: str) -> Explained:
-    if (count := len(text.split())) > _MOST_WORDS:
-        malformed(f"the review: {count:,} words; for an export at most {_MOST_WORDS}")
     found = await leaving_out.measure(text, model.labels, batcher.predict)
     html = _TEMPLATES.get_template("left_out.html").render(
-        found=found, words=coloured(found.words, found.left_out.tolist())
+        found=found,
+        words=coloured(found.words, found.left_out.tolist()),
+        most=leaving_out.MOST_WORDS,
     )
     return Explained(found.label, float(found.probabilities.max()), html)

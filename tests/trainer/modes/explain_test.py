@@ -64,3 +64,10 @@ def test_missing_or_broken_text_is_refused_before_anything_is_written(
     with pytest.raises(UserError, match=message):
         explained(workdir, capsys, *texts)
     assert not (workdir / "explanations").exists()
+
+
+def test_review_that_is_cut_says_so(workdir, capsys):
+    lines = explained(workdir, capsys, "word " * 60)
+    assert "  The network reads 48 of the 60 words" in lines
+    (page,) = (workdir / "explanations").glob("*.html")
+    assert "The review has 60 words; the network reads 48 of them." in page.read_text()

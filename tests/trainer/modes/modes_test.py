@@ -1,5 +1,6 @@
 """The table of modes: the flags that each mode takes, and what it imports."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,3 +85,28 @@ def test_mode_without_tensorflow_does_not_import_it(tmp_path):
         program=("-c", PROGRAM_WITH_EXTRA_MODE),
     )
     assert (done.returncode, done.stdout) == (0, f"{tmp_path}: []\n"), done.stderr
+
+
+def test_mode_without_its_dashes_is_guessed():
+    done = run("predict", "--workdir=runs/x")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: 'predict': not a flag; did you mean --mode=predict?\n"
+
+
+def test_export_in_place_of_a_run_is_named_as_one(tmp_path):
+    (tmp_path / "saved_model.pb").touch()
+    done = run("--mode=explain", "--text=a", f"--workdir={tmp_path}")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: --workdir: {tmp_path} is an export, which only --mode=serve takes; give the "
+        "workdir of the run\n"
+    )
+
+
+def test_runs_to_compare_may_be_given_several_times(finished, tmp_path):
+    others = [shutil.copytree(finished, tmp_path / name) for name in ("a", "b", "c")]
+    first, second, third = map(str, others)
+    done = run("--mode=report", f"--workdir={finished}", f"--compare={first},{second}",
+               f"--compare={third}", f"--to={tmp_path}")  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Comparison of 4 runs" in (tmp_path / "comparison.html").read_text()

@@ -18,6 +18,7 @@ from tests.conftest import STORES
 from tests.fakes.gcs_faults import Fault
 from tests.trainer.modes.prepare_test import contents, prepare_config
 from trainer.modes import prepare
+from trainer.run import terminal
 
 SHARD_REVIEWS = 20  # 33 shards in 3 groups, 3 and 3 shards
 # Freezes before it writes its first shard, if it is given a third argument.
@@ -130,7 +131,7 @@ def test_worker_waits_for_what_a_live_one_holds(config, expected, tmp_path, monk
         if line.startswith("Waiting for 1 other worker(s)"):
             waits.set()
 
-    monkeypatch.setattr(prepare, "_say", say)
+    monkeypatch.setattr(terminal, "say", say)
     store = open_store(str(tmp_path / "set"))
     with ThreadPoolExecutor(1) as pool, leases.Worker(store) as other:
         hold(other)

@@ -66,7 +66,7 @@ def test_run_of_version_0_1_has_a_report(name, tmp_path):
     url = report.write_report(open_store(str(VERSION_0_1 / name)), open_store(str(tmp_path)))
     assert url == f"{tmp_path}/report.html"
     page = (tmp_path / "report.html").read_text()
-    assert "The lines are of an earlier version" in page
+    assert "metrics.jsonl was written by an earlier version" in page
     assert "gradient norm" in page
 
 

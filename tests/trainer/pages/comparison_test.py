@@ -50,7 +50,7 @@ def test_page_shows_differences_and_curves(pair, tmp_path, open_page):  # noqa: 
     assert "McNemar's exact test" in text
     assert page.locator("svg.figure").count() == 7
     rows = page.locator("table", has=page.get_by_role("button", name="field")).locator("tbody tr")
-    assert rows.all_inner_texts() == ["optimizer.beta1\t0.9\t0.5"]
+    assert rows.all_inner_texts() == ["optimizer.beta1\t0.9\t0.5\tyes"]
     assert page.locator("h3").all_inner_texts()[-2:] == ["good", "bad"]
 
 

@@ -23,6 +23,7 @@ def explanation_of(words=WORDS, labels=("negative", "positive"), layers=2, units
 
     return Explanation(
         text=" ".join(words),
+        length=len(words),
         words=tuple(words),
         known=np.arange(count) != 2,
         labels=labels,

@@ -145,7 +145,7 @@ def test_hostile_names_are_text(tmp_path, open_page):  # noqa: F811
         ),
         (
             record_of(epochs(LEARNING), results_of()),
-            ["The lines are of an earlier version, which wrote neither starts nor seconds"],
+            ["metrics.jsonl was written by an earlier version, without starts and seconds"],
         ),
         (
             record_of(results=results_of())._replace(tokens=None),

@@ -32,7 +32,7 @@ class Scan(NamedTuple):
     def require_good(self, on_bad_row: str) -> None:
         """Raises UserError for bad rows; with `on_bad_row` "skip" only if there are no others."""
         if self.bad and (on_bad_row == "fail" or not self.rows):
-            more = f" (and {self.bad - 1:,} more bad rows)" if self.bad > 1 else ""
+            more = f" (and {self.bad - 1:,} more bad row(s))" if self.bad > 1 else ""
             advice = ", or leave such rows out with --on_bad_row=skip" if self.rows else ""
             raise UserError(f"--input: {self.named[0]}{advice}{more}")
 
