@@ -126,7 +126,7 @@ def test_bad_rows_are_refused_at_the_start_or_left_out(finished, source, capsys,
         patch.setattr(Predictor, "of_many", None)  # nothing is predicted
         message = complaint(predict.run, files_call(finished, source, output))
     assert message.startswith(f"--input: {source}, line 708: 4 fields, the header has 3;")
-    assert "or leave such rows out with --on_bad_row=skip (and 11 more bad rows)" in message
+    assert "or leave such rows out with --on_bad_row=skip (and 11 more bad row(s))" in message
     assert list(source.parent.iterdir()) == [source]
     predict.run(files_call(finished, source, output, on_bad_row="skip"))
     assert [row["text"] for row in rows_of(output)] == TEXTS

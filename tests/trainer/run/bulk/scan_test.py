@@ -31,7 +31,7 @@ def test_bad_rows_are_refused_or_left_out(tmp_path):
     found.require_good("skip")
     message = complaint(found.require_good, "fail")
     assert message.startswith(f"--input: {tmp_path}/a.csv, line 3: 1 field")
-    assert message.endswith("leave such rows out with --on_bad_row=skip (and 1 more bad rows)")
+    assert message.endswith("leave such rows out with --on_bad_row=skip (and 1 more bad row(s))")
     assert "skip" not in complaint(scanned(tmp_path, "2").require_good, "skip")
 
 

@@ -1,5 +1,6 @@
 """What TensorBoard's pages show of a run: a real server on this machine, asked as its pages ask."""
 
+import argparse
 import json
 import logging
 import urllib.parse
@@ -40,7 +41,10 @@ def ask(tmp_path_factory):
     flags = ["--host=127.0.0.1", "--port=0", f"--logdir={runs}", "--load_fast=false"]
     # Reads everything before the server starts.
     flags += ["--reload_interval=0", "--reload_task=blocking"]
-    board.configure(["tensorboard", *flags])
+    with pytest.MonkeyPatch.context() as patch:
+        # Without absl's flags: other tests import the trainer, whose --host this isn't.
+        patch.setattr(program.argparse_flags, "ArgumentParser", argparse.ArgumentParser)
+        board.configure(["tensorboard", *flags])
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     url = board.launch()
 
