@@ -50,6 +50,7 @@ def test_run_killed_anywhere_resumes_to_the_same_result(flags, finished, url):
     assert tensors(url) == tensors(finished)
 
 
+@pytest.mark.slow
 def test_run_asked_to_leave_anywhere_saves_and_resumes_to_the_same_result(
     flags, finished, cloud, tmp_path
 ):

@@ -138,6 +138,7 @@ def test_bad_rows_are_refused_at_the_start_or_left_out(finished, source, capsys,
     assert captured.err.splitlines()[-1] == "  and 2 more"
 
 
+@pytest.mark.slow
 def test_same_command_continues_after_kills_and_gives_the_same_bytes(finished, source):
     whole, output = source.with_name("whole.csv"), source.with_name("out.csv")
     predict.run(files_call(finished, source, whole))
