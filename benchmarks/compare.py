@@ -16,6 +16,7 @@ from storage.store import Store
 from trainer.run.checkpoints import ranked, restore
 from trainer.run.manifest import Manifest
 
+_PROJECTOR = ("projector_config.pbtxt", "vocabulary.tsv", "vocabulary_metadata.tsv")
 _TIMES = ("reviews_per_second", "tokens_per_second", "goodput", "time", "start", "seconds")
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
@@ -86,7 +87,10 @@ def leftovers(store: Store, scratch: list[Path]) -> list[str]:
     claims = sorted(int(name.removeprefix("claims/")) for name in names if name[:7] == "claims/")
     manifests = ranked(store, "last")
     wanted = {"config.json", "vocabulary.txt", "labels.txt", "metrics.jsonl"}
-    wanted |= {f"tensorboard/events.out.tfevents.{claims[-1]:06}"}
+    wanted |= {"test_results.npz", "report.html"}
+    kinds = ("train", "validation", "epoch", "test")
+    wanted |= {f"tensorboard/{kind}/events.out.tfevents.{claims[-1]:06}" for kind in kinds}
+    wanted |= {f"tensorboard/test/{name}" for name in _PROJECTOR}
     wanted |= {f"claims/{number}" for number in claims}
     for manifest in manifests:
         wanted |= {manifest.name, *(file["name"] for file in manifest.files)}
