@@ -10,8 +10,7 @@ A run, and a folder of prepared shards, keep it in `vocabulary.txt` and `labels.
 import hashlib
 from typing import NamedTuple
 
-from input_pipeline import labels as label_files
-from input_pipeline.labels import LABELS_FILE, SENTIMENTS, Labels
+from input_pipeline.labels import LABELS_FILE, Labels, read_labels
 from input_pipeline.vocabulary import VOCABULARY_FILE, Vocabulary, read_vocabulary
 from storage.store import Check, Store
 
@@ -38,10 +37,7 @@ def read_encoding(store: Store) -> Encoding | None:
     vocabulary = read_vocabulary(store)
     if vocabulary is None:
         return None
-    if not store.exists(LABELS_FILE):  # of a version that knew these two only
-        return Encoding(vocabulary, SENTIMENTS)
-    name = f"{store.url}/{LABELS_FILE}"
-    return Encoding(vocabulary, label_files.from_bytes(store.read(LABELS_FILE), name))
+    return Encoding(vocabulary, read_labels(store))
 
 
 def write_encoding(store: Store, encoding: Encoding, check: Check | None = None) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from storage.errors import UserError
+from storage.store import Store
 
 LABELS_FILE = "labels.txt"
 _NEGATIVE, _POSITIVE = "negative", "positive"
@@ -122,6 +123,16 @@ def from_bytes(data: bytes, name: str) -> Labels:
             "twice; bring back the file"
         )
     return Labels(names[:-1])
+
+
+def read_labels(store: Store) -> Labels:
+    """Reads the file of a store; UserError when it is damaged.
+
+    Without it the store is of a version that knew positive and negative only.
+    """
+    if not store.exists(LABELS_FILE):
+        return SENTIMENTS
+    return from_bytes(store.read(LABELS_FILE), f"{store.url}/{LABELS_FILE}")
 
 
 def require_all(numbers: np.ndarray, labels: Labels, split: str) -> None:

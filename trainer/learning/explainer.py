@@ -72,8 +72,8 @@ class Explainer:
 
     def explain(self, text: str) -> Explanation:
         """Explains one review of any length; the network reads up to `data.max_tokens` tokens."""
-        texts = tf.constant([text])
-        tokens = self._predictor.tokens(texts)
+        whole = self._predictor.all_tokens(tf.constant([text]))
+        tokens = self._predictor.cut(whole)
         ids = self._predictor.vocabulary.lookup(tokens)[0].numpy()
         probabilities = self._probabilities(ids).numpy()
         predicted = int(probabilities.argmax())
@@ -81,7 +81,7 @@ class Explainer:
         prefixes = self._log_odds((ids[: end + 1] for end in range(len(ids))), number)
         return Explanation(
             text=text,
-            length=len(self._predictor.all_tokens(texts)[0]),
+            length=len(whole[0]),
             words=tuple(word.decode() for word in tokens[0].numpy()),
             known=ids != UNKNOWN,
             labels=self._labels,

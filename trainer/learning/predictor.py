@@ -74,7 +74,11 @@ class Predictor(tf.Module):
 
     def tokens(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Returns the tokens <string>[n, (tokens)] that the network reads of texts <string>[n]."""
-        return text.keep_tokens(self.all_tokens(texts), self._max_tokens, self._keep)
+        return self.cut(self.all_tokens(texts))
+
+    def cut(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Returns the part of each text's tokens [n, (tokens)] that the network reads."""
+        return text.keep_tokens(tokens, self._max_tokens, self._keep)
 
     def all_tokens(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Returns the tokens <string>[n, (tokens)] of texts <string>[n], before they are cut."""

@@ -27,14 +27,15 @@ from trainer.run.workdir import scoring_config
 
 def run(call: Call) -> None:
     """Runs the mode."""
-    config = scoring_config(call.store, call.config)
-    trained_on = stored_config(call.store).data.source
-    if config.data.source != trained_on:
-        print(
-            f"WARNING: the run was trained on {trained_on}; this is a test on {config.data.source}",
-            file=sys.stderr,
-        )
-    evaluate(config, call.store, call.checkpoint)
+    if call.config is not None:
+        _warn_of_another_source(stored_config(call.store).data.source, call.config.data.source)
+    evaluate(scoring_config(call.store, call.config), call.store, call.checkpoint)
+
+
+def _warn_of_another_source(trained_on: str, tested_on: str) -> None:
+    if tested_on != trained_on:
+        what = f"the run was trained on {trained_on}; this is a test on {tested_on}"
+        print(f"WARNING: {what}", file=sys.stderr)
 
 
 def evaluate(config: ml_collections.ConfigDict, store: Store, checkpoint: str) -> dict[str, float]:

@@ -15,8 +15,7 @@ import ml_collections
 from storage.errors import UserError
 from storage.store import Store, open_store
 from trainer.learning.explainer import Explainer, Explanation
-from trainer.learning.objectives.objective import score_metric
-from trainer.modes.interface import Call
+from trainer.modes.interface import Call, require_utf8
 from trainer.pages import explanation as pages
 from trainer.pages import figures
 from trainer.run import terminal
@@ -53,7 +52,7 @@ def explain(
         read, length = len(explanation.words), explanation.length
         if length > read:
             terminal.say(f"  The network reads {read:,} of the {length:,} words")
-    terminal.say(f"Checkpoint: {trained.manifest.describe(score_metric(trained.objective))}")
+    terminal.say(f"Checkpoint: {trained.describe()}")
 
 
 def _write(explanation: Explanation, destination: Store) -> str:
@@ -81,7 +80,4 @@ def _check(texts: Sequence[str]) -> None:
     if not texts:
         raise UserError('--text: missing; give a review, such as --text="A film to remember."')
     for text in texts:
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise UserError(f"--text: {text!a} is not UTF-8; convert it") from error
+        require_utf8(text)

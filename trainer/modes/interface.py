@@ -8,10 +8,18 @@ from typing import NamedTuple
 
 import ml_collections
 
+from input_pipeline.sources.formats.row import is_unicode
+from storage.errors import UserError
 from storage.store import Store
 from trainer.machines.preemption import StopRequests
 
 EXPORTED_GRAPH = "saved_model.pb"  # the file that every export has, written last
+
+
+def require_utf8(text: str) -> None:
+    """Raises UserError for a --text that UTF-8 can't represent."""
+    if not is_unicode(text):
+        raise UserError(f"--text: {text!a} is not UTF-8; convert it")
 
 
 class Call(NamedTuple):

@@ -12,9 +12,8 @@ import ml_collections
 
 from storage.errors import UserError
 from storage.store import Store
-from trainer.learning.objectives.objective import score_metric
 from trainer.modes import predict_file
-from trainer.modes.interface import Call
+from trainer.modes.interface import Call, require_utf8
 from trainer.run import terminal
 from trainer.run.bulk.lines import lines
 from trainer.run.bulk.windows import windows
@@ -63,13 +62,9 @@ def predict(
             print(f"{probability:.4f}\t{names[number]}\t{line.translate(_TO_ONE_CELL)}")
         sys.stdout.flush()
     if not terminal.is_quiet():
-        described = trained.manifest.describe(score_metric(trained.objective))
-        print(f"Checkpoint: {described}", file=sys.stderr)
+        print(f"Checkpoint: {trained.describe()}", file=sys.stderr)
 
 
 def _checked(line: str | None) -> str | None:
-    try:
-        (line or "").encode()
-    except UnicodeEncodeError as error:
-        raise UserError(f"--text: {line!a} is not UTF-8; convert it") from error
+    require_utf8(line or "")
     return line

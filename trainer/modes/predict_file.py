@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from trainer.learning.objectives.objective import score_metric
 from trainer.learning.predictor import Predictor
 from trainer.machines.preemption import Stopped, StopRequests
 from trainer.modes.interface import Call
@@ -117,4 +116,4 @@ def _report(found: Scan, rate: float, source: Path, output: Path, trained: Train
         print(*lines, *([f"and {more:,} more"] if more else []), sep="\n  ", file=sys.stderr)
     speed = f", {rate:,.0f} rows/s" if rate else ""
     terminal.result(f"Predicted {found.rows:,} rows, skipped {found.bad:,}{speed}: {output}")
-    terminal.say(f"Checkpoint: {trained.manifest.describe(score_metric(trained.objective))}")
+    terminal.say(f"Checkpoint: {trained.describe()}")

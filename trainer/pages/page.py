@@ -14,13 +14,14 @@ import jinja2
 
 def render(template: str, **values: Any) -> str:
     """Returns the page that a template makes of the values."""
-    return _environment().get_template(template).render(**values)
+    return environment(__package__).get_template(template).render(**values)
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
+def environment(package: str) -> jinja2.Environment:
+    """Returns what opens the templates in a package's folder `templates`."""
     return jinja2.Environment(
-        loader=jinja2.PackageLoader("trainer.pages"),
+        loader=jinja2.PackageLoader(package),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -37,7 +37,7 @@ def examine(
     devices: str,
     check: Callable[[], None] = lambda: None,
 ) -> TestResults:
-    """Returns the results of the test of a checkpoint.
+    """Returns what the test of a checkpoint gave.
 
     Args:
         config: the whole config of the run in `store`.

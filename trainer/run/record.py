@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from configs.schema.stored import stored_config
-from input_pipeline import labels as label_files
 from input_pipeline import vocabulary_file
-from input_pipeline.labels import LABELS_FILE, SENTIMENTS, Labels
+from input_pipeline.labels import LABELS_FILE, Labels, read_labels
 from input_pipeline.vocabulary_file import VOCABULARY_FILE
 from storage import json_object
 from storage.errors import UserError
@@ -90,7 +89,7 @@ def read_record(store: Store) -> Record:
     record = Record(
         url=store.url,
         config=stored_config(store),
-        labels=_labels(store),
+        labels=read_labels(store),
         tokens=_tokens(store),
         lines=_lines(store),
         results=_results(store),
@@ -104,13 +103,6 @@ def _read(store: Store, name: str) -> bytes | None:
         return store.read(name)
     except FileNotFoundError:
         return None
-
-
-def _labels(store: Store) -> Labels:
-    data = _read(store, LABELS_FILE)
-    if data is None:  # of a version that knew these two only
-        return SENTIMENTS
-    return label_files.from_bytes(data, f"{store.url}/{LABELS_FILE}")
 
 
 def _tokens(store: Store) -> Sequence[str] | None:

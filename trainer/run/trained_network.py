@@ -13,7 +13,7 @@ from input_pipeline.vocabulary import VOCABULARY_FILE
 from storage.errors import UserError
 from storage.store import Store
 from trainer.learning import train_state
-from trainer.learning.objectives.objective import Objective
+from trainer.learning.objectives.objective import Objective, score_metric
 from trainer.learning.objectives.registry import create_objective
 from trainer.learning.predictor import Predictor
 from trainer.model.network import Classifier, Encoder
@@ -29,6 +29,10 @@ class Trained(NamedTuple):
     network: Encoder
     encoding: Encoding
     manifest: Manifest
+
+    def describe(self) -> str:
+        """Returns which checkpoint it is, in words."""
+        return self.manifest.describe(score_metric(self.objective))
 
 
 def load_predictor(

@@ -10,11 +10,11 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 import ml_collections
 
 from trainer.learning.explainer import Explanation
 from trainer.pages.explanation import fragment
+from trainer.pages.page import environment
 from trainer.pages.words import coloured
 from trainer.serving import leaving_out
 from trainer.serving.batcher import Batcher
@@ -22,13 +22,7 @@ from trainer.serving.predict_request import malformed, parse_object, utf8
 from trainer.serving.served_model import ServedModel
 
 STATIC = Path(__file__).with_name("static")
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("trainer.serving"),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-)
+_TEMPLATES = environment(__package__)
 
 
 class Explained(NamedTuple):

@@ -23,9 +23,9 @@ def file(tmp_path_factory):
         ours = jinja2.PackageLoader("trainer.pages")
         loaders = [jinja2.DictLoader({"table.html": TABLE}), ours]
         patch.setattr(jinja2, "PackageLoader", lambda _: jinja2.ChoiceLoader(loaders))
-        pages._environment.cache_clear()
+        pages.environment.cache_clear()
         html = pages.render("table.html", rows=ROWS)
-        pages._environment.cache_clear()
+        pages.environment.cache_clear()
     path = tmp_path_factory.mktemp("pages") / "table.html"
     path.write_text(html)
     return path
@@ -64,4 +64,4 @@ def test_page_fits_a_phone(file, open_page):  # noqa: F811
 
 def test_value_that_a_template_asks_for_is_needed():
     with pytest.raises(jinja2.UndefinedError):
-        pages._environment().from_string("{{ missing }}").render()
+        pages.environment("trainer.pages").from_string("{{ missing }}").render()
