@@ -87,8 +87,8 @@ def _model() -> ml_collections.ConfigDict:
     # Number format in which the layers compute: 'float32', 'bfloat16' or 'float16' (with loss
     # scaling). Weights are always float32.
     model.precision = "float32"
-    # How the recurrence is computed: 'keras' by Keras's layers (cuDNN on GPUs), 'xla' in a form
-    # that suits TPUs, 'auto' by the devices of the strategy. The weights are the same.
+    # How the recurrence is computed: 'keras' by Keras's layers (cuDNN on GPUs), 'cpu' and 'xla' in
+    # forms that suit CPUs and TPUs, 'auto' by the devices of the strategy. The weights are the same.
     model.kernel = "auto"
     return model
 
@@ -108,9 +108,12 @@ def _train() -> ml_collections.ConfigDict:
     train.patience = 0
     # Reviews per step, over all replicas.
     train.batch_size = 64
-    # Number of parts into which each replica splits its reviews of a batch. It adds up the parts'
-    # gradients, which takes less memory than one large part.
-    train.micro_batches = 1
+    # Number of slices of a batch, over all replicas: a power of two. Each replica computes its
+    # slices side by side on the cores of a CPU, elsewhere one after the other, which takes less
+    # memory than one large slice. The sums of the slices are added in a fixed order, so that the
+    # same slices give the same bits on any number of replicas. 0 takes one slice a replica, but two
+    # on a single CPU.
+    train.slices = 0
     # Steps that run in TensorFlow's graph before the loop returns to Python.
     train.steps_per_call = 8
     # Labels become (label_smoothing / 2, 1 - label_smoothing / 2); 0.0 is off.
@@ -166,6 +169,14 @@ def _strategy() -> ml_collections.ConfigDict:
     # For 'tpu': 'local' on a TPU VM; elsewhere the TPU's name, or grpc://HOST:PORT of each of its
     # machines, separated by commas.
     strategy.tpu = "local"
+    # How replicas add up their gradients: 'tree' in a fixed order, so that the bits are the same on
+    # any number of replicas; 'ring' in the order of the collective operation, which sends less
+    # between many replicas, but whose bits depend on their number.
+    strategy.reduction = "tree"
+    # Threads of TensorFlow within an operation, and for operations side by side. 0 is a choice by
+    # the machine's cores.
+    strategy.intra_op_threads = 0
+    strategy.inter_op_threads = 0
     # For several workers: how long a worker waits at the start for the others, in seconds.
     strategy.connect_seconds = 600.0
     return strategy

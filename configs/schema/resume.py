@@ -61,12 +61,19 @@ SINCE: dict[str, Any] = {
     "serving.timeout_seconds": 10.0,
     "strategy.accelerators": 0,
     "strategy.connect_seconds": 600.0,
+    "strategy.inter_op_threads": 0,
+    "strategy.intra_op_threads": 0,
+    "strategy.reduction": "ring",
     "train.histograms": False,
     "train.patience": 0,
     "train.profile_steps": (),
+    "train.slices": 0,
     "train.tensorboard_dir": "tensorboard",
     "train.writers": "tensorboard",
 }
+
+# What `train.slices` was called when it counted the slices of each replica, 1 for what is now 0.
+_FORMER_SLICES = "micro_batches"
 
 # Stands for `train.epochs` where the numbers do not depend on it.
 _ANY = "any"
@@ -75,6 +82,9 @@ _ANY = "any"
 def completed(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a copy of a config as read from JSON, with the fields of SINCE that it lacks."""
     complete = copy.deepcopy(dict(config))
+    train = complete.get("train")
+    if isinstance(train, dict) and train.pop(_FORMER_SLICES, 1) != 1:
+        train["slices"] = config["train"][_FORMER_SLICES]
     for field, value in SINCE.items():
         *sections, name = field.split(".")
         section = complete
@@ -115,6 +125,9 @@ def require_same_fields(stored: str, config: Mapping[str, Any]) -> None:
     """
     since = {field: value for field, value in SINCE.items() if is_decisive(field)}
     old = json.loads(json.dumps(since)) | json.loads(stored)
+    slices = old.pop(f"train.{_FORMER_SLICES}", 1)
+    if slices != 1:
+        old["train.slices"] = slices
     new = json.loads(decisive_fields(config))
     if _ANY in (old["train.epochs"], new["train.epochs"]):
         old["train.epochs"] = new["train.epochs"] = _ANY

@@ -110,12 +110,12 @@ RULES: dict[str, Rule] = {
     "model.pooling": _one_of("last", "max", "mean", "concat"),
     "model.dropout": _FRACTION,
     "model.precision": _one_of("float32", "bfloat16", "float16"),
-    "model.kernel": _one_of("auto", "keras", "xla"),
+    "model.kernel": _one_of("auto", "keras", "cpu", "xla"),
     "objective.name": _one_of("classification"),
     "train.epochs": _integer(1, _BILLION),
     "train.patience": _integer(0, _BILLION),
     "train.batch_size": _integer(1, _MILLION),
-    "train.micro_batches": _integer(1, _MILLION),
+    "train.slices": _integer(0, _MILLION),
     "train.steps_per_call": _integer(1, _MILLION),
     "train.label_smoothing": _FRACTION,
     "train.average_decay": _FRACTION,
@@ -140,6 +140,9 @@ RULES: dict[str, Rule] = {
     "strategy.tpu": Rule("a name or address", lambda v: isinstance(v, str) and v != ""),
     "strategy.virtual_devices": _integer(0, 64),
     "strategy.accelerators": _integer(0, 100_000),
+    "strategy.reduction": _one_of("tree", "ring"),
+    "strategy.intra_op_threads": _integer(0, 1024),
+    "strategy.inter_op_threads": _integer(0, 1024),
     "strategy.connect_seconds": _number("a number from 1.0 to 86400.0", lambda v: 1 <= v <= 86400),
     "checkpoint.every_steps": _integer(0, _BILLION),
     "checkpoint.keep_last": _integer(1, _MILLION),
@@ -201,6 +204,10 @@ def check_widths(config: Mapping[str, Any]) -> None:
         )
 
 
+def _is_power_of_two(number: int) -> bool:
+    return number & (number - 1) == 0
+
+
 def _shown(value: Any) -> str:
     """Returns a value for a message, cut when it is long."""
     text = repr(value)
@@ -212,11 +219,16 @@ def _check_combinations(fields: Mapping[str, Any]) -> None:
     for field in ("data.dir", "data.cache_dir"):
         registry.require_path(f"config.{field}", fields[field])
     registry.require_path("config.data.source", fields["data.source"], prefix="files:")
-    batch_size, micro_batches = fields["train.batch_size"], fields["train.micro_batches"]
-    if batch_size % micro_batches:
+    batch_size, slices = fields["train.batch_size"], fields["train.slices"]
+    if slices and batch_size % slices:
         raise UserError(
-            f"config.train.micro_batches: got {micro_batches}, accepted is a divisor of "
+            f"config.train.slices: got {slices}, accepted is 0 or a divisor of "
             f"config.train.batch_size, {batch_size}"
+        )
+    if fields["strategy.reduction"] == "tree" and not _is_power_of_two(slices or 1):
+        raise UserError(
+            f"config.train.slices: got {slices} with config.strategy.reduction='tree'; accepted is "
+            "0 or a power of two, or take 'ring'"
         )
     virtual_devices, strategy = fields["strategy.virtual_devices"], fields["strategy.name"]
     if virtual_devices and strategy not in ("auto", "mirrored"):
@@ -233,14 +245,20 @@ def _check_combinations(fields: Mapping[str, Any]) -> None:
 
 
 def check_replicas(config: ml_collections.ConfigDict, replicas: int) -> None:
-    """Raises UserError unless the batches of a complete config divide evenly by `replicas`."""
+    """Raises UserError unless `replicas` can share the batches and slices of a complete config."""
     train, evaluation = config.train, config.evaluation
-    for field, size, unit in (
-        ("train.batch_size", train.batch_size, replicas * train.micro_batches),
-        ("evaluation.batch_size", evaluation.batch_size, replicas),
+    for field, size in (
+        ("train.batch_size", train.batch_size),
+        ("train.slices", train.slices),
+        ("evaluation.batch_size", evaluation.batch_size),
     ):
-        if size % unit:
+        if size % replicas:
             raise UserError(
                 f"config.{field}: got {size} on {replicas} replicas, accepted is a multiple of "
-                f"{unit}"
+                f"{replicas}"
             )
+    if config.strategy.reduction == "tree" and not _is_power_of_two(replicas):
+        raise UserError(
+            f"config.strategy.reduction: got 'tree' on {replicas} replicas, accepted is a power of "
+            "two of them; or take 'ring'"
+        )

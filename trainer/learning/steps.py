@@ -176,7 +176,7 @@ def _summed_gradients(
             [tf.stack(pairs[name]) for name in train_metric_names(objective)]
         ), gradients
 
-    parts = config.train.micro_batches
+    parts = max(config.train.slices, 1) // replica.num_replicas_in_sync or 1
     if parts == 1:
         return part(batch, rows)
     micro_batches = zip(*(tf.split(tensor, parts) for tensor in (*batch, rows)), strict=True)

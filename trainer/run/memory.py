@@ -73,7 +73,7 @@ def _batch(run: Run) -> int:
     replicas, directions = run.strategy.num_replicas_in_sync, 2 if model.bidirectional else 1
     units = directions * sum(model.layer_sizes)
     kept = _KEPT_BOTH_WAYS if model.bidirectional else _KEPT_ONE_WAY
-    trained = -(-config.train.batch_size // (replicas * config.train.micro_batches))
+    trained = -(-config.train.batch_size // (max(replicas, config.train.slices)))
     evaluated = -(-config.evaluation.batch_size // replicas)
     numbers = max(
         trained * (model.embedding_size + kept * units),

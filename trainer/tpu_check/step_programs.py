@@ -46,11 +46,11 @@ class Plan(NamedTuple):
 def read_plan(config: ml_collections.ConfigDict, cores: int) -> Plan:
     """Returns the plan of the run's own reviews; UserError when the cores don't divide a batch."""
     batch_size = config.train.batch_size
-    divisor = cores * config.train.micro_batches
+    divisor = max(cores, config.train.slices)
     if batch_size % divisor:
         raise UserError(
             f"config.train.batch_size: got {batch_size}, accepted is a multiple of {divisor}, the "
-            "cores times config.train.micro_batches"
+            "cores and config.train.slices"
         )
     encoding = workdir.initial_encoding(config)
     train = load.load_training_data(config.data, encoding).train

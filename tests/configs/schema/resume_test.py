@@ -11,7 +11,8 @@ from tests.configs.schema.field_values import ACCEPTED, changed
 
 FREE = {
     *("strategy.name", "strategy.virtual_devices", "strategy.tpu", "evaluation.batch_size"),
-    "strategy.accelerators",
+    *("strategy.accelerators", "strategy.reduction"),
+    *("strategy.intra_op_threads", "strategy.inter_op_threads"),
     "model.kernel",
     *("checkpoint.every_steps", "checkpoint.keep_last", "checkpoint.init_from"),
     "checkpoint.retry_seconds",
@@ -206,3 +207,17 @@ def test_run_older_than_a_decisive_field_refuses_another_value(new_field):
 
 def test_manifest_of_the_first_version_may_be_resumed():
     resume.require_same_fields(json.dumps(FIRST_DECISIVE_FIELDS), default.get_config())
+
+
+@pytest.mark.parametrize(("parts", "slices"), [(1, 0), (4, 4)])
+def test_parts_of_a_replicas_batch_are_read_as_slices(parts, slices):
+    stored = changed({})
+    del stored["train"]["slices"]
+    stored["train"]["micro_batches"] = parts
+    complete = resume.completed(stored)
+    rules.check(complete)
+    assert complete["train"]["slices"] == slices
+    manifest = json.dumps(FIRST_DECISIVE_FIELDS | {"train.micro_batches": parts})
+    resume.require_same_fields(manifest, changed({"train.slices": slices}))
+    with pytest.raises(UserError, match=rf"config.train.slices: the run has {slices}, got 2"):
+        resume.require_same_fields(manifest, changed({"train.slices": 2}))

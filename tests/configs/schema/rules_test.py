@@ -37,7 +37,7 @@ REFUSED = {
     "train.epochs": (0, -1, 2.5),
     "train.patience": (-1, 0.5, True),
     "train.batch_size": (0, -64),
-    "train.micro_batches": (0, 3, 128),
+    "train.slices": (3, 128, -1),
     "train.steps_per_call": (0,),
     "train.label_smoothing": (1.0, -0.1),
     "train.average_decay": (1.0, -0.1),
@@ -59,6 +59,9 @@ REFUSED = {
     "strategy.virtual_devices": (-1,),
     "strategy.accelerators": (-1, 100_001, 1.0, True),
     "strategy.tpu": ("", 1),
+    "strategy.reduction": ("", "nccl"),
+    "strategy.intra_op_threads": (-1, 1025, 1.5, True),
+    "strategy.inter_op_threads": (-1, 1025, True),
     "strategy.connect_seconds": (0.5, 86401, float("nan"), True),
     "checkpoint.every_steps": (-1,),
     "checkpoint.keep_last": (0,),
@@ -105,11 +108,31 @@ def test_every_field_is_tested_here():
 @pytest.mark.parametrize(("field", "value"), ACCEPTED.items())
 def test_value_is_accepted(field, value):
     values = {"optimizer.name": "adamw", field: value}
-    rules.check(changed(values | {"train.micro_batches": 1} if "batch" in field else values))
+    rules.check(changed(values | {"train.slices": 1} if "batch" in field else values))
 
 
-def test_micro_batches_may_be_as_many_as_the_batch_has_reviews():
-    rules.check(changed({"train.batch_size": 64, "train.micro_batches": 64}))
+def test_slices_may_be_as_many_as_the_batch_has_reviews():
+    rules.check(changed({"train.batch_size": 64, "train.slices": 64}))
+
+
+def test_slices_are_a_power_of_two_unless_the_collective_decides_the_order():
+    values = {"train.batch_size": 96, "train.slices": 3}
+    assert "'ring'" in refusal(changed(values))
+    rules.check(changed(values | {"strategy.reduction": "ring"}))
+
+
+def test_replicas_share_the_slices_evenly():
+    config = default.get_config()
+    config.train.update(batch_size=96, slices=2)
+    config.evaluation.batch_size = 96
+    rules.check_replicas(config, 2)
+    with pytest.raises(UserError, match="config.train.slices: got 2 on 4 replicas"):
+        rules.check_replicas(config, 4)
+    config.train.slices = 0
+    with pytest.raises(UserError, match="config.strategy.reduction: got 'tree' on 3 replicas"):
+        rules.check_replicas(config, 3)
+    config.strategy.reduction = "ring"
+    rules.check_replicas(config, 3)
 
 
 @pytest.mark.parametrize(
