@@ -68,7 +68,7 @@ class Recorder:
         self.factors: list[tf.Tensor] = []  # those of `gates_of` for each layer, all 1
         self._tape = tape
 
-    def __call__(self, layer: keras.layers.LSTM, inputs: tf.Tensor) -> tf.Tensor:
+    def __call__(self, layer: keras.layers.LSTM, inputs: tf.Tensor, training: bool) -> tf.Tensor:
         """Returns the states <float32>[batch, time, units], see `kernels.Kernel`."""
         factors = tf.ones([layer.units])
         self._tape.watch(factors)

@@ -1,10 +1,10 @@
 """The kernels that compute an LSTM layer's recurrence, by the name that a config gives them.
 
-    states = KERNELS["keras"](layer, inputs)
+    states = KERNELS["keras"](layer, inputs, True)
 
-All take a built `keras.layers.LSTM` that returns sequences and its inputs
-<dtype>[batch, time, width], and return its states <dtype>[batch, time, units]. The weights are the
-layer's own.
+All take a built `keras.layers.LSTM` that returns sequences, its inputs <dtype>[batch, time, width],
+and True in training, when gradients will be asked for. They return the layer's states
+<dtype>[batch, time, units]. The weights are the layer's own.
 """
 
 from collections.abc import Callable
@@ -12,19 +12,26 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from trainer.model.xla_lstm import lstm
+from trainer.model import cpu_lstm, xla_lstm
 
-Kernel = Callable[[keras.layers.LSTM, tf.Tensor], tf.Tensor]
+Kernel = Callable[[keras.layers.LSTM, tf.Tensor, bool], tf.Tensor]
 
 
-def _keras(layer: keras.layers.LSTM, inputs: tf.Tensor) -> tf.Tensor:
+def _keras(layer: keras.layers.LSTM, inputs: tf.Tensor, training: bool) -> tf.Tensor:
     return layer(inputs)
 
 
-def _xla(layer: keras.layers.LSTM, inputs: tf.Tensor) -> tf.Tensor:
+def _cpu(layer: keras.layers.LSTM, inputs: tf.Tensor, training: bool) -> tf.Tensor:
+    return cpu_lstm.lstm(inputs, *_weights(layer), keep=training)
+
+
+def _xla(layer: keras.layers.LSTM, inputs: tf.Tensor, training: bool) -> tf.Tensor:
+    return xla_lstm.lstm(inputs, *_weights(layer))
+
+
+def _weights(layer: keras.layers.LSTM) -> list[tf.Variable]:
     cell = layer.cell
-    weights = (cell.kernel, cell.recurrent_kernel, cell.bias)
-    return lstm(inputs, *(weight.value for weight in weights))
+    return [weight.value for weight in (cell.kernel, cell.recurrent_kernel, cell.bias)]
 
 
-KERNELS: dict[str, Kernel] = {"keras": _keras, "xla": _xla}
+KERNELS: dict[str, Kernel] = {"keras": _keras, "cpu": _cpu, "xla": _xla}

@@ -80,13 +80,14 @@ class Encoder(tf.Module):
         self, embedded: tf.Tensor, lengths: tf.Tensor, dropout: DropoutKey | None = None
     ) -> States:
         """Encodes embedded reviews <dtype>[batch, time, width] of <int32>[batch] tokens each."""
+        training = dropout is not None
         states = self._drop(embedded, 0, dropout)
         for layer, forward in enumerate(self.forward):
-            outputs = self._kernel(forward, states)
+            outputs = self._kernel(forward, states, training)
             ends = [_at(outputs, lengths - 1)]
             if self.backward:
                 reverse = tf.reverse_sequence(states, lengths, seq_axis=1)
-                reverse = self._kernel(self.backward[layer], reverse)
+                reverse = self._kernel(self.backward[layer], reverse, training)
                 ends.append(_at(reverse, lengths - 1))
                 reverse = tf.reverse_sequence(reverse, lengths, seq_axis=1)
                 outputs = tf.concat([outputs, reverse], axis=-1)

@@ -130,7 +130,7 @@ def test_recorders_factors_have_the_derivative_of_a_difference(inputs):
 
     with tf.GradientTape() as tape:
         recorder = Recorder(tape)
-        result = tf.reduce_sum(recorder(layer, inputs)[:, -1])
+        result = tf.reduce_sum(recorder(layer, inputs, False)[:, -1])
     derivative = tape.gradient(result, recorder.factors)[0]
     for unit in range(4):
         step = np.eye(4, dtype=np.float32)[unit] * 1e-2
