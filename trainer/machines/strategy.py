@@ -68,6 +68,11 @@ def needs_static_shapes(strategy: tf.distribute.Strategy) -> bool:
     return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
+def runs_on_cpus(strategy: tf.distribute.Strategy) -> bool:
+    """Returns True when the replicas are on CPUs, since there is no accelerator."""
+    return not needs_static_shapes(strategy) and not device_count("GPU")
+
+
 def static_widths(
     config: ml_collections.ConfigDict, strategy: tf.distribute.Strategy
 ) -> tuple[int, ...]:
