@@ -1,6 +1,6 @@
 """Shared fixtures: a small config, reviews to train on, stores and a bucket.
 
-It also splits the CPU into four logical devices.
+It also splits the CPU into four logical devices, and sets the threads that the trainer sets.
 """
 
 import json
@@ -15,11 +15,14 @@ from configs import default
 from input_pipeline.sources import sample_corpus
 from storage.store import open_store
 from tests.fakes.gcs_server import GcsServer
+from trainer.machines.threads import set_threads
 
 # The tests of strategies need up to four devices. This has to come before any use of a device.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
+# Before the first test too, or else the numbers of threads would depend on the order of the tests.
+set_threads(default.get_config().strategy, on_cpus=True)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ import tensorflow as tf
 from configs.schema import rules
 from storage.early_signals import SIGNALS
 from storage.errors import UserError
-from trainer.machines import cluster, devices, lost_machines, rendezvous
+from trainer.machines import cluster, devices, lost_machines, rendezvous, threads
 from trainer.machines.cluster import Cluster
 from trainer.machines.preemption import Stopped
 from trainer.machines.workers import LOST_WORKER_ERRORS
@@ -111,6 +111,8 @@ def _make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
         )
     if name != "tpu":
         devices.require_accelerators(config.accelerators, gpus, "GPUs")
+    processes = threads.workers_here(this_cluster) if this_cluster else 1
+    threads.set_threads(config, on_cpus=name != "tpu" and not gpus, processes=processes)
     if config.virtual_devices:
         if gpus or workers > 1:
             raise UserError(

@@ -1,10 +1,12 @@
 """The choice of a strategy, and the strategies that a CPU can run."""
 
+import json
+
 import pytest
 import tensorflow as tf
 
 from storage.errors import UserError
-from trainer.machines import strategy
+from trainer.machines import strategy, threads
 
 
 @pytest.mark.parametrize(
@@ -53,15 +55,49 @@ def test_virtual_devices_after_the_start_of_tensorflow_are_refused(config):
 
 
 @pytest.mark.parametrize(
-    ("section", "size", "parts"), [("train", 18, 1), ("train", 20, 2), ("evaluation", 10, 1)]
+    ("section", "field", "number"),
+    [("train", "batch_size", 18), ("train", "slices", 2), ("evaluation", "batch_size", 10)],
 )
-def test_batch_that_the_replicas_do_not_divide_is_refused(config, section, size, parts):
+def test_numbers_that_the_replicas_do_not_divide_are_refused(config, section, field, number):
     config.strategy.virtual_devices = 4
-    config.train.micro_batches = parts
-    config[section].batch_size = size
-    with pytest.raises(
-        UserError, match=rf"{section}.batch_size: got {size}.*multiple of {4 * parts}"
-    ):
+    config[section][field] = number
+    with pytest.raises(UserError, match=rf"{section}.{field}: got {number}.*multiple of 4$"):
+        strategy.make_strategy(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "workers", "on_cpus", "processes"),
+    [
+        ("auto", 0, [], True, 1),
+        ("auto", 0, ["127.0.0.1:1", "127.0.0.1:2"], True, 2),
+        ("auto", 0, ["a:1", "b:1"], True, 1),
+        ("auto", 2, [], False, 1),
+        ("tpu", 0, [], False, 1),
+    ],
+)
+def test_threads_are_chosen_on_cpus_for_each_of_a_machines_workers(
+    config, monkeypatch, name, gpus, workers, on_cpus, processes
+):
+    class Reached(Exception):
+        pass
+
+    def set_threads(fields, on_cpus, processes):
+        raise Reached(fields, on_cpus, processes)
+
+    monkeypatch.setattr(threads, "set_threads", set_threads)
+    monkeypatch.setattr(strategy, "device_count", lambda kind: {"GPU": gpus}.get(kind, 0))
+    job = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(job) if workers else "")
+    config.strategy.name = name
+    with pytest.raises(Reached) as reached:
+        strategy.make_strategy(config)
+    assert reached.value.args == (config.strategy, on_cpus, processes)
+
+
+def test_threads_after_the_start_of_tensorflow_are_refused(config):
+    tf.constant(0)  # starts TensorFlow
+    config.strategy.inter_op_threads = 77
+    with pytest.raises(UserError, match=r"inter_op_threads: got 77"):
         strategy.make_strategy(config)
 
 

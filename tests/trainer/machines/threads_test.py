@@ -1,0 +1,236 @@
+"""The cores that a process may use, and the numbers of threads that follow from them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from storage.errors import UserError
+from trainer.machines import cluster, threads
+
+needs_affinity = pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="the system has no affinity of processes"
+)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Returns a function that writes files by their paths into a fake root folder."""
+
+    def written(files):
+        for name, text in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return tmp_path
+
+    return written
+
+
+V2 = {"proc/self/cgroup": "0::/pods/one\n"}
+V1 = {"proc/self/cgroup": "7:pids:/\n4:cpu,cpuacct:/docker/1f\n3:cpuset:/other\n0::/docker/1f\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "limits"),
+    [
+        ({**V2, "sys/fs/cgroup/pods/one/cpu.max": "200000 100000\n"}, [2]),
+        ({**V2, "sys/fs/cgroup/pods/one/cpu.max": "150000 100000\n"}, [2]),
+        ({**V2, "sys/fs/cgroup/pods/one/cpu.max": "5000 100000\n"}, [1]),
+        ({**V2, "sys/fs/cgroup/pods/one/cpu.max": "max 100000\n"}, []),
+        # The groups above limit the process too.
+        (
+            {
+                **V2,
+                "sys/fs/cgroup/pods/one/cpu.max": "max 100000\n",
+                "sys/fs/cgroup/pods/cpu.max": "300000 100000\n",
+            },
+            [3],
+        ),
+        # In a container with a namespace of groups, and in one without.
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "400000 100000\n"}, [4]),
+        ({**V2, "sys/fs/cgroup/cpu.max": "400000 100000\n"}, [4]),
+        (
+            {
+                **V1,
+                "sys/fs/cgroup/cpu/docker/1f/cpu.cfs_quota_us": "250000\n",
+                "sys/fs/cgroup/cpu/docker/1f/cpu.cfs_period_us": "100000\n",
+                "sys/fs/cgroup/cpu/docker/cpu.cfs_quota_us": "-1\n",
+                "sys/fs/cgroup/cpu/docker/cpu.cfs_period_us": "100000\n",
+            },
+            [3],
+        ),
+        (
+            {
+                **V1,
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "100000\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "50000\n",
+            },
+            [2],
+        ),
+        # Of another controller.
+        ({**V1, "sys/fs/cgroup/cpuset/other/cpu.max": "100000 100000\n"}, []),
+    ],
+)
+def test_limits_of_control_groups_are_rounded_up_to_whole_cores(root, files, limits):
+    assert threads.control_group_limits(root(files)) == limits
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "\n",
+        "100000\n",
+        "many 100000\n",
+        "100000 0\n",
+        "0 100000\n",
+        "1 2 3\n",
+        "-1 -1\n",
+        b"\xff\xfe",
+    ],
+)
+def test_unclear_limit_is_none(root, content):
+    files = {**V2, "sys/fs/cgroup/pods/one/cpu.max": content}
+    assert threads.control_group_limits(root(files)) == []
+
+
+@pytest.mark.parametrize("groups", ["", "\n", "cpu", "4:cpu", "::", "0::/../above\n", b"\xff\xfe"])
+def test_unclear_groups_are_no_limit(root, groups):
+    assert threads.control_group_limits(root({"proc/self/cgroup": groups})) == []
+
+
+def test_system_without_control_groups_has_no_limit(tmp_path):
+    assert threads.control_group_limits(tmp_path) == []
+
+
+def test_usable_cores_are_the_smaller_of_affinity_and_limits(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 5, 7}, raising=False)
+    for limits, cores in (([], 4), ([8], 4), ([3, 2], 2)):
+        monkeypatch.setattr(threads, "control_group_limits", lambda _, limits=limits: limits)
+        assert threads.usable_cores() == cores
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert threads.usable_cores() == 1
+
+
+@needs_affinity
+def test_usable_cores_follow_the_affinity():
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert threads.usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def test_workers_of_this_machine_are_counted():
+    def found(addresses, index):
+        return threads.workers_here(cluster.Cluster((("worker", addresses),), "worker", index))
+
+    mixed = ("a:1", "b:1", "a:2", "[::1]:3")
+    assert [found(mixed, index) for index in range(4)] == [2, 1, 2, 1]
+
+
+BOTH = {"TF_NUM_INTRAOP_THREADS": "4", "TF_NUM_INTEROP_THREADS": "9"}
+# Each case: on CPUs, processes on the machine, fields, environment; the cores are 6.
+CASES = {
+    "chosen on CPUs": (True, 1, (0, 0), {}),
+    "chosen for one of two processes": (True, 2, (0, 0), {}),
+    "chosen for one of many processes": (True, 64, (0, 0), {}),
+    "fields": (True, 2, (3, 5), {}),
+    "one field": (True, 1, (3, 0), {}),
+    "accelerators": (False, 1, (0, 0), {}),
+    "fields with accelerators": (False, 1, (2, 4), {}),
+    "environment": (True, 1, (0, 0), BOTH),
+    "part of the environment": (True, 1, (0, 0), {"TF_NUM_INTEROP_THREADS": "9"}),
+    "empty environment": (True, 1, (0, 0), {"TF_NUM_INTRAOP_THREADS": ""}),
+    "fields before the environment": (True, 1, (2, 0), {"TF_NUM_INTRAOP_THREADS": "4"}),
+}
+_SCRIPT = """
+import json, os, sys
+import tensorflow as tf
+from configs import default
+from storage.errors import UserError
+from trainer.machines import threads
+
+threads.usable_cores = lambda: 6
+threading, strategy, found = tf.config.threading, default.get_config().strategy, {}
+
+def numbers():
+    return (
+        threading.get_intra_op_parallelism_threads(), threading.get_inter_op_parallelism_threads()
+    )
+
+for name, (on_cpus, processes, fields, environment) in json.loads(sys.argv[1]).items():
+    os.environ.update(environment)
+    strategy.intra_op_threads, strategy.inter_op_threads = fields
+    threads.set_threads(strategy, on_cpus, processes)
+    found[name] = numbers()
+    threading.set_intra_op_parallelism_threads(0)
+    threading.set_inter_op_parallelism_threads(0)
+    for variable in environment:
+        del os.environ[variable]
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    """Returns what TensorFlow is told for each case, by a process that does not run it yet."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_NUM_")}
+    command = [sys.executable, "-c", _SCRIPT, json.dumps(CASES)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("case", "intra_op", "inter_op"),
+    [
+        ("chosen on CPUs", 1, 6),
+        ("chosen for one of two processes", 1, 3),
+        ("chosen for one of many processes", 1, 1),
+        ("fields", 3, 5),
+        ("one field", 3, 6),
+        ("accelerators", 0, 0),  # TensorFlow's default
+        ("fields with accelerators", 2, 4),
+        ("environment", 0, 0),
+        ("part of the environment", 1, 0),
+        ("empty environment", 1, 6),
+        ("fields before the environment", 2, 6),
+    ],
+)
+def test_fields_win_then_the_environment_then_the_choice(numbers, case, intra_op, inter_op):
+    assert numbers[case] == [intra_op, inter_op]
+
+
+@pytest.fixture
+def running():
+    """Returns the two numbers of threads of this process's TensorFlow, which it has started."""
+    tf.constant(0)
+    threading = tf.config.threading
+    return (
+        threading.get_intra_op_parallelism_threads(),
+        threading.get_inter_op_parallelism_threads(),
+    )
+
+
+def test_number_that_tensorflow_runs_with_is_accepted(config, running):
+    config.strategy.intra_op_threads, config.strategy.inter_op_threads = running
+    threads.set_threads(config.strategy, on_cpus=True)
+
+
+@pytest.mark.parametrize("field", ["intra_op_threads", "inter_op_threads"])
+def test_another_number_is_refused_once_tensorflow_runs(config, running, field):
+    config.strategy[field] = 77
+    with pytest.raises(UserError, match=rf"^config\.strategy\.{field}: got 77, but .*new process$"):
+        threads.set_threads(config.strategy, on_cpus=True)
+
+
+def test_choice_yields_to_a_tensorflow_that_runs(config, running, monkeypatch):
+    monkeypatch.setattr(threads, "usable_cores", lambda: 77)
+    threads.set_threads(config.strategy, on_cpus=True)
+    assert tf.config.threading.get_inter_op_parallelism_threads() == running[1]
