@@ -102,8 +102,8 @@ def _backward(
     `of_states` <float32>[time, batch, units] is the gradient of `kept.h`.
     """
     time, batch, units = tf.shape(tokens)[0], tf.shape(tokens)[1], recurrent.shape[0]
-    to_states = _icfo(recurrent)
-    start, unused = tf.zeros([batch, units]), tf.zeros([units])
+    to_states = tf.transpose(_icfo(recurrent))  # once, rather than in each step's product
+    start = tf.zeros([batch, units])
     cell_before = tf.concat([start[None], kept.cs[:-1]], axis=0)
     # The operation takes these arguments only for their shapes.
     shapes = {
@@ -117,9 +117,6 @@ def _backward(
         of_step = tf.raw_ops.LSTMBlockCellGrad(
             **shapes,
             cs_prev=cell_before[t],
-            wci=unused,
-            wcf=unused,
-            wco=unused,
             i=kept.i[t],
             cs=kept.cs[t],
             f=kept.f[t],
@@ -130,7 +127,7 @@ def _backward(
             h_grad=dh + of_states[t],
             use_peephole=False,
         )
-        before = tf.matmul(of_step.dicfo, to_states, transpose_b=True)
+        before = tf.matmul(of_step.dicfo, to_states)
         return t - 1, before, of_step.cs_prev_grad, sums.write(t, of_step.dicfo)
 
     sums = tf.TensorArray(tf.float32, time, element_shape=[None, 4 * units])
@@ -141,7 +138,8 @@ def _backward(
         tf.reshape(tf.matmul(flat, _icfo(kernel), transpose_b=True), tf.shape(tokens)),
         _icfo(_product(tokens, of_sums)),
         _icfo(_product(kept.h[:-1], of_sums[1:])),  # there is no state before the first token
-        _icfo(tf.reduce_sum(flat, axis=0)),
+        # The sum over the rows; faster than reduce_sum.
+        _icfo(tf.raw_ops.BiasAddGrad(out_backprop=flat)),
     )
 
 
