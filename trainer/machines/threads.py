@@ -5,7 +5,7 @@
 TensorFlow has two pools of threads: one divides an operation among them (intra-op), one runs
 operations side by side (inter-op). The operations of an LSTM's time step are so small that dividing
 them costs more than it gains. So on CPUs an operation has one thread, and as many operations run
-side by side as there are cores. One thread also adds up in one order, whatever the machine.
+side by side as there are cores.
 """
 
 import math
