@@ -111,6 +111,7 @@ def _backward(
         "h_prev": start,
         "w": tf.zeros([2 * units, 4 * units]),
         "b": tf.zeros([4 * units]),
+        **dict.fromkeys(("wci", "wcf", "wco"), tf.zeros([units])),
     }
 
     def step(t: tf.Tensor, dh: tf.Tensor, dc: tf.Tensor, sums: tf.TensorArray) -> tuple:
