@@ -109,6 +109,7 @@ def _backward(
     shapes = {
         "x": start,
         "h_prev": start,
+        "cs": start,
         "w": tf.zeros([2 * units, 4 * units]),
         "b": tf.zeros([4 * units]),
         **dict.fromkeys(("wci", "wcf", "wco"), tf.zeros([units])),
@@ -119,7 +120,6 @@ def _backward(
             **shapes,
             cs_prev=cell_before[t],
             i=kept.i[t],
-            cs=kept.cs[t],
             f=kept.f[t],
             o=kept.o[t],
             ci=kept.ci[t],

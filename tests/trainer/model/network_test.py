@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.trainer.model.lstm_examples import states_by_equations
 from trainer.model.dropout import DropoutKey
 from trainer.model.kernels import KERNELS
 from trainer.model.network import Classifier
@@ -27,35 +28,19 @@ def logits_of(network, tokens, lengths, dropout=None):
     return network.logits(network.embed(tokens), lengths, dropout)
 
 
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def lstm(weights, inputs):
-    """States <float64>[time, units] of one review [time, inputs].
-
-    Written by the equations of Gers, Schmidhuber and Cummins 2000 (an LSTM with a forget gate).
-    """
-    kernel, recurrent, bias = (np.float64(w) for w in weights)
-    units = recurrent.shape[0]
-    hidden, cell, states = np.zeros(units), np.zeros(units), []
-    for x in inputs:
-        gates = x @ kernel + hidden @ recurrent + bias
-        i, f, c, o = (gates[k * units : (k + 1) * units] for k in range(4))
-        cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(c)
-        hidden = sigmoid(o) * np.tanh(cell)
-        states.append(hidden)
-    return np.array(states)
+def states_of(layer, inputs):
+    """States <float64>[time, units] of one review [time, inputs]."""
+    return states_by_equations(layer.get_weights(), inputs[None])[0][0]
 
 
 def reference_logit(network, tokens, pooling):
     """The logit of one review, computed plainly in float64."""
     states = np.float64(network.embedding.get_weights()[0])[tokens]
     for layer, forward in enumerate(network.forward):
-        outputs = lstm(forward.get_weights(), states)
+        outputs = states_of(forward, states)
         last = outputs[-1]
         if network.backward:
-            reverse = lstm(network.backward[layer].get_weights(), states[::-1])
+            reverse = states_of(network.backward[layer], states[::-1])
             last = np.concatenate([last, reverse[-1]])
             outputs = np.concatenate([outputs, reverse[::-1]], axis=-1)
         states = outputs
@@ -67,9 +52,10 @@ def reference_logit(network, tokens, pooling):
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("pooling", ["last", "max", "mean", "concat"])
-def test_logits_are_those_of_the_equations(config, reviews, pooling, bidirectional):
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_logits_are_those_of_the_equations(config, reviews, kernel, pooling, bidirectional):
     config.model.update(pooling=pooling, bidirectional=bidirectional, layer_sizes=(8, 4))
-    network = create(config, seed=1)
+    network = create(config, seed=1, kernel=kernel)
     expected = [
         reference_logit(network, row[:length], pooling)
         for row, length in zip(*reviews, strict=True)
@@ -79,15 +65,33 @@ def test_logits_are_those_of_the_equations(config, reviews, pooling, bidirection
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("pooling", ["last", "max", "mean", "concat"])
-def test_logit_does_not_depend_on_the_width(config, reviews, pooling, bidirectional):
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_logit_does_not_depend_on_the_width(config, reviews, kernel, pooling, bidirectional):
     config.model.update(pooling=pooling, bidirectional=bidirectional)
-    network = create(config, seed=1)
+    network = create(config, seed=1, kernel=kernel)
     tokens, lengths = reviews
     narrow = logits_of(network, tokens, lengths).numpy()
     for width in (13, 20, 48):
         wide = np.zeros((5, width), np.int32)
         wide[:, :12] = tokens
         np.testing.assert_allclose(logits_of(network, wide, lengths), narrow, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_gradients_do_not_depend_on_the_kernel(config, reviews, bidirectional):
+    config.model.update(pooling="concat", bidirectional=bidirectional, dropout=0.3)
+    key = DropoutKey(0, tf.constant(1, tf.int64), tf.range(5))
+    found = {}
+    for kernel in KERNELS:
+        network = create(config, seed=1, kernel=kernel)
+        with tf.GradientTape() as tape:
+            total = tf.reduce_sum(logits_of(network, *reviews, key))
+        found[kernel] = [
+            tf.convert_to_tensor(gradient) for gradient in tape.gradient(total, network.weights)
+        ]
+    for gradients in found.values():
+        for gradient, expected in zip(gradients, found["keras"], strict=True):
+            np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("sizes", [(4,), (6, 5, 4)])
@@ -142,10 +146,11 @@ def test_all_tokens_of_a_review_have_one_dropout_mask(config, reviews):
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_mixed_precision_keeps_float32_weights_and_logits(config, reviews, precision):
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_mixed_precision_keeps_float32_weights_and_logits(config, reviews, kernel, precision):
     expected = logits_of(create(config), *reviews)
     config.model.precision = precision
-    mixed = create(config)
+    mixed = create(config, kernel=kernel)
     assert {w.dtype for w in mixed.weights} == {tf.float32}
     logits = logits_of(mixed, *reviews)
     assert logits.dtype == tf.float32
