@@ -13,10 +13,10 @@ import tensorflow as tf
 
 from input_pipeline.pipeline import Batch
 from trainer.learning import schedule
+from trainer.learning.gradients import summed_gradients
 from trainer.learning.objectives.objective import Objective, train_metric_names
 from trainer.learning.optimizers import increment
 from trainer.learning.train_state import TrainState
-from trainer.model.dropout import DropoutKey
 from trainer.model.network import Encoder
 
 # Loss scaling of Micikevicius et al. 2018, arXiv:1710.03740: halve on overflow, double after this
@@ -101,16 +101,14 @@ def train_step(
 ) -> tf.Tensor:
     """Does one step of one replica on its share of the global batch, in a replica context.
 
-    Gradients of sums are added up over micro-batches and replicas before anything is decided on
+    Gradients of sums are added up over slices and replicas before anything is decided on
     them. Only then are they divided, tested for finiteness, clipped and applied, so that every
     replica decides the same. Returns the flat fields of a StepResult except the last one,
     <float32>[2 * names + 2].
     """
-    replica = tf.distribute.get_replica_context()
-    metrics, gradients = _summed_gradients(objective, state, batch, config, replica)
-    metrics, gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, (metrics, gradients))
+    metrics, gradients = summed_gradients(objective, state, batch, config)
     weight = metrics[0, 1]
-    # Undoes the factor that `_summed_gradients` puts in, and makes a mean of the sum.
+    # Undoes the factor that `summed_gradients` puts in, and makes a mean of the sum.
     unscale = config.train.batch_size / (state.loss_scale * weight)
     norm = tf.linalg.global_norm(gradients) * unscale
     clip = config.optimizer.clip_norm
@@ -132,77 +130,6 @@ def train_step(
         update()
     increment(state.step)
     return tf.concat([tf.reshape(metrics, [-1]), [norm, learning_rate]], axis=0)
-
-
-def _summed_gradients(
-    objective: Objective,
-    state: TrainState,
-    batch: Batch,
-    config: ml_collections.ConfigDict,
-    replica: tf.distribute.ReplicaContext,
-) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Returns this replica's metrics <float32>[names, 2] and dense gradients, both as sums.
-
-    The gradients are of the loss times loss_scale / batch_size, which keeps them in float16's
-    range.
-    """
-    variables = state.model.weights
-    reviews = batch.tokens.shape[0]
-    rows = tf.range(reviews) + replica.replica_id_in_sync_group * reviews
-    scale = state.loss_scale / config.train.batch_size
-    factors = _term_factors(objective, batch, replica)
-
-    def part(batch: Batch, rows: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        key = DropoutKey(config.seed, state.step, rows)
-        frozen = objective.frozen(state.model, batch, key)
-        with tf.GradientTape() as tape:
-            sums = objective.sums(state.model, batch, key, frozen)
-            loss = tf.reduce_sum(factors * sums.losses)
-            scaled = loss * scale
-        gradients = tape.gradient(scaled, variables)
-        # The embedding's gradient comes as slices, with two of them for a token that occurs twice.
-        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        weights = tf.unstack(objective.weights(batch))
-        pairs = {
-            **dict(
-                zip(
-                    objective.terms, zip(tf.unstack(sums.losses), weights, strict=True), strict=True
-                )
-            ),
-            **sums.metrics,
-            "loss": (loss, weights[0]),
-        }
-        return tf.stack(
-            [tf.stack(pairs[name]) for name in train_metric_names(objective)]
-        ), gradients
-
-    parts = max(config.train.slices, 1) // replica.num_replicas_in_sync or 1
-    if parts == 1:
-        return part(batch, rows)
-    micro_batches = zip(*(tf.split(tensor, parts) for tensor in (*batch, rows)), strict=True)
-    *micro_batch, micro_rows = next(micro_batches)
-    total = part(Batch(*micro_batch), micro_rows)
-    for *micro_batch, micro_rows in micro_batches:
-        # One part after the other: at the same time they would need the memory of the whole.
-        with tf.control_dependencies(tf.nest.flatten(total)):
-            done = part(Batch(*map(tf.identity, micro_batch)), tf.identity(micro_rows))
-        total = tf.nest.map_structure(tf.add, total, done)
-    return total
-
-
-def _term_factors(
-    objective: Objective, batch: Batch, replica: tf.distribute.ReplicaContext
-) -> tf.Tensor:
-    """Returns what to multiply each term's sum with <float32>[terms].
-
-    Term k counts factor_k / W_k, with W_k its weight in the global batch. The total is divided by
-    W_0 in the end, so here that is factor_k * W_0 / W_k.
-    """
-    factors = tf.constant(list(objective.terms.values()))
-    if len(objective.terms) == 1:
-        return factors  # W_0 / W_0, and no collective call
-    weights = replica.all_reduce(tf.distribute.ReduceOp.SUM, objective.weights(batch))
-    return factors * tf.math.divide_no_nan(weights[0], weights)
 
 
 def _update_average(average: Encoder, state: TrainState, decay: float) -> None:

@@ -58,11 +58,11 @@ def plain_loss(network, reviews):
     return means[0] + FACTOR * means[1], means
 
 
-@pytest.mark.parametrize(("replicas", "micro_batches"), [(1, 1), (2, 2), (4, 1)])
-def test_gradient_is_that_of_the_plain_loss(config, replicas, micro_batches):
+@pytest.mark.parametrize(("replicas", "slices"), [(1, 1), (2, 4), (4, 4)])
+def test_gradient_is_that_of_the_plain_loss(config, replicas, slices):
     config.model.update(dropout=0.0, layer_sizes=(4,))  # quick to trace
     config.optimizer.update(clip_norm=0.0, beta1=0.0)  # the first moment is the gradient then
-    config.train.update(batch_size=ROWS, micro_batches=micro_batches)
+    config.train.update(batch_size=ROWS, slices=slices)
     reviews = make_reviews(ROWS - 3)
     plan = batch_plan.evaluation_plan(reviews.lengths, ROWS, 8)
     objective, strategy = WithPerturbed(SENTIMENTS, 0.0), strategy_of(replicas)

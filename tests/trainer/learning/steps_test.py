@@ -92,9 +92,9 @@ def test_one_and_eight_steps_per_call_are_equal_to_the_bit(shipped, one_replica,
 
 
 @pytest.mark.parametrize("replicas", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_micro_batches_do_not_change_the_training(shipped, one_replica, replicas):
+def test_slices_do_not_change_the_training(shipped, one_replica, replicas):
     config = shipped.copy_and_resolve_references()
-    config.train.micro_batches = 2
+    config.train.slices = 4
     result, _ = train(config, replicas)
     np.testing.assert_allclose(loss_sums(result), loss_sums(one_replica[0]), rtol=1e-4)
 
