@@ -1,25 +1,40 @@
-"""Tools that several benchmarks use: a training process, its metrics, a table.
+"""Tools that several benchmarks use: processes, metrics, a table, a JSON file.
 
 with training("configs/sample.py", workdir, log, "checkpoint.every_steps=20") as process:
     wait_until(process, log, lambda: metrics(workdir))
     check_end(process, log)
+
+with own_process("benchmarks.step.layers") as call:
+    seconds = call("time_product", 2048, 5)     # a function of that module
+
+args = arguments(__doc__).parse_args()
+print_table([("", "seconds"), ("a start", "4.6")])
+write_json(args, "start_up", [{"name": "a start", "seconds": 4.6}])
 """
 
+import argparse
 import contextlib
+import importlib
+import importlib.metadata
 import json
+import multiprocessing
 import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NoReturn
+from types import ModuleType
+from typing import Any, NoReturn
 
 from storage.exit_codes import DONE
+from trainer.machines.startup_messages import quiet_start
 
 _ROOT = Path(__file__).parents[1]
 _SECONDS_TO_STOP = 10
+_LIBRARIES = ("tensorflow", "keras", "numpy", "torch")
 
 
 @contextlib.contextmanager
@@ -91,15 +106,72 @@ def metric_lines(data: bytes) -> list[dict]:
     return [json.loads(line) for line in data.rpartition(b"\n")[0].splitlines()]
 
 
+@contextlib.contextmanager
+def own_process(module: str) -> Iterator[Callable[..., Any]]:
+    """Runs functions of a module in a new process, which keeps its state within the context.
+
+    Yields a function that takes a function's name and its arguments. The process starts without
+    anything of this one, so that it can set TensorFlow's numbers of threads. It uses no GPU.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=_start_on_cpu) as pool:
+        yield lambda name, *values: pool.submit(_call, module, name, *values).result()
+
+
+def _start_on_cpu() -> None:
+    # Errors come as exceptions, so that TensorFlow need not print them as well.
+    os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+
+
+def _call(module: str, name: str, *values: Any) -> Any:
+    return getattr(import_quietly(module), name)(*values)
+
+
+def import_quietly(module: str) -> ModuleType:
+    """Imports a module without the harmless messages that TensorFlow prints at its start."""
+    if module in sys.modules:
+        return sys.modules[module]
+    with quiet_start():
+        return importlib.import_module(module)
+
+
+def arguments(doc: str | None) -> argparse.ArgumentParser:
+    """Returns a parser with the first line of a module's docstring and the flag --json."""
+    parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
+    parser.add_argument("--json", metavar="FILE", help="where to write the results, with versions")
+    return parser
+
+
+def write_json(args: argparse.Namespace, name: str, results: Sequence[Mapping[str, Any]]) -> None:
+    """Writes results, flags, machine and versions of a benchmark to `args.json`, if that is set."""
+    if not args.json:
+        return
+    flags = {flag: value for flag, value in vars(args).items() if flag != "json"}
+    whole = {"benchmark": name, "flags": flags, **facts(), "results": results}
+    Path(args.json).write_text(json.dumps(whole, indent=1) + "\n")
+
+
+def facts() -> dict[str, dict[str, Any]]:
+    """Returns the machine, and the versions of Python and of the libraries that are installed."""
+    versions = {"python": platform.python_version()}
+    for library in _LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[library] = importlib.metadata.version(library)
+    about = {"machine": machine(), "system": platform.platform()}
+    return {"machine": about, "versions": versions}
+
+
 def machine() -> str:
-    """Returns the processor's name and its number of logical cores."""
+    """Returns the processor's name and the number of logical cores that may be used."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:  # not Linux
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
+    can_tell = hasattr(os, "sched_getaffinity")  # what `taskset` leaves, on Linux
+    cores = len(os.sched_getaffinity(0)) if can_tell else os.cpu_count()
+    return f"{name}, {cores} cores"
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

@@ -9,14 +9,21 @@ temporary. The operating system's file cache is not cleared, so that only a mach
 start reads TensorFlow from the disk.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.common import machine, metrics, print_table, training, wait_until
+from benchmarks.common import (
+    arguments,
+    machine,
+    metrics,
+    print_table,
+    training,
+    wait_until,
+    write_json,
+)
 
 
 class Start(NamedTuple):
@@ -51,8 +58,8 @@ def measure(config: str, workdir: Path, cache: Path) -> Start:
 
 
 def main() -> None:
-    """Runs the rounds and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    """Runs the rounds, prints the table and writes the results."""
+    parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--config", default="configs/imdb.py")
     args = parser.parse_args()
@@ -74,6 +81,10 @@ def main() -> None:
         medians = [f"{statistics.median(part):.1f}" for part in zip(*parts, strict=True)]
         rows.append((name, *medians, f"{min(totals):.1f}-{max(totals):.1f}"))
     print_table(rows)
+    results = [
+        {"start": name, "seconds": [t._asdict() for t in times]} for name, times in starts.items()
+    ]
+    write_json(args, "start_up", results)
 
 
 if __name__ == "__main__":

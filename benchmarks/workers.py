@@ -5,13 +5,13 @@
     python -m benchmarks.workers --rate
 
 `--kills` runs two workers, kills one of them at a random moment, several times, and compares the
-result with that of an undisturbed pair: the bits must be the same. `--layouts` resumes one run in
-turn on 1, 2 and 4 replicas and on 2 workers, and compares the loss of each step with that of a
-single process. `--rate` compares the tokens per second of two replicas with one thread each, in one
-process and in two, with those of a process with two threads. Exit code 1 when anything differs.
+result with that of an undisturbed pair. `--layouts` trains in four slices on 1, 2 and 4 replicas
+and on 2 workers, and once more in turn on each of them, and compares the results with that of one
+replica. Weights and lines of metrics must be the same to the bit; the exit code is 1 when anything
+differs. `--rate` compares the tokens per second of two replicas, in one process and in two, with
+those of one replica; all have the threads that the trainer chooses, and share this machine's cores.
 """
 
-import argparse
 import os
 import random
 import signal
@@ -21,8 +21,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-from benchmarks.common import machine, metric_lines, metrics, print_table
+from benchmarks.common import (
+    arguments,
+    machine,
+    metric_lines,
+    metrics,
+    print_table,
+    write_json,
+)
 from benchmarks.compare import differences
 from storage.exit_codes import DONE, RUN_AGAIN
 from storage.store import open_store
@@ -37,24 +45,14 @@ _LAYOUTS = {
     "2 workers": (2, ()),
     "4 replicas": (1, ("--config.strategy.virtual_devices=4",)),
 }
-# What --rate compares: each name with the number of workers, TensorFlow's threads, and flags.
-_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+_SLICES = "--config.train.slices=4"
+# What --rate compares: each name with the number of workers and the trainer's flags.
 _RATES = {
-    "1 process of 2 threads": (1, dict(zip(_THREADS, "22", strict=True)), ()),
-    # Both devices share two threads that start operations; each operation runs on one thread.
-    "2 replicas of 1 thread in 1 process": (
-        1,
-        dict(zip(_THREADS, "12", strict=True)),
-        ("--config.strategy.virtual_devices=2",),
-    ),
-    "2 workers of 1 thread": (2, dict(zip(_THREADS, "11", strict=True)), ()),
+    "1 replica": (1, ()),
+    "2 replicas in 1 process": (1, ("--config.strategy.virtual_devices=2",)),
+    "2 workers": (2, ()),
 }
-_SHORT = (
-    "--config.data.train_split=train[:40%]",
-    "--config.train.epochs=1",
-    "--config.train.log_every_steps=20",
-)
-_ROUNDING = 1e-4  # largest relative difference of losses that rounding explains
+_SHORT = ("--config.train.epochs=1", "--config.train.log_every_steps=20")
 
 
 def launch(
@@ -121,31 +119,27 @@ def kills(count: int, seed: int, folder: Path) -> list[str]:
 
 
 def layouts(folder: Path) -> list[str]:
-    """Trains one run on each layout in turn; returns the steps whose loss differs from one process.
-
-    Each line names a step, its loss and the loss of a single process.
-    """
-    alone, moved = folder / "alone", folder / "moved"
-    finish(launch(alone, 1, *_LOG_EACH_STEP))
-    total = last_step(alone)
-    for number, (name, (workers, flags)) in enumerate(_LAYOUTS.items(), 1):
-        job = launch(moved, workers, *_LOG_EACH_STEP, *flags)
+    """Trains on each layout, and one run in turn on all; returns what differs, a line for each."""
+    found, flags = [], (*_LOG_EACH_STEP, _SLICES)
+    alone, *others = (folder / name.replace(" ", "-") for name in _LAYOUTS)
+    for (name, (workers, layout)), workdir in zip(_LAYOUTS.items(), (alone, *others), strict=True):
+        finish(launch(workdir, workers, *flags, *layout))
+        print(f"{name}: to step {last_step(workdir)}", flush=True)
+    total, moved = last_step(alone), folder / "moved"
+    for number, (name, (workers, layout)) in enumerate(_LAYOUTS.items(), 1):
+        job = launch(moved, workers, *flags, *layout)
         if number < len(_LAYOUTS):
             wait_for_step(job, moved, total * number / len(_LAYOUTS))
             job.send_signal(signal.SIGTERM)
             finish(job, expected=RUN_AGAIN)
         else:
             finish(job)
-        print(f"{name}: to step {last_step(moved)}", flush=True)
-    theirs = {line["step"]: line["loss"] for line in _train_lines(alone)}
-    ours = {line["step"]: line["loss"] for line in _train_lines(moved)}
-    worst = max(abs(ours[step] / theirs[step] - 1) for step in theirs)
-    print(f"{len(ours)} steps; largest relative difference of a loss {worst:.1e}")
-    return [
-        f"step {step}: loss {ours.get(step)}, of a single process {loss}"
-        for step, loss in theirs.items()
-        if step not in ours or abs(ours[step] / loss - 1) > _ROUNDING
-    ]
+        print(f"in turn, {name}: to step {last_step(moved)}", flush=True)
+    for workdir in (*others, moved):
+        print(f"{workdir.name}: ", end="")
+        differing = differences(open_store(str(alone)), open_store(str(workdir)))
+        found += [f"{workdir.name}: {difference}" for difference in differing]
+    return found
 
 
 def _train_lines(workdir: Path) -> list[dict]:
@@ -153,34 +147,41 @@ def _train_lines(workdir: Path) -> list[dict]:
     return [line for line in lines if line["kind"] == "train"]
 
 
-def rate(folder: Path, config: str, rounds: int) -> None:
-    """Prints the tokens per second of each layout of _RATES."""
+def rate(folder: Path, config: str, split: str, rounds: int) -> list[dict[str, Any]]:
+    """Prints the tokens per second of each layout of _RATES; returns those of each round."""
     found: dict[str, list[float]] = {name: [] for name in _RATES}
     for number in range(rounds):
         # Every layout has a turn in each round, since a machine's speed drifts.
-        for name, (workers, environment, flags) in _RATES.items():
-            os.environ |= environment
+        for name, (workers, flags) in _RATES.items():
             workdir = folder / f"{number}" / name.replace(" ", "-")
-            finish(launch(workdir, workers, *flags, *_SHORT, config=config))
-            found[name] += [line["tokens_per_second"] for line in _train_lines(workdir)][1:]
-    print(f"{machine()}; {config}, median of 20 steps each, {rounds} rounds")
-    medians = {name: statistics.median(rates) for name, rates in found.items()}
-    first = next(iter(medians.values()))
-    rows = [(name, f"{value:,.0f}", f"{value / first:.2f}") for name, value in medians.items()]
-    print_table([("", "tokens/s", "of the first"), *rows])
+            flags = (*flags, *_SHORT, f"--config.data.train_split={split}")
+            finish(launch(workdir, workers, *flags, config=config))
+            # Not the first line, which has the step that is compiled.
+            rates = [line["tokens_per_second"] for line in _train_lines(workdir)][1:]
+            found[name].append(statistics.median(rates))
+    print(f"{machine()}; {config}, {rounds} rounds")
+    rows: list[tuple[str, ...]] = [("", "tokens/s", "range", "of one replica")]
+    ones = next(iter(found.values()))
+    for name, rates in found.items():
+        ratio = statistics.median(r / one for r, one in zip(rates, ones, strict=True))
+        spread = f"{min(rates):,.0f}-{max(rates):,.0f}"
+        rows.append((name, f"{statistics.median(rates):,.0f}", spread, f"{ratio:.2f}"))
+    print_table(rows)
+    return [{"layout": name, "tokens_per_second": rates} for name, rates in found.items()]
 
 
 def main() -> None:
     """Runs what the flags ask for."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--layouts", action="store_true")
     parser.add_argument("--rate", action="store_true")
     parser.add_argument("--config", default="configs/imdb.py", help="for --rate")
+    parser.add_argument("--split", default="train[:40%]", help="config.data.train_split of --rate")
     parser.add_argument("--rounds", type=int, default=3, help="of --rate")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of --kills")
     args = parser.parse_args()
-    found = []
+    found, results = [], []
     with tempfile.TemporaryDirectory(prefix="longhaul-") as name:
         folder = Path(name)
         if args.kills:
@@ -188,11 +189,12 @@ def main() -> None:
         if args.layouts:
             found += layouts(folder / "layouts")
         if args.rate:
-            rate(folder / "rate", args.config, args.rounds)
+            results = rate(folder / "rate", args.config, args.split, args.rounds)
     for difference in found:
         print(difference)
     if args.kills or args.layouts:
         print(f"{len(found)} differences" if found else "no difference")
+    write_json(args, "workers", [*results, {"differences": found}])
     sys.exit(1 if found else 0)
 
 
