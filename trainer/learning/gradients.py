@@ -209,5 +209,14 @@ def _tree_sum(values: Sequence[tf.Tensor]) -> tf.Tensor:
     values = list(values)
     while len(values) > 1:
         pairs = zip(values[::2], values[1::2], strict=False)
-        values = [a + b for a, b in pairs] + values[len(values) // 2 * 2 :]
+        values = [_plus(a, b) for a, b in pairs] + values[len(values) // 2 * 2 :]
     return values[0]
+
+
+def _plus(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Returns a + b as an operation that TensorFlow's optimiser leaves alone.
+
+    Of nested additions it makes a single one, which adds in another order.
+    """
+    total = tf.nn.bias_add(tf.reshape(a, [1, -1]), tf.reshape(b, [-1]))
+    return tf.reshape(total, a.shape)
