@@ -36,11 +36,12 @@ def lstm(
     def layer(tokens: tf.Tensor, kernel: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor) -> tuple:
         weights = tf.concat([kernel, recurrent], axis=0), bias
         kept = _block(tokens, *weights) if keep else None
+        states = kept.h if kept else _states(tokens, *weights)
 
         def gradient(of_states: tf.Tensor) -> tuple[tf.Tensor, ...]:
             return _backward(of_states, tokens, kernel, recurrent, kept or _block(tokens, *weights))
 
-        return kept.h if keep else _states(tokens, *weights), gradient
+        return states, gradient
 
     matrices = (tf.cast(tf.cast(part, dtype), tf.float32) for part in (kernel, recurrent_kernel))
     tokens = tf.cast(tf.transpose(inputs, [1, 0, 2]), tf.float32)
