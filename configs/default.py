@@ -88,7 +88,7 @@ def _model() -> ml_collections.ConfigDict:
     # scaling). Weights are always float32.
     model.precision = "float32"
     # How the recurrence is computed: 'keras' by Keras's layers (cuDNN on GPUs), 'cpu' and 'xla' in
-    # forms that suit CPUs and TPUs, 'auto' by the devices of the strategy. The weights are the same.
+    # forms for CPUs and TPUs, 'auto' by the devices of the strategy. The weights are the same.
     model.kernel = "auto"
     return model
 

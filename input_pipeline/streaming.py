@@ -10,7 +10,6 @@ counts = count_tokens(texts for texts, names in source.batches("train"))
 import collections
 import contextlib
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -21,6 +20,7 @@ from tqdm import tqdm
 
 from input_pipeline import text
 from input_pipeline.sources.source import Source
+from storage.cores import usable_cores
 from storage.errors import UserError
 
 _AHEAD = 4  # items per thread that are in work, or done and not yet asked for
@@ -32,7 +32,7 @@ _Result = TypeVar("_Result")
 def in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
     """Yields `function(item)` for each item, in order, working a few items ahead."""
     # Threads suffice: TensorFlow's string ops release the interpreter and use one core each.
-    threads = os.cpu_count() or 1
+    threads = usable_cores()
     with ThreadPoolExecutor(threads) as pool:
         waiting: collections.deque[Future[_Result]] = collections.deque()
         for item in items:

@@ -38,7 +38,11 @@ class _Longhaul:
             strategy, self._objective, state, config, task.total_steps
         )
         self._scorer = Scorer(
-            strategy, self._objective, state.evaluated, config.evaluation.batch_size
+            strategy,
+            self._objective,
+            state.evaluated,
+            config.evaluation.batch_size,
+            config.train.slices,
         )
 
     def train(self, plan: BatchPlan) -> None:

@@ -33,7 +33,6 @@ from storage import standard_streams
 from storage.errors import UserError
 from storage.exit_codes import DONE, FAILED, RUN_AGAIN
 
-_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 _SECONDS_TO_STOP = 45.0  # for the others when a worker is lost; they take up to 30
 
 
@@ -91,9 +90,8 @@ class LocalPlan(NamedTuple):
     def describe(self) -> str:
         """Returns the workers' commands as a shell would take them."""
         command = shlex.join(["python", "-m", "trainer", *self.arguments])
-        names = ("TF_CONFIG", *_THREADS)
         lines = [
-            " ".join([*(f"{n}={shlex.quote(e[n])}" for n in names if n in e), command])
+            f"TF_CONFIG={shlex.quote(e['TF_CONFIG'])} {command}" if "TF_CONFIG" in e else command
             for e in environments(self.options.workers)
         ]
         restarts = f"# all started again when one is lost, up to {self.options.max_restarts} times"
@@ -214,19 +212,13 @@ def _start(arguments: Sequence[str], environment: dict[str, str]) -> subprocess.
 
 
 def environments(workers: int) -> list[dict[str, str]]:
-    """Returns the environment of each worker: this process's, with the addresses of the workers.
-
-    The cores are divided among the workers, unless the environment says already how many threads
-    TensorFlow uses.
-    """
+    """Returns the environment of each worker: this process's, with the addresses of the workers."""
     if workers == 1:
         return [{name: value for name, value in os.environ.items() if name != "TF_CONFIG"}]
-    threads = str(max(1, (os.cpu_count() or 1) // workers))
-    shared = dict.fromkeys(_THREADS, threads)
     cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(workers)]}
     tasks = ({"type": "worker", "index": index} for index in range(workers))
     return [
-        {**shared, **os.environ, "TF_CONFIG": json.dumps({"cluster": cluster, "task": task})}
+        {**os.environ, "TF_CONFIG": json.dumps({"cluster": cluster, "task": task})}
         for task in tasks
     ]
 

@@ -10,37 +10,24 @@ of replicas.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import TypeAlias
 
 import ml_collections
 import tensorflow as tf
 
 from input_pipeline.pipeline import Batch
 from trainer.learning.objectives.objective import Objective, train_metric_names
+from trainer.learning.slices import Slice, side_by_side, slices_of
 from trainer.learning.train_state import TrainState
 from trainer.machines.collectives import gather
-from trainer.machines.strategy import runs_on_cpus
 from trainer.model.dropout import DropoutKey
 
 # Replicas exchange a multiple of this many rows of the embedding's gradient.
 _ROWS = 256
 
 # The gradient of a weight, or of the embedding the rows of the tokens that occurred, each once.
-_Gradient = tf.Tensor | tf.IndexedSlices
-
-
-class _Slice(NamedTuple):
-    """What is computed at once."""
-
-    batch: Batch
-    rows: tf.Tensor  # <int32>[batch], row numbers in the global batch
-
-
-class _Sums(NamedTuple):
-    """Sums over the reviews of one slice or several."""
-
-    metrics: tf.Tensor  # <float32>[names, 2], see `steps.StepResult`
-    gradients: list[_Gradient]
+_Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
 def summed_gradients(
@@ -52,54 +39,25 @@ def summed_gradients(
     loss_scale / batch_size, which keeps them in float16's range.
     """
     replica = tf.distribute.get_replica_context()
-    slices = _slices(batch, config.train.slices, replica)
-    factors = _term_factors(objective, slices, replica)
-    lanes = _lanes(replica.strategy)
-    done: list[_Sums] = []
-    for number, part in enumerate(slices):
-        if number >= lanes:
-            # More at the same time would take more memory.
-            with tf.control_dependencies([done[number - lanes].metrics]):
-                part = tf.nest.map_structure(tf.identity, part)
-        done.append(_slice_sums(objective, state, part, factors, config))
-    metrics = _tree_sum([sums.metrics for sums in done])
-    columns = zip(*(sums.gradients for sums in done), strict=True)
-    gradients = [_added(column) for column in columns]
+    slices = slices_of(batch, config.train.slices)
+    factors = _term_factors(objective, batch, replica)
+    compute = partial(_slice_sums, objective, state, factors, config)
+    each_metrics, each_gradients = zip(*side_by_side(slices, compute), strict=True)
+    metrics = _tree_sum(each_metrics)
+    gradients = [_added(column) for column in zip(*each_gradients, strict=True)]
     if config.strategy.reduction == "ring":
-        dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        return replica.all_reduce(tf.distribute.ReduceOp.SUM, (metrics, dense))
+        return replica.all_reduce(tf.distribute.ReduceOp.SUM, (metrics, gradients))
     return _over_replicas(metrics, gradients, replica)
-
-
-def _slices(batch: Batch, slices: int, replica: tf.distribute.ReplicaContext) -> list[_Slice]:
-    """Returns a replica's slices; `slices` is `train.slices`."""
-    reviews, replicas = batch.tokens.shape[0], replica.num_replicas_in_sync
-    rows = tf.range(reviews) + replica.replica_id_in_sync_group * reviews
-    if not slices and replicas == 1 and runs_on_cpus(replica.strategy) and reviews % 2 == 0:
-        slices = 2  # what keeps two cores busy
-    here = max(1, slices // replicas)
-    if here == 1:
-        return [_Slice(batch, rows)]
-    parts = (tf.split(values, here) for values in (*batch, rows))
-    return [_Slice(Batch(*values), rows) for *values, rows in zip(*parts, strict=True)]
-
-
-def _lanes(strategy: tf.distribute.Strategy) -> int:
-    """Returns how many slices a replica computes side by side."""
-    if not runs_on_cpus(strategy):
-        return 1
-    threads = tf.config.threading.get_inter_op_parallelism_threads() or 2
-    return max(1, threads // strategy.num_replicas_in_sync)
 
 
 def _slice_sums(
     objective: Objective,
     state: TrainState,
-    part: _Slice,
     factors: tf.Tensor,
     config: ml_collections.ConfigDict,
-) -> _Sums:
-    """Computes the sums of a slice; `factors` are those of `_term_factors`."""
+    part: Slice,
+) -> tuple[tf.Tensor, list[_Gradient]]:
+    """Returns the metrics and gradients of a slice; `factors` are those of `_term_factors`."""
     key = DropoutKey(config.seed, state.step, part.rows)
     frozen = objective.frozen(state.model, part.batch, key)
     with tf.GradientTape() as tape:
@@ -115,22 +73,24 @@ def _slice_sums(
         "loss": (loss, weights[0]),
     }
     metrics = tf.stack([tf.stack(pairs[name]) for name in train_metric_names(objective)])
-    return _Sums(metrics, [_each_row_once(g) for g in gradients])
+    if config.strategy.reduction == "ring":
+        return metrics, [tf.convert_to_tensor(gradient) for gradient in gradients]
+    return metrics, [_each_row_once(gradient) for gradient in gradients]
 
 
 def _term_factors(
-    objective: Objective, slices: Sequence[_Slice], replica: tf.distribute.ReplicaContext
+    objective: Objective, batch: Batch, replica: tf.distribute.ReplicaContext
 ) -> tf.Tensor:
     """Returns what to multiply each term's sum with <float32>[terms].
 
     Term k counts factor_k / W_k, with W_k its weight in the global batch. The total is divided by
-    W_0 in the end, so here that is factor_k * W_0 / W_k.
+    W_0 in the end, so here that is factor_k * W_0 / W_k. Weights count reviews or tokens, so their
+    sum does not depend on its order.
     """
     factors = tf.constant(list(objective.terms.values()))
     if len(objective.terms) == 1:
         return factors  # W_0 / W_0, and no collective call
-    weights = _tree_sum([objective.weights(part.batch) for part in slices])
-    weights = replica.all_reduce(tf.distribute.ReduceOp.SUM, weights)
+    weights = replica.all_reduce(tf.distribute.ReduceOp.SUM, objective.weights(batch))
     return factors * tf.math.divide_no_nan(weights[0], weights)
 
 

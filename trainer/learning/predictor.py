@@ -5,10 +5,11 @@
     predictor.of_many(texts, batch_size=256, width_step=16)
 
 All of a call is in the graph, so a saved model computes the same. For many texts `of_many` is
-faster: its batches hold reviews of similar length, so that few slots are padding.
+faster: its batches hold reviews of similar length, so that few slots are padding, and several
+batches are computed at the same time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -59,12 +60,18 @@ class Predictor(tf.Module):
         ids = tf.concat(list(in_threads(self.ids, parts)), axis=0)
         lengths = ids.row_lengths().numpy().astype(np.int32)
         plan = batch_plan.evaluation_plan(lengths, batch_size, width_step)
-        found = []
-        for numbers, width in zip(plan.ids, plan.widths, strict=True):
-            check()
-            numbers = numbers[numbers != batch_plan.NO_REVIEW]
+
+        def batches() -> Iterator[tuple[np.ndarray, int]]:
+            for numbers, width in zip(plan.ids, plan.widths, strict=True):
+                check()
+                yield numbers[numbers != batch_plan.NO_REVIEW], width
+
+        def probabilities(batch: tuple[np.ndarray, int]) -> np.ndarray:
+            numbers, width = batch
             padded = tf.gather(ids, numbers).to_tensor(PADDING, shape=[None, width])
-            found.append(self._of_ids(padded, tf.constant(lengths[numbers])).numpy())
+            return self._of_ids(padded, tf.constant(lengths[numbers])).numpy()
+
+        found = list(in_threads(probabilities, batches()))
         order = plan.ids[plan.ids != batch_plan.NO_REVIEW]
         return np.concatenate(found)[np.argsort(order)]
 

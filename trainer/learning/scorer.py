@@ -1,6 +1,6 @@
 """An objective's outputs for any number of reviews by one network.
 
-scorer = Scorer(strategy, objective, network, batch_size=256)
+scorer = Scorer(strategy, objective, network, batch_size=256, slices=2)
 outputs = scorer(reviews, width_step=16)        # <float32>[reviews, ...]
 """
 
@@ -13,6 +13,7 @@ from input_pipeline import batch_plan
 from input_pipeline.examples import Examples
 from input_pipeline.pipeline import Batch
 from trainer.learning.objectives.objective import Objective
+from trainer.learning.slices import Slice, side_by_side, slices_of
 from trainer.machines.distribution import distribute
 from trainer.machines.strategy import loop_device, needs_static_shapes
 from trainer.model.network import Encoder
@@ -27,14 +28,18 @@ class Scorer:
         objective: Objective,
         network: Encoder,
         batch_size: int,
+        slices: int,
         check: Callable[[], None] = lambda: None,
     ):
-        """`check` is called before each batch and may raise to leave."""
+        """Batches of `batch_size` are computed in `slices`, config.train.slices.
+
+        `check` is called before each batch and may raise to leave.
+        """
         self._check = check
         self._strategy = strategy
         self._device = loop_device(strategy)
         self._batch_size = batch_size
-        self._outputs = _make_outputs(strategy, objective, network)
+        self._outputs = _make_outputs(strategy, objective, network, slices)
 
     def __call__(self, reviews: Examples, width_step: int) -> np.ndarray:
         """Returns outputs <float32>[reviews, ...] of reviews that are cut to length already."""
@@ -54,15 +59,22 @@ class Scorer:
 
 
 def _make_outputs(
-    strategy: tf.distribute.Strategy, objective: Objective, network: Encoder
+    strategy: tf.distribute.Strategy, objective: Objective, network: Encoder, slices: int
 ) -> Callable[[Batch], tf.Tensor]:
     """Returns a function from a distributed batch to its outputs <float32>[global batch, ...]."""
+
+    def of_slice(part: Slice) -> tuple[tf.Tensor]:
+        return (objective.outputs(network, part.batch),)
+
+    def replica_outputs(batch: Batch) -> tf.Tensor:
+        parts = side_by_side(slices_of(batch, slices), of_slice)
+        return tf.concat([outputs for (outputs,) in parts], axis=0)
 
     # TPUs need a trace for each width. Elsewhere widths differ between batches too, and after the
     # second one the trace is relaxed and serves all of them.
     @tf.function(reduce_retracing=not needs_static_shapes(strategy), autograph=False)
     def outputs(batch: Batch) -> tf.Tensor:
-        local = strategy.run(lambda part: objective.outputs(network, part), (batch,))
+        local = strategy.run(replica_outputs, (batch,))
         return strategy.gather(local, axis=0)
 
     return outputs

@@ -4,10 +4,9 @@ require_accelerators(expected=2, found=0, kind="GPUs")      # UserError
 describe(strategy)      # "2 replicas (mirrored): GPU:0 NVIDIA L4, GPU:1 NVIDIA L4"
 """
 
-import os
-
 import tensorflow as tf
 
+from storage.cores import usable_cores
 from storage.errors import UserError
 from trainer.machines import cluster
 
@@ -47,7 +46,10 @@ def describe(strategy: tf.distribute.Strategy) -> str:
         used, unused = gpus[:1], gpus[1:]
     else:
         used, unused = gpus, []
-    where = ", ".join(map(_gpu_name, used)) or f"this machine's CPU ({_counted(_cores(), 'core')})"
+    where = (
+        ", ".join(map(_gpu_name, used))
+        or f"this machine's CPU ({_counted(usable_cores(), 'core')})"
+    )
     this_cluster = cluster.from_environment()
     if this_cluster:
         where = f"{len(this_cluster.addresses)} workers, this one on {where}"
@@ -60,11 +62,6 @@ def _gpu_name(gpu: tf.config.PhysicalDevice) -> str:
     """Returns a GPU's place and its model, such as "GPU:0 NVIDIA L4"."""
     model = tf.config.experimental.get_device_details(gpu).get("device_name", "")
     return f"GPU:{gpu.name.rpartition(':')[2]} {model}".rstrip()
-
-
-def _cores() -> int:
-    """Returns how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _counted(number: int, noun: str) -> str:

@@ -22,16 +22,16 @@ def _keras(layer: keras.layers.LSTM, inputs: tf.Tensor, training: bool) -> tf.Te
 
 
 def _cpu(layer: keras.layers.LSTM, inputs: tf.Tensor, training: bool) -> tf.Tensor:
-    return cpu_lstm.lstm(inputs, *_weights(layer), keep=training)
+    return cpu_lstm.lstm(inputs, *_weights(layer), training)
 
 
 def _xla(layer: keras.layers.LSTM, inputs: tf.Tensor, training: bool) -> tf.Tensor:
     return xla_lstm.lstm(inputs, *_weights(layer))
 
 
-def _weights(layer: keras.layers.LSTM) -> list[tf.Variable]:
+def _weights(layer: keras.layers.LSTM) -> tuple[tf.Variable, tf.Variable, tf.Variable]:
     cell = layer.cell
-    return [weight.value for weight in (cell.kernel, cell.recurrent_kernel, cell.bias)]
+    return cell.kernel.value, cell.recurrent_kernel.value, cell.bias.value
 
 
 KERNELS: dict[str, Kernel] = {"keras": _keras, "cpu": _cpu, "xla": _xla}

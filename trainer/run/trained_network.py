@@ -16,6 +16,8 @@ from trainer.learning import train_state
 from trainer.learning.objectives.objective import Objective, score_metric
 from trainer.learning.objectives.registry import create_objective
 from trainer.learning.predictor import Predictor
+from trainer.machines import threads
+from trainer.machines.strategy import device_count
 from trainer.model.network import Classifier, Encoder
 from trainer.run.checkpoints import restore
 from trainer.run.manifest import Manifest
@@ -42,6 +44,7 @@ def load_predictor(
 
     Raises UserError, which names `mode`, when the run learns no labels.
     """
+    threads.set_threads(config.strategy, on_cpus=not device_count("GPU"))
     trained = load_trained(config, store, checkpoint)
     if not isinstance(trained.network, Classifier):
         raise UserError(f"--mode: got {mode!r}, but the run in {store.url} learns no labels")

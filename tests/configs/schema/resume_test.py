@@ -219,5 +219,5 @@ def test_parts_of_a_replicas_batch_are_read_as_slices(parts, slices):
     assert complete["train"]["slices"] == slices
     manifest = json.dumps(FIRST_DECISIVE_FIELDS | {"train.micro_batches": parts})
     resume.require_same_fields(manifest, changed({"train.slices": slices}))
-    with pytest.raises(UserError, match=rf"config.train.slices: the run has {slices}, got 2"):
+    with pytest.raises(UserError, match=rf"config\.train\.slices: the run has {slices}, got 2"):
         resume.require_same_fields(manifest, changed({"train.slices": 2}))

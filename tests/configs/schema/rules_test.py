@@ -126,10 +126,10 @@ def test_replicas_share_the_slices_evenly():
     config.train.update(batch_size=96, slices=2)
     config.evaluation.batch_size = 96
     rules.check_replicas(config, 2)
-    with pytest.raises(UserError, match="config.train.slices: got 2 on 4 replicas"):
+    with pytest.raises(UserError, match=r"config\.train\.slices: got 2 on 4 replicas"):
         rules.check_replicas(config, 4)
     config.train.slices = 0
-    with pytest.raises(UserError, match="config.strategy.reduction: got 'tree' on 3 replicas"):
+    with pytest.raises(UserError, match=r"config\.strategy\.reduction: got 'tree' on 3 replicas"):
         rules.check_replicas(config, 3)
     config.strategy.reduction = "ring"
     rules.check_replicas(config, 3)

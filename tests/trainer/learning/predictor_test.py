@@ -51,7 +51,11 @@ def evaluated(config, network, vocabulary):
     reviews = Examples(ids, np.zeros(len(TEXTS), np.int32))
     reviews = reviews.shortened(config.data.max_tokens, config.data.keep)
     scorer = Scorer(
-        tf.distribute.get_strategy(), Classification(SENTIMENTS, 0.0), network, batch_size=16
+        tf.distribute.get_strategy(),
+        Classification(SENTIMENTS, 0.0),
+        network,
+        batch_size=16,
+        slices=2,
     )
     positive = 1 / (1 + np.exp(-scorer(reviews, config.data.width_step)))
     return np.stack([1 - positive, positive], axis=1)

@@ -17,5 +17,5 @@ def test_outputs_are_in_the_order_of_the_reviews_on_any_number_of_replicas(confi
         strategy = strategy_of(replicas)
         with strategy.scope():
             network = objective.network(config, VOCABULARY)
-        scorer = Scorer(strategy, objective, network, batch_size=8)
+        scorer = Scorer(strategy, objective, network, batch_size=8, slices=2)
         np.testing.assert_allclose(scorer(reviews, width_step=8), expected, atol=1e-6)
