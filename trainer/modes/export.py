@@ -41,7 +41,10 @@ def export(
         raise UserError(
             f"--to: {destination.url} holds {names[0]!a} and no export; give an empty folder"
         )
-    predictor, trained = load_predictor(config, store, checkpoint, "export")
+    # Whatever this machine has: cuDNN's operation, which `auto` may stand for, runs on GPUs only.
+    anywhere = config.copy_and_resolve_references()
+    anywhere.model.kernel = "cpu"
+    predictor, trained = load_predictor(anywhere, store, checkpoint, "export")
     card = model_card.text(config, trained.encoding, trained.manifest)
     destination.sweep()
     with destination.scratch() as folder:

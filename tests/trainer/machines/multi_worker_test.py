@@ -62,12 +62,9 @@ def pair_finished(flags, tmp_path_factory):
     return workdir
 
 
-def test_two_workers_have_the_same_losses_as_one_process(pair_finished, finished):
-    kinds = ("train", "validation")
-    single, pair = lines(finished, *kinds), lines(pair_finished, *kinds)
-    assert [line["step"] for line in pair] == [line["step"] for line in single]
-    for line, expected in zip(pair, single, strict=True):
-        assert line["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+def test_two_workers_end_with_the_bits_of_one_process(pair_finished, finished):
+    assert numbers(pair_finished) == numbers(finished)
+    assert tensors(pair_finished) == tensors(finished)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 from configs.schema.stored import stored_config
 from storage.errors import UserError
 from storage.store import open_store
+from tests.trainer.model.cudnn import list_a_gpu
 from trainer.modes.export import export
 from trainer.run.trained_network import load_predictor
 
@@ -56,6 +57,14 @@ def test_program_with_tensorflow_alone_gets_what_the_predictor_says(exported, fi
     assert outputs["labels"] == [names] * len(TEXTS)
     assert outputs["label"] == [names[number] for number in expected.argmax(axis=1)]
     assert outputs["probability"] == pytest.approx(expected.max(axis=1).tolist(), abs=1e-6)
+
+
+def test_export_made_beside_a_gpu_runs_without(finished, tmp_path, monkeypatch):
+    store = open_store(str(finished))
+    with monkeypatch.context() as patch:
+        list_a_gpu(patch)
+        export(stored_config(store), store, "best", open_store(str(tmp_path / "model")))
+    assert len(used(tmp_path / "model", TEXTS)["label"]) == len(TEXTS)
 
 
 def test_no_text_is_a_batch_too(exported):
