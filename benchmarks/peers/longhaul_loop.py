@@ -37,13 +37,7 @@ class _Longhaul:
         self._train_steps = steps.make_train_steps(
             strategy, self._objective, state, config, task.total_steps
         )
-        self._scorer = Scorer(
-            strategy,
-            self._objective,
-            state.evaluated,
-            config.evaluation.batch_size,
-            config.train.slices,
-        )
+        self._scorer = Scorer(strategy, self._objective, state.evaluated, config)
 
     def train(self, plan: BatchPlan) -> None:
         iterator = distribute(self._strategy, self._reviews, plan)

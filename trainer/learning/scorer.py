@@ -1,11 +1,12 @@
 """An objective's outputs for any number of reviews by one network.
 
-scorer = Scorer(strategy, objective, network, batch_size=256, slices=2)
+scorer = Scorer(strategy, objective, network, config)
 outputs = scorer(reviews, width_step=16)        # <float32>[reviews, ...]
 """
 
 from collections.abc import Callable
 
+import ml_collections
 import numpy as np
 import tensorflow as tf
 
@@ -27,19 +28,15 @@ class Scorer:
         strategy: tf.distribute.Strategy,
         objective: Objective,
         network: Encoder,
-        batch_size: int,
-        slices: int,
+        config: ml_collections.ConfigDict,
         check: Callable[[], None] = lambda: None,
     ):
-        """Batches of `batch_size` are computed in `slices`, config.train.slices.
-
-        `check` is called before each batch and may raise to leave.
-        """
+        """`config` is a whole one; `check` is called before each batch and may raise to leave."""
         self._check = check
         self._strategy = strategy
         self._device = loop_device(strategy)
-        self._batch_size = batch_size
-        self._outputs = _make_outputs(strategy, objective, network, slices)
+        self._batch_size = config.evaluation.batch_size
+        self._outputs = _make_outputs(strategy, objective, network, config.train.slices)
 
     def __call__(self, reviews: Examples, width_step: int) -> np.ndarray:
         """Returns outputs <float32>[reviews, ...] of reviews that are cut to length already."""

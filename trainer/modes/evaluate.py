@@ -44,13 +44,7 @@ def evaluate(config: ml_collections.ConfigDict, store: Store, checkpoint: str) -
     with strategy.scope():
         trained = load_trained(config, store, checkpoint)
     reviews = load.load_split(config.data, config.data.test_split, trained.encoding)
-    scorer = Scorer(
-        strategy,
-        trained.objective,
-        trained.network,
-        config.evaluation.batch_size,
-        config.train.slices,
-    )
+    scorer = Scorer(strategy, trained.objective, trained.network, config)
     metrics, _ = run_test(config.data, reviews, trained.objective, scorer, trained.manifest)
     return metrics
 

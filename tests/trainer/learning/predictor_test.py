@@ -50,13 +50,7 @@ def evaluated(config, network, vocabulary):
     ids = vocabulary.encode(tf.constant(TEXTS))
     reviews = Examples(ids, np.zeros(len(TEXTS), np.int32))
     reviews = reviews.shortened(config.data.max_tokens, config.data.keep)
-    scorer = Scorer(
-        tf.distribute.get_strategy(),
-        Classification(SENTIMENTS, 0.0),
-        network,
-        batch_size=16,
-        slices=2,
-    )
+    scorer = Scorer(tf.distribute.get_strategy(), Classification(SENTIMENTS, 0.0), network, config)
     positive = 1 / (1 + np.exp(-scorer(reviews, config.data.width_step)))
     return np.stack([1 - positive, positive], axis=1)
 

@@ -8,6 +8,7 @@ from trainer.learning.scorer import Scorer
 
 
 def test_outputs_are_in_the_order_of_the_reviews_on_any_number_of_replicas(config):
+    config.evaluation.batch_size, config.train.slices = 8, 4
     reviews, objective = make_reviews(23), create_objective(config, SENTIMENTS)
     plain = objective.network(config, VOCABULARY)
     expected = [
@@ -17,5 +18,5 @@ def test_outputs_are_in_the_order_of_the_reviews_on_any_number_of_replicas(confi
         strategy = strategy_of(replicas)
         with strategy.scope():
             network = objective.network(config, VOCABULARY)
-        scorer = Scorer(strategy, objective, network, batch_size=8, slices=2)
+        scorer = Scorer(strategy, objective, network, config)
         np.testing.assert_allclose(scorer(reviews, width_step=8), expected, atol=1e-6)

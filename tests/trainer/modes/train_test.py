@@ -144,7 +144,7 @@ def test_evaluation_uses_the_averaged_weights(run_config, tmp_path):
     (line,) = lines(tmp_path / "run", "validation")
     objective, network, vocabulary, _ = load_trained(config, store, "last")
     reviews = load.load_training_data(config.data, vocabulary).validation
-    scorer = Scorer(tf.distribute.get_strategy(), objective, network, batch_size=64, slices=0)
+    scorer = Scorer(tf.distribute.get_strategy(), objective, network, config)
     outputs = scorer(reviews, config.data.width_step)
     assert objective.evaluate(outputs, reviews)["loss"] == line["loss"]
     saved = tensors(tmp_path / "run", 41)
