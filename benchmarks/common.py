@@ -29,6 +29,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from storage.cores import usable_cores
 from storage.exit_codes import DONE
 from trainer.machines.startup_messages import quiet_start
 
@@ -162,16 +163,14 @@ def facts() -> dict[str, dict[str, Any]]:
 
 
 def machine() -> str:
-    """Returns the processor's name and the number of logical cores that may be used."""
+    """Returns the processor's name and the number of cores that this process may use."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:  # not Linux
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     name = names[0] if names else platform.processor() or platform.machine()
-    can_tell = hasattr(os, "sched_getaffinity")  # what `taskset` leaves, on Linux
-    cores = len(os.sched_getaffinity(0)) if can_tell else os.cpu_count()
-    return f"{name}, {cores} cores"
+    return f"{name}, {usable_cores()} cores"
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
