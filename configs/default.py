@@ -171,7 +171,8 @@ def _strategy() -> ml_collections.ConfigDict:
     strategy.tpu = "local"
     # How replicas add up their gradients: 'tree' in a fixed order, so that the bits are the same on
     # any number of replicas; 'ring' in the order of the collective operation, which sends less
-    # between many replicas, but whose bits depend on their number.
+    # between many replicas, but whose bits depend on their number. TPUs always take their own
+    # order.
     strategy.reduction = "tree"
     # Threads of TensorFlow within an operation, and for operations side by side. 0 is a choice by
     # the machine's cores.

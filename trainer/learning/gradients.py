@@ -21,6 +21,7 @@ from trainer.learning.objectives.objective import Objective, train_metric_names
 from trainer.learning.slices import Slice, side_by_side, slices_of
 from trainer.learning.train_state import TrainState
 from trainer.machines.collectives import gather
+from trainer.machines.strategy import reduces_in_tree
 from trainer.model.dropout import DropoutKey
 
 # Replicas exchange a multiple of this many rows of the embedding's gradient.
@@ -45,9 +46,9 @@ def summed_gradients(
     each_metrics, each_gradients = zip(*side_by_side(slices, compute), strict=True)
     metrics = _tree_sum(each_metrics)
     gradients = [_added(column) for column in zip(*each_gradients, strict=True)]
-    if config.strategy.reduction == "ring":
-        return replica.all_reduce(tf.distribute.ReduceOp.SUM, (metrics, gradients))
-    return _over_replicas(metrics, gradients, replica)
+    if reduces_in_tree(config, replica.strategy):
+        return _over_replicas(metrics, gradients, replica)
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, (metrics, gradients))
 
 
 def _slice_sums(
@@ -73,9 +74,8 @@ def _slice_sums(
         "loss": (loss, weights[0]),
     }
     metrics = tf.stack([tf.stack(pairs[name]) for name in train_metric_names(objective)])
-    if config.strategy.reduction == "ring":
-        return metrics, [tf.convert_to_tensor(gradient) for gradient in gradients]
-    return metrics, [_each_row_once(gradient) for gradient in gradients]
+    sparse = reduces_in_tree(config, tf.distribute.get_strategy())
+    return metrics, [_each_row_once(g) if sparse else tf.convert_to_tensor(g) for g in gradients]
 
 
 def _term_factors(

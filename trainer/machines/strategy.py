@@ -73,6 +73,11 @@ def runs_on_cpus(strategy: tf.distribute.Strategy) -> bool:
     return not needs_static_shapes(strategy) and not device_count("GPU")
 
 
+def reduces_in_tree(config: ml_collections.ConfigDict, strategy: tf.distribute.Strategy) -> bool:
+    """Returns True when replicas add up in a fixed order; see `strategy.reduction` of a config."""
+    return config.strategy.reduction == "tree" and not needs_static_shapes(strategy)
+
+
 def static_widths(
     config: ml_collections.ConfigDict, strategy: tf.distribute.Strategy
 ) -> tuple[int, ...]:

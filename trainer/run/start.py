@@ -101,7 +101,7 @@ def start(
     if store.exists(CONFIG_FILE):
         resume.require_same_run(stored_config(store), config)
     strategy = strategies.make_strategy(config)
-    terminal.say(f"Devices: {devices.describe(strategy)}")
+    _describe(config, strategy)
     widths = strategies.static_widths(config, strategy)
     workers = Workers(strategy)
     encoding = read_encoding(store) or initial_encoding(config)
@@ -147,6 +147,12 @@ def start(
         steps_per_epoch=steps_per_epoch,
     )
     return run, progress
+
+
+def _describe(config: ml_collections.ConfigDict, strategy: tf.distribute.Strategy) -> None:
+    terminal.say(f"Devices: {devices.describe(strategy)}")
+    if strategy.num_replicas_in_sync > 1 and not strategies.reduces_in_tree(config, strategy):
+        terminal.say("Replicas add up in the order of their devices: bits depend on their number")
 
 
 def _total_steps(config: ml_collections.ConfigDict, steps_per_epoch: int) -> int:

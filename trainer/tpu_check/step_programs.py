@@ -77,9 +77,10 @@ def compile_step(
     Raises CompileError, which names the operation and the place in our sources, when the step
     can't be traced, lowered or compiled.
     """
+    config = config.copy_and_resolve_references()
+    config.strategy.reduction = "ring"  # as on a TPU
     if config.model.kernel == "auto":
-        config = config.copy_and_resolve_references()
-        config.model.kernel = "xla"  # as on a TPU
+        config.model.kernel = "xla"
     objective = create_objective(config, plan.encoding.labels)
     state = train_state.create(objective, config, len(plan.encoding.vocabulary))
     shape = [plan.reviews_per_core]
