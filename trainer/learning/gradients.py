@@ -22,7 +22,7 @@ from trainer.learning.slices import Slice, side_by_side, slices_of
 from trainer.learning.train_state import TrainState
 from trainer.machines.collectives import gather
 from trainer.machines.strategy import reduces_in_tree
-from trainer.model.dropout import DropoutKey
+from trainer.model.dropout import DropoutKey, step_bits
 
 # Replicas exchange a multiple of this many rows of the embedding's gradient.
 _ROWS = 256
@@ -42,7 +42,8 @@ def summed_gradients(
     replica = tf.distribute.get_replica_context()
     slices = slices_of(batch, config.train.slices)
     factors = _term_factors(objective, batch, replica)
-    compute = partial(_slice_sums, objective, state, factors, config)
+    bits = step_bits(config.seed, state.step)
+    compute = partial(_slice_sums, objective, state, factors, bits, config)
     each_metrics, each_gradients = zip(*side_by_side(slices, compute), strict=True)
     metrics = _tree_sum(each_metrics)
     gradients = [_added(column) for column in zip(*each_gradients, strict=True)]
@@ -55,11 +56,15 @@ def _slice_sums(
     objective: Objective,
     state: TrainState,
     factors: tf.Tensor,
+    bits: tf.Tensor,
     config: ml_collections.ConfigDict,
     part: Slice,
 ) -> tuple[tf.Tensor, list[_Gradient]]:
-    """Returns the metrics and gradients of a slice; `factors` are those of `_term_factors`."""
-    key = DropoutKey(config.seed, state.step, part.rows)
+    """Returns the metrics and gradients of a slice.
+
+    `factors` are those of `_term_factors`, and `bits` those of the step.
+    """
+    key = DropoutKey(bits, part.rows)
     frozen = objective.frozen(state.model, part.batch, key)
     with tf.GradientTape() as tape:
         sums = objective.sums(state.model, part.batch, key, frozen)

@@ -1,10 +1,10 @@
 """Dropout masks as a function of their place: no random generator, no hidden state.
 
-    key = DropoutKey(seed=0, step=state.step, rows=tf.range(64))
+    key = DropoutKey(step_bits(seed=0, step=state.step), rows=tf.range(64))
     hidden *= mask(key, layer=1, units=128, rate=0.2)[:, None, :]
 
 A mask is the same for every token of a review (Gal and Ghahramani 2016, arXiv:1512.05287). It is
-the same wherever the review's row is computed: on one replica or eight, in one micro-batch or four,
+the same wherever the review's row is computed: on one replica or eight, in one slice or four,
 before a restart or after.
 """
 
@@ -14,17 +14,21 @@ import tensorflow as tf
 
 
 class DropoutKey(NamedTuple):
-    """The seed, step and rows that decide a mask, beside the layer."""
+    """What decides a mask, beside the layer."""
 
-    seed: int
-    step: tf.Tensor  # <int64>[]
+    bits: tf.Tensor  # <uint32>[], see `step_bits`
     rows: tf.Tensor  # <int32>[batch], row numbers in the global batch
+
+
+def step_bits(seed: int, step: tf.Tensor) -> tf.Tensor:
+    """Returns a hash <uint32>[] of a run's seed and the number of a step <int64>[]."""
+    return _mix(_mix(tf.constant(seed, tf.uint32)) ^ tf.cast(step, tf.uint32))
 
 
 def mask(key: DropoutKey, layer: int, units: int, rate: float) -> tf.Tensor:
     """Returns factors <float32>[batch, units]: 0 with probability `rate`, else 1 / (1 - rate)."""
-    bits = _mix(tf.constant(key.seed, tf.uint32))
-    for value in (key.step, layer, key.rows[:, None], tf.range(units)[None, :]):
+    bits = key.bits
+    for value in (layer, key.rows[:, None], tf.range(units)[None, :]):
         bits = _mix(bits ^ tf.cast(value, tf.uint32))
     kept = bits >= tf.constant(int(rate * 2**32), tf.uint32)
     return tf.cast(kept, tf.float32) / (1.0 - rate)

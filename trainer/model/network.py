@@ -21,7 +21,8 @@ import ml_collections
 import numpy as np
 import tensorflow as tf
 
-from trainer.model.dropout import DropoutKey, mask
+from trainer.model import dropout as dropouts
+from trainer.model.dropout import DropoutKey
 from trainer.model.kernels import Kernel
 
 _Network = TypeVar("_Network", bound="Encoder")
@@ -81,7 +82,7 @@ class Encoder(tf.Module):
     ) -> States:
         """Encodes embedded reviews <dtype>[batch, time, width] of <int32>[batch] tokens each."""
         training = dropout is not None
-        states = self._drop(embedded, 0, dropout)
+        states = _times(embedded, self._mask(0, dropout, embedded))
         for layer, forward in enumerate(self.forward):
             outputs = self._kernel(forward, states, training)
             ends = [_at(outputs, lengths - 1)]
@@ -91,9 +92,9 @@ class Encoder(tf.Module):
                 ends.append(_at(reverse, lengths - 1))
                 reverse = tf.reverse_sequence(reverse, lengths, seq_axis=1)
                 outputs = tf.concat([outputs, reverse], axis=-1)
-            states = self._drop(outputs, layer + 1, dropout)
-        last = len(self.forward)
-        return States(states, self._drop(tf.concat(ends, axis=-1), last, dropout))
+            mask = self._mask(layer + 1, dropout, outputs)
+            states = _times(outputs, mask)
+        return States(states, _times(tf.concat(ends, axis=-1), mask))
 
     def with_kernel(self: _Network, kernel: Kernel) -> _Network:
         """Returns a network with the same variables whose recurrences another kernel computes."""
@@ -111,12 +112,14 @@ class Encoder(tf.Module):
         """All variables, as TensorFlow's own, which know their replicas."""
         return [variable.value for layer in self.layers for variable in layer.trainable_variables]
 
-    def _drop(self, values: tf.Tensor, layer: int, key: DropoutKey | None) -> tf.Tensor:
-        """Applies dropout to <dtype>[batch, ..., units], one mask for all tokens of a review."""
+    def _mask(self, layer: int, key: DropoutKey | None, values: tf.Tensor) -> tf.Tensor | None:
+        """Returns what to multiply the outputs of a layer with <dtype>[batch, units], or None.
+
+        `values` <dtype>[batch, time, units] are the outputs.
+        """
         if key is None or not self._dropout:
-            return values
-        factors = tf.cast(mask(key, layer, values.shape[-1], self._dropout), values.dtype)
-        return values * (factors if len(values.shape) == 2 else factors[:, None, :])
+            return None
+        return tf.cast(dropouts.mask(key, layer, values.shape[-1], self._dropout), values.dtype)
 
 
 class Classifier(Encoder):
@@ -209,6 +212,13 @@ def _lstm(units: int, inputs: int, seeds: Iterator[int], policy: str) -> keras.l
     )
     layer.build((None, None, inputs))
     return layer
+
+
+def _times(values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Applies a mask [batch, units] to [batch, ..., units], the same for all tokens of a review."""
+    if mask is None:
+        return values
+    return values * (mask if len(values.shape) == 2 else mask[:, None, :])
 
 
 def _at(states: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:

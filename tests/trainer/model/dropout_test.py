@@ -1,12 +1,12 @@
 import numpy as np
 import tensorflow as tf
 
-from trainer.model.dropout import DropoutKey, mask
+from trainer.model.dropout import DropoutKey, mask, step_bits
 
 
 def masks(seed=0, step=3, rows=range(64), layer=1, units=128, rate=0.25):
     return mask(
-        DropoutKey(seed, tf.constant(step, tf.int64), tf.range(64)), layer, units, rate
+        DropoutKey(step_bits(seed, tf.constant(step, tf.int64)), tf.range(64)), layer, units, rate
     ).numpy()[list(rows)]
 
 
@@ -33,7 +33,7 @@ def test_neighbouring_rows_and_units_are_independent():
 
 
 def test_mask_depends_on_the_row_of_the_global_batch():
-    key = DropoutKey(0, tf.constant(3, tf.int64), tf.range(32, 64))
+    key = DropoutKey(step_bits(0, tf.constant(3, tf.int64)), tf.range(32, 64))
     assert (mask(key, 1, 128, 0.25).numpy() == masks(rows=range(32, 64))).all()
 
 

@@ -14,7 +14,7 @@ from tests.trainer.model.cudnn import (
     precisions,
 )
 from tests.trainer.model.lstm_examples import keras_layer
-from trainer.model.dropout import DropoutKey
+from trainer.model.dropout import DropoutKey, step_bits
 from trainer.model.kernels import KERNELS
 from trainer.model.network import Classifier
 
@@ -35,7 +35,7 @@ def traced_network(config, kernel):
         autograph=False,
     )
     def gradients(tokens, lengths):
-        key = DropoutKey(0, tf.constant(1, tf.int64), tf.range(tf.shape(tokens)[0]))
+        key = DropoutKey(step_bits(0, tf.constant(1, tf.int64)), tf.range(tf.shape(tokens)[0]))
         with tf.GradientTape() as tape:
             logits = network.logits(network.embed(tokens), lengths, key)
         return tape.gradient(logits, network.weights)
@@ -137,7 +137,7 @@ def test_cpus_kernel_keeps_the_gates_of_all_time_steps_in_training_only(
     monkeypatch.setattr(tf.raw_ops, "BlockLSTMV2", recorded)
     config.model.layer_sizes = (8,)
     network = Classifier(config.model, 50, 2, 0, KERNELS["cpu"])
-    key = DropoutKey(0, tf.constant(1, tf.int64), tf.range(3)) if training else None
+    key = DropoutKey(step_bits(0, tf.constant(1, tf.int64)), tf.range(3)) if training else None
     network.logits(network.embed(tf.ones([3, 100], tf.int32)), tf.fill([3], 100), key)
     assert max(times) == most
     assert sum(times) == 100

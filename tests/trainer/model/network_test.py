@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tests.trainer.model.lstm_examples import states_by_equations
-from trainer.model.dropout import DropoutKey
+from trainer.model.dropout import DropoutKey, step_bits
 from trainer.model.kernels import KERNELS
 from trainer.model.network import Classifier
 
@@ -80,7 +80,7 @@ def test_logit_does_not_depend_on_the_width(config, reviews, kernel, pooling, bi
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_gradients_do_not_depend_on_the_kernel(config, reviews, bidirectional):
     config.model.update(pooling="concat", bidirectional=bidirectional, dropout=0.3)
-    key = DropoutKey(0, tf.constant(1, tf.int64), tf.range(5))
+    key = DropoutKey(step_bits(0, tf.constant(1, tf.int64)), tf.range(5))
     found = {}
     for kernel in KERNELS:
         network = create(config, seed=1, kernel=kernel)
@@ -137,7 +137,7 @@ def test_all_tokens_of_a_review_have_one_dropout_mask(config, reviews):
     config.model.update(dropout=0.5, pooling="mean", layer_sizes=(64,))
     network = create(config)
     tokens, lengths = reviews
-    key = DropoutKey(0, tf.constant(1, tf.int64), tf.range(5))
+    key = DropoutKey(step_bits(0, tf.constant(1, tf.int64)), tf.range(5))
     dropped = logits_of(network, tokens, lengths, key)
     assert not np.allclose(dropped, logits_of(network, tokens, lengths))
     np.testing.assert_array_equal(dropped, logits_of(network, tokens, lengths, key))
