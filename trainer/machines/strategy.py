@@ -116,8 +116,7 @@ def _make_strategy(config: ml_collections.ConfigDict) -> tf.distribute.Strategy:
         )
     if name != "tpu":
         devices.require_accelerators(config.accelerators, gpus, "GPUs")
-    processes = threads.workers_here(this_cluster) if this_cluster else 1
-    threads.set_threads(config, on_cpus=name != "tpu" and not gpus, processes=processes)
+    threads.set_threads(config, on_cpus=name != "tpu" and not gpus)
     if config.virtual_devices:
         if gpus or workers > 1:
             raise UserError(

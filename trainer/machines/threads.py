@@ -5,7 +5,8 @@
 TensorFlow has two pools of threads: one divides an operation among them (intra-op), one runs
 operations side by side (inter-op). The operations of an LSTM's time step are so small that dividing
 them costs more than it gains. So on CPUs an operation has one thread, and as many operations run
-side by side as there are cores.
+side by side as there are cores. Workers that share a machine need no share of the cores each: how
+many operations are ready is decided by the slices.
 """
 
 import os
@@ -15,24 +16,22 @@ import tensorflow as tf
 
 from storage.cores import usable_cores
 from storage.errors import UserError
-from trainer.machines.cluster import Cluster
 
 _INTRA, _INTER = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
 
 
-def set_threads(config: ml_collections.ConfigDict, on_cpus: bool, processes: int = 1) -> None:
+def set_threads(config: ml_collections.ConfigDict, on_cpus: bool) -> None:
     """Sets the numbers of threads that the `strategy` part of a config asks for.
 
     Where a field is 0, TF_NUM_INTRAOP_THREADS and TF_NUM_INTEROP_THREADS decide if they are set.
-    Otherwise the numbers are chosen `on_cpus`, for one of `processes` that share this machine's
-    cores, and TensorFlow's own with GPUs or a TPU. A chosen number yields to that of a TensorFlow
-    which already runs. Raises UserError when one that is asked for differs from it.
+    Otherwise the numbers are chosen `on_cpus`, and TensorFlow's own with GPUs or a TPU. A chosen
+    number yields to that of a TensorFlow which already runs. Raises UserError when one that is
+    asked for differs from it.
     """
     threading = tf.config.threading
-    beside = max(1, usable_cores() // processes)
     for field, variable, chosen, set_number in (
         ("intra_op_threads", _INTRA, 1, threading.set_intra_op_parallelism_threads),
-        ("inter_op_threads", _INTER, beside, threading.set_inter_op_parallelism_threads),
+        ("inter_op_threads", _INTER, usable_cores(), threading.set_inter_op_parallelism_threads),
     ):
         # TensorFlow reads the variable only when no number is set.
         is_chosen = on_cpus and not os.environ.get(variable)
@@ -47,9 +46,3 @@ def set_threads(config: ml_collections.ConfigDict, on_cpus: bool, processes: int
                     f"config.strategy.{field}: got {number}, but TensorFlow already runs with "
                     "another number of threads; start a new process"
                 ) from error
-
-
-def workers_here(cluster: Cluster) -> int:
-    """Returns how many workers of a cluster run on this one's machine, by the host's name."""
-    hosts = [address.rpartition(":")[0] for address in cluster.addresses]
-    return hosts.count(hosts[cluster.rank])

@@ -1,3 +1,5 @@
+"""The numbers of threads that TensorFlow is told."""
+
 import json
 import os
 import subprocess
@@ -7,37 +9,25 @@ import pytest
 import tensorflow as tf
 
 from storage.errors import UserError
-from trainer.machines import cluster, threads
-
-
-def test_workers_of_this_machine_are_counted():
-    def found(addresses, index):
-        return threads.workers_here(cluster.Cluster((("worker", addresses),), "worker", index))
-
-    mixed = ("a:1", "b:1", "a:2", "[::1]:3")
-    assert [found(mixed, index) for index in range(4)] == [2, 1, 2, 1]
-
+from trainer.machines import threads
 
 BOTH = {"TF_NUM_INTRAOP_THREADS": "4", "TF_NUM_INTEROP_THREADS": "9"}
-# Each case: on CPUs, processes on the machine, fields, environment; the cores are 6.
+# Each case: on CPUs, fields, environment; the cores are 6.
 CASES = {
-    "chosen on CPUs": (True, 1, (0, 0), {}),
-    "chosen for one of two processes": (True, 2, (0, 0), {}),
-    "chosen for one of many processes": (True, 64, (0, 0), {}),
-    "fields": (True, 2, (3, 5), {}),
-    "one field": (True, 1, (3, 0), {}),
-    "accelerators": (False, 1, (0, 0), {}),
-    "fields with accelerators": (False, 1, (2, 4), {}),
-    "environment": (True, 1, (0, 0), BOTH),
-    "part of the environment": (True, 1, (0, 0), {"TF_NUM_INTEROP_THREADS": "9"}),
-    "empty environment": (True, 1, (0, 0), {"TF_NUM_INTRAOP_THREADS": ""}),
-    "fields before the environment": (True, 1, (2, 0), {"TF_NUM_INTRAOP_THREADS": "4"}),
+    "chosen on CPUs": (True, (0, 0), {}),
+    "fields": (True, (3, 5), {}),
+    "one field": (True, (3, 0), {}),
+    "accelerators": (False, (0, 0), {}),
+    "fields with accelerators": (False, (2, 4), {}),
+    "environment": (True, (0, 0), BOTH),
+    "part of the environment": (True, (0, 0), {"TF_NUM_INTEROP_THREADS": "9"}),
+    "empty environment": (True, (0, 0), {"TF_NUM_INTRAOP_THREADS": ""}),
+    "fields before the environment": (True, (2, 0), {"TF_NUM_INTRAOP_THREADS": "4"}),
 }
 _SCRIPT = """
 import json, os, sys
 import tensorflow as tf
 from configs import default
-from storage.errors import UserError
 from trainer.machines import threads
 
 threads.usable_cores = lambda: 6
@@ -48,10 +38,10 @@ def numbers():
         threading.get_intra_op_parallelism_threads(), threading.get_inter_op_parallelism_threads()
     )
 
-for name, (on_cpus, processes, fields, environment) in json.loads(sys.argv[1]).items():
+for name, (on_cpus, fields, environment) in json.loads(sys.argv[1]).items():
     os.environ.update(environment)
     strategy.intra_op_threads, strategy.inter_op_threads = fields
-    threads.set_threads(strategy, on_cpus, processes)
+    threads.set_threads(strategy, on_cpus)
     found[name] = numbers()
     threading.set_intra_op_parallelism_threads(0)
     threading.set_inter_op_parallelism_threads(0)
@@ -74,8 +64,6 @@ def numbers():
     ("case", "intra_op", "inter_op"),
     [
         ("chosen on CPUs", 1, 6),
-        ("chosen for one of two processes", 1, 3),
-        ("chosen for one of many processes", 1, 1),
         ("fields", 3, 5),
         ("one field", 3, 6),
         ("accelerators", 0, 0),  # TensorFlow's default
