@@ -4,15 +4,15 @@ with progress("Counting", total=None) as advance:
     names, places = read_labels(source, "train", advance)
 for start, texts, names in numbered_batches(source, "train", reviews=25_000): ...
 for ids in in_threads(encode, source.batches("train")): ...
-counts = count_tokens(texts for texts, names in source.batches("train"))
+for part, counts in count_tokens_by_part([(0, texts), (0, more), (1, others)]): ...
 """
 
 import collections
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -43,17 +43,25 @@ def in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> 
             yield waiting.popleft().result()
 
 
+def numbered(values: Iterable[Hashable], numbers: dict[Any, int]) -> np.ndarray:
+    """Returns the number of each value, <int32>[values], in the order in which they first occur.
+
+    `numbers` holds those of earlier values, and gets those of new ones.
+    """
+    return np.array([numbers.setdefault(value, len(numbers)) for value in values], np.int32)
+
+
 def read_labels(
     source: Source, split: str, advance: Callable[[int], object]
 ) -> tuple[list[str], np.ndarray]:
-    """Returns the different labels of a split, and of each review which, <uint32>[reviews].
+    """Returns the different labels of a split, and of each review which, <int32>[reviews].
 
     Calls `advance` with the number of reviews of each batch that was read.
     """
     seen: dict[str, int] = {}
     parts = []
     for _, names in source.batches(split):
-        parts.append(np.array([seen.setdefault(name, len(seen)) for name in names], np.uint32))
+        parts.append(numbered(names, seen))
         advance(len(names))
     return list(seen), np.concatenate(parts)
 
@@ -77,19 +85,13 @@ def numbered_batches(
         )
 
 
-def count_tokens(batches: Iterable[tf.Tensor]) -> collections.Counter[str]:
-    """Returns how often each token occurs in batches of texts <string>[reviews].
-
-    The tokens are those of the newest text rules.
-    """
-    counted = dict(count_tokens_by_part((0, texts) for texts in batches))
-    return counted.get(0, collections.Counter())
-
-
 def count_tokens_by_part(
     batches: Iterable[tuple[int, tf.Tensor]],
 ) -> Iterator[tuple[int, collections.Counter[str]]]:
-    """Yields (part, how often each token occurs) from (part, texts) in the order of the parts."""
+    """Yields (part, how often each token occurs) from (part, texts) in the order of the parts.
+
+    Texts are <string>[reviews]; the tokens are those of the newest text rules.
+    """
 
     def count(batch: tuple[int, tf.Tensor]) -> tuple[int, np.ndarray, np.ndarray]:
         part, texts = batch

@@ -12,6 +12,7 @@ so that a trained model keeps those that it was trained with: a change of tokens
 import functools
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from input_pipeline.characters import compose, decode_entities
@@ -26,7 +27,8 @@ def _replace(pattern: str, replacement: str) -> _Step:
 
 
 _LOWER = functools.partial(tf.strings.lower, encoding="utf-8")
-_QUOTES = (_replace(r"\x{2019}", "'"), _replace(r"'*\s+'*|^'+|'+$", " "))  # around words
+# Quotes around words. A pattern that matched every space would take most of the time.
+_QUOTES = (_replace(r"\x{2019}", "'"), _replace(r"'+ +'*| +'+|^'+|'+$", " "))
 
 # A tag has a name and what follows it, of any length. A '>' within a quoted value isn't its end.
 _ATTRIBUTES = r"""[\s/](?:=\s*"[^"<]*"|=\s*'[^'<]*'|[^<>])*"""
@@ -55,7 +57,7 @@ RULES: dict[int, tuple[_Step, ...]] = {
         compose,
         _replace(_INVISIBLE, ""),
         _replace(rf"([{_UNSPACED}]\pM*|{_FLAG}|[{_EMOJI}])", r" \1 "),
-        _replace(rf"[^\pL\pM\pN'\x{{2019}}{_EMOJI}]+", " "),
+        _replace(rf"[^\pL\pM\pN'\x{{2019}}{_EMOJI} ]+", " "),
         *_QUOTES,
     ),
 }
@@ -98,8 +100,7 @@ def keep_tokens(ids: tf.RaggedTensor, max_tokens: int, keep: str) -> tf.RaggedTe
     It has up to `max_tokens` tokens. `keep` tells which: 'head', 'tail' or 'head_tail' (half of
     them from each end; of an odd number the tail gets one more).
     """
-    head = {"head": max_tokens, "tail": 0, "head_tail": max_tokens // 2}[keep]
-    tail = max_tokens - head
+    head, tail = _head_and_tail(max_tokens, keep)
     lengths = ids.row_lengths()
     position = tf.ragged.range(lengths).flat_values
     from_end = tf.gather(lengths, ids.value_rowids()) - position
@@ -107,3 +108,23 @@ def keep_tokens(ids: tf.RaggedTensor, max_tokens: int, keep: str) -> tf.RaggedTe
     return tf.RaggedTensor.from_row_lengths(
         tf.boolean_mask(ids.flat_values, kept), tf.minimum(lengths, max_tokens)
     )
+
+
+def kept_tokens(lengths: np.ndarray, max_tokens: int, keep: str) -> np.ndarray:
+    """Returns which tokens `keep_tokens` keeps, <bool>[all tokens], review after review.
+
+    `lengths` are the tokens of each review, <int>[reviews].
+    """
+    head, tail = _head_and_tail(max_tokens, keep)
+    ends, is_cut = np.cumsum(lengths, dtype=np.int64), lengths > max_tokens
+    # The tokens left out of a review begin with a 1, and a -1 follows them.
+    edges = np.zeros(lengths.sum(dtype=np.int64) + 1, np.int8)
+    edges[(ends - lengths + head)[is_cut]] += 1
+    edges[(ends - tail)[is_cut]] -= 1
+    return np.cumsum(edges[:-1], dtype=np.int8) == 0
+
+
+def _head_and_tail(max_tokens: int, keep: str) -> tuple[int, int]:
+    """Returns how many tokens of a longer review are kept at its beginning and at its end."""
+    head = {"head": max_tokens, "tail": 0, "head_tail": max_tokens // 2}[keep]
+    return head, max_tokens - head

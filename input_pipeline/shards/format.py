@@ -26,17 +26,16 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from input_pipeline.encoding import Encoding
-from input_pipeline.examples import Examples
+from input_pipeline.examples import Examples, from_arrays
 from input_pipeline.labels import SENTIMENTS
+from input_pipeline.text import kept_tokens
 from storage import checksum, json_object
 from storage.errors import UserError
 
 INDEX = "index.json"
 _FORMATS = (1, 2)  # the first, which had no labels, is still read
-_CUT_TOGETHER = 4096  # reviews
 _LENGTHS, _LABELS = np.dtype("<u4"), np.dtype("u1")
 _ID_DTYPES: dict[str, np.dtype] = {"<u2": np.dtype("<u2"), "<i4": np.dtype("<i4")}
 _NAME = re.compile(r"(\d{6,})-(\d+)-(\d+)-(\d+)-(\d+)-([0-9a-f]{8})")
@@ -67,25 +66,13 @@ class PackedReviews:
         """Returns the part of each review that the model reads; see `text.keep_tokens`."""
         if self.lengths.max(initial=0) <= max_tokens:
             return self
-        ends = np.cumsum(self.lengths, dtype=np.int64)
-        parts = []
-        # Done in parts: the positions of tokens take several times the memory of their ids.
-        for first in range(0, len(self), _CUT_TOGETHER):
-            rows = slice(first, first + _CUT_TOGETHER)
-            tokens = self.tokens[ends[first] - self.lengths[first] : ends[rows][-1]]
-            part = PackedReviews(tokens, self.lengths[rows], self.labels[rows])
-            tokens = part.examples().shortened(max_tokens, keep).tokens.flat_values.numpy()
-            parts.append(tokens.astype(self.tokens.dtype))
+        kept = kept_tokens(self.lengths, max_tokens, keep)
         lengths = np.minimum(self.lengths, max_tokens)
-        return PackedReviews(np.concatenate(parts), lengths, self.labels)
+        return PackedReviews(self.tokens[kept], lengths, self.labels)
 
     def examples(self) -> Examples:
-        """Returns the reviews as the pipeline's tensors, on the CPU."""
-        with tf.device("CPU:0"):  # the pipeline runs there; a GPU has no memory to spare for them
-            tokens = tf.RaggedTensor.from_row_lengths(
-                self.tokens.astype(np.int32), self.lengths.astype(np.int64), validate=False
-            )
-        return Examples(tokens, self.labels.astype(np.int32))
+        """Returns the reviews as the pipeline's tensors."""
+        return from_arrays(self.tokens, self.lengths, self.labels)
 
 
 def concatenate(parts: Sequence[PackedReviews]) -> PackedReviews:

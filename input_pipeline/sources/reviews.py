@@ -13,11 +13,12 @@ from typing import Protocol
 import ml_collections
 import numpy as np
 
-from input_pipeline import batch_plan, examples
+from input_pipeline import batch_plan, examples, text
 from input_pipeline.encoding import Encoding
 from input_pipeline.examples import Examples
 from input_pipeline.labels import Labels, require_all
 from input_pipeline.sources.source import Source
+from input_pipeline.tokenized import Tokenized, tokenize_split
 from input_pipeline.training_set import InMemory, TrainingSet
 from storage.errors import UserError
 
@@ -47,18 +48,21 @@ class TextReviews:
 
     def __init__(self, source: Source, data: ml_collections.ConfigDict):
         self._source, self._data = source, data
+        self._tokenized: dict[tuple[str, int], Tokenized] = {}
 
     def texts(self) -> Source:
         """Returns the source that this was made with."""
         return self._source
 
     def make_encoding(self) -> Encoding:
-        """Counts tokens and labels of the training reviews, or takes them from the cache."""
-        return examples.build_encoding(self._source, self._data)
+        """Counts tokens and labels of the training reviews."""
+        tokenized = self._tokenize(self._data.train_split, text.NEWEST)
+        return examples.build_encoding(tokenized, self._data)
 
     def load_split(self, split: str, encoding: Encoding) -> Examples:
-        """Tokenises the reviews of a split, or takes their token ids from the cache."""
-        return examples.load(self._source, split, encoding, self._data.cache_dir)
+        """Tokenises the reviews of a split, or takes their tokens from the cache."""
+        tokenized = self._tokenize(split, encoding.vocabulary.rules)
+        return examples.encode(tokenized, split, encoding)
 
     def load_training(self, encoding: Encoding, in_memory: bool) -> tuple[InMemory, Examples]:
         """Loads both parts; they are in memory in any case."""
@@ -69,6 +73,13 @@ class TextReviews:
         held_out = hold_out(data, reviews.labels, encoding.labels)
         train, validation = (reviews.take(np.flatnonzero(mask)) for mask in (~held_out, held_out))
         return InMemory(train), validation
+
+    def _tokenize(self, split: str, rules: int) -> Tokenized:
+        """Tokenises a split once: the vocabulary is made of the reviews to train on."""
+        if (split, rules) not in self._tokenized:
+            made = tokenize_split(self._source, split, rules, self._data.cache_dir)
+            self._tokenized[split, rules] = made
+        return self._tokenized[split, rules]
 
 
 def hold_out(data: ml_collections.ConfigDict, numbers: np.ndarray, labels: Labels) -> np.ndarray:

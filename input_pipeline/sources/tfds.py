@@ -59,8 +59,8 @@ def _open_source(name: str, folder: str) -> Source:
 
     def read(split: str) -> Iterable[tuple[tf.Tensor, list[int]]]:
         with intact(builder, _checked(builder, split)):
-            # With `shuffle_files=False` TFDS reads one file after another in a fixed order.
-            reviews = builder.as_dataset(split=split, shuffle_files=False)
+            # With `shuffle_files=False` TFDS reads the files in a fixed order.
+            reviews = builder.as_dataset(split, shuffle_files=False, read_config=_read_once())
             for batch in reviews.batch(READ_BATCH):
                 yield batch[text], batch[label].numpy().tolist()
 
@@ -72,6 +72,18 @@ def _open_source(name: str, folder: str) -> Source:
         warn_of_blank_texts(f"{name}, split {split!r}", blank)
 
     return Source(fingerprint, batches)
+
+
+def _read_once() -> tfds.ReadConfig:
+    """Returns how to read a split from beginning to end, at half the cost of TFDS's own way.
+
+    That keeps all reviews in memory for a second reading, and hands each of them from thread to
+    thread.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.threading.private_threadpool_size = 1
+    return tfds.ReadConfig(options=options, try_autocache=False, skip_prefetch=True)
 
 
 def _checked(builder: tfds.core.DatasetBuilder, split: str) -> str:

@@ -41,10 +41,10 @@ def test_another_count_is_refused(source, before):
 
 
 def test_tokens_are_counted_over_all_batches(source):
-    counts = streaming.count_tokens(texts for texts, _ in source.batches("train"))
+    counted = streaming.count_tokens_by_part((0, texts) for texts, _ in source.batches("train"))
     texts = [text for texts, _ in source.batches("train") for text in texts.numpy()]
     tokens = tokenize(tf.constant(texts), NEWEST).flat_values.numpy().tolist()
-    assert counts == collections.Counter(token.decode() for token in tokens)
+    assert list(counted) == [(0, collections.Counter(token.decode() for token in tokens))]
 
 
 def test_results_keep_the_order_of_their_items():
@@ -52,7 +52,7 @@ def test_results_keep_the_order_of_their_items():
 
 
 def test_items_are_asked_for_a_few_ahead(monkeypatch):
-    monkeypatch.setattr(streaming.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(streaming, "usable_cores", lambda: 2)
     asked = itertools.count()
     items = (next(asked) for _ in range(1000))
     for done, _ in enumerate(streaming.in_threads(lambda item: item, items), 1):

@@ -1,9 +1,12 @@
 """Run with `python -m pytest tests/input_pipeline/text_test.py`."""
 
 import hashlib
+import itertools
 import json
+import re
 import unicodedata
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -28,6 +31,15 @@ def tokens(*reviews, rules=text.NEWEST):
 @pytest.fixture(params=sorted(text.RULES))
 def rules(request):
     return request.param
+
+
+def test_quotes_around_words_are_removed_between_any_separators(rules):
+    texts = ["".join(parts) for n in range(7) for parts in itertools.product("a'. ", repeat=n)]
+    expected = [
+        [word for part in re.split("[. ]", review) if (word := part.strip("'"))] for review in texts
+    ]
+    got = tokens(*texts, rules=rules)
+    assert got == [words or [text.UNKNOWN_TOKEN] for words in expected]
 
 
 def test_tokens_of_a_version_never_change():
@@ -266,7 +278,15 @@ def test_kept_tokens_are_those_of_slices(cap, keep):
     # Below, at and above the cap, and more than twice it.
     rows = [[100 * length + i for i in range(length)] for length in range(1, 21)]
     ids = tf.ragged.constant(rows, tf.int32)
-    assert text.keep_tokens(ids, cap, keep).to_list() == [kept(row, cap, keep) for row in rows]
+    expected = [kept(row, cap, keep) for row in rows]
+    assert text.keep_tokens(ids, cap, keep).to_list() == expected
+    lengths = np.array([len(row) for row in rows], np.uint32)
+    mask = text.kept_tokens(lengths, cap, keep)
+    assert np.concatenate(rows)[mask].tolist() == [token for row in expected for token in row]
+
+
+def test_nothing_is_kept_of_no_reviews():
+    assert text.kept_tokens(np.zeros(0, np.int64), 2, "head").tolist() == []
 
 
 def test_kept_tokens_have_the_same_type():

@@ -22,7 +22,7 @@ import tensorflow as tf
 from configs.schema import resume
 from configs.schema.stored import CONFIG_FILE, stored_config
 from input_pipeline.encoding import Encoding, read_encoding
-from input_pipeline.load import TrainingData, load_training_data
+from input_pipeline.load import TrainingData, load_training_data, open_reviews
 from storage.claims import Claim
 from storage.errors import UserError
 from storage.store import Store
@@ -104,9 +104,10 @@ def start(
     _describe(config, strategy)
     widths = strategies.static_widths(config, strategy)
     workers = Workers(strategy)
-    encoding = read_encoding(store) or initial_encoding(config)
+    reviews = open_reviews(config.data)
+    encoding = read_encoding(store) or initial_encoding(config, reviews)
     loop_device = strategies.loop_device(strategy)
-    data = load_training_data(config.data, encoding, in_memory=loop_device is not None)
+    data = load_training_data(config.data, encoding, loop_device is not None, reviews)
     steps_per_epoch = data.train.steps_per_epoch(config.train.batch_size)
     total_steps = _total_steps(config, steps_per_epoch)
     objective = create_objective(config, encoding.labels)

@@ -14,6 +14,7 @@ from configs.schema.stored import CONFIG_FILE, stored_config
 from input_pipeline import load
 from input_pipeline.encoding import Encoding, read_encoding
 from input_pipeline.labels import LABELS_FILE
+from input_pipeline.sources.reviews import Reviews
 from input_pipeline.vocabulary import VOCABULARY_FILE
 from storage.errors import UserError
 from storage.store import Store, open_store
@@ -53,13 +54,14 @@ def scoring_config(
     return config
 
 
-def initial_encoding(config: ml_collections.ConfigDict) -> Encoding:
+def initial_encoding(config: ml_collections.ConfigDict, reviews: Reviews | None = None) -> Encoding:
     """Returns the encoding of a fresh run.
 
     It is the one of the run in `checkpoint.init_from`, or else made of the training reviews.
+    `reviews` are those of `load.open_reviews`; opened here when they are needed and not given.
     """
     if not config.checkpoint.init_from:
-        return load.make_encoding(config.data)
+        return (reviews or load.open_reviews(config.data)).make_encoding()
     encoding = read_encoding(open_init_from(config))
     if encoding is None:
         raise UserError(

@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 
-from input_pipeline.shards import format as shard_format
 from input_pipeline.shards.format import decode, encode, id_dtype, index_from_bytes, parse_name
 from input_pipeline.shards.reader import open_set
 from storage.errors import UserError
@@ -53,8 +52,7 @@ def test_ids_take_as_few_bytes_as_they_can(vocabulary_size, size):
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
 @pytest.mark.parametrize("keep", ["head", "tail", "head_tail"])
 @pytest.mark.parametrize("max_tokens", [1, 8, 23, 100])
-def test_shortened_as_examples_are(monkeypatch, dtype, keep, max_tokens):
-    monkeypatch.setattr(shard_format, "_CUT_TOGETHER", 16)
+def test_shortened_as_examples_are(dtype, keep, max_tokens):
     before = make_reviews(dtype=dtype)
     got = before.shortened(max_tokens, keep)
     expected = before.examples().shortened(max_tokens, keep)
