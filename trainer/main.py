@@ -27,7 +27,7 @@ from storage.exit_codes import RUN_AGAIN
 from storage.store import Store, open_store
 from trainer.machines.preemption import StopRequests
 from trainer.modes.interface import EXPORTED_GRAPH, Call
-from trainer.run import terminal
+from trainer.run import quick_imports, terminal
 
 _STARTED = time.monotonic()
 
@@ -209,7 +209,9 @@ def _import(mode: Mode) -> Any:
         return importlib.import_module(mode.module)
     from trainer.machines.startup_messages import quiet_start
 
-    with quiet_start():
+    with quiet_start(), quick_imports.without_collection():
+        with quick_imports.hidden(*quick_imports.OPTIONAL):
+            importlib.import_module("keras")  # and TensorFlow
         imported = importlib.import_module(mode.module)
         from trainer.machines.strategy import device_count
 

@@ -12,10 +12,10 @@ REPOSITORY = Path(__file__).parents[3]
 # A program that adds a mode to the table and then runs the command line.
 PROGRAM_WITH_EXTRA_MODE = """
 from trainer import main
-main.MODES["no_tensorflow"] = main.Mode(
-    "tests.trainer.modes.mode_without_tensorflow", ("config",), tensorflow=False
+main.MODES["extra"] = main.Mode(
+    "tests.trainer.modes.mode_that_shows_imports", ("config",), tensorflow={tensorflow}
 )
-main.flags.FLAGS["mode"].parser.enum_values.append("no_tensorflow")
+main.flags.FLAGS["mode"].parser.enum_values.append("extra")
 main.run()
 """
 
@@ -76,15 +76,16 @@ def test_workdir_without_a_run_is_refused_before_tensorflow_is_imported(mode, tm
     assert done.stderr.startswith(f"error: --workdir: {tmp_path} holds no run")
 
 
-def test_mode_without_tensorflow_does_not_import_it(tmp_path):
-    """It doesn't import the modules of other modes either."""
+@pytest.mark.parametrize(("tensorflow", "imported"), [(False, []), (True, ["tensorflow", "keras"])])
+def test_mode_imports_what_it_needs(tensorflow, imported, tmp_path):
+    """Neither modules of other modes nor, with TensorFlow, packages that Keras can do without."""
     done = run(
-        "--mode=no_tensorflow",
+        "--mode=extra",
         "--config=configs/sample.py",
         f"--workdir={tmp_path}",
-        program=("-c", PROGRAM_WITH_EXTRA_MODE),
+        program=("-c", PROGRAM_WITH_EXTRA_MODE.format(tensorflow=tensorflow)),
     )
-    assert (done.returncode, done.stdout) == (0, f"{tmp_path}: []\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}: {imported}\n"), done.stderr
 
 
 def test_mode_without_its_dashes_is_guessed():
