@@ -5,8 +5,11 @@
 TensorFlow has two pools of threads: one divides an operation among them (intra-op), one runs
 operations side by side (inter-op). The operations of an LSTM's time step are so small that dividing
 them costs more than it gains. So on CPUs an operation has one thread, and as many operations run
-side by side as there are cores. Workers that share a machine need no share of the cores each: how
-many operations are ready is decided by the slices.
+side by side as there are cores. That also makes the bits the same on machines with any number of
+cores: an operation that is divided among four threads adds up in another order.
+
+Workers that share a machine need no share of the cores each: how many operations are ready is
+decided by the slices.
 """
 
 import os
