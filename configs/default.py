@@ -174,8 +174,9 @@ def _strategy() -> ml_collections.ConfigDict:
     # between many replicas, but whose bits depend on their number. TPUs always take their own
     # order.
     strategy.reduction = "tree"
-    # Threads of TensorFlow within an operation, and for operations side by side. 0 is a choice by
-    # the machine's cores.
+    # Threads of TensorFlow within an operation, and for operations side by side. 0 is a choice: on
+    # CPUs 1 within an operation, and as many side by side as there are cores. Others than 1 within
+    # an operation may change the bits.
     strategy.intra_op_threads = 0
     strategy.inter_op_threads = 0
     # For several workers: how long a worker waits at the start for the others, in seconds.
