@@ -32,9 +32,9 @@ test-slow: $(VENV)/test$(TF)
 tpu-check: $(VENV)/tpu-check
 	$(PYTHON) -m trainer.tpu_check --config=configs/imdb_tpu.py --topology=v5e:2x2
 
-# Compares the training speed with Keras and, where it is installed, PyTorch.
+# Compares the training speed with Keras's and, where it is installed, PyTorch's.
 benchmark: $(VENV)/test$(TF)
-	$(PYTHON) -m benchmarks.keras_fit
+	$(PYTHON) -m benchmarks.peers
 
 # Deletes everything that the other targets have made.
 clean:

@@ -257,8 +257,3 @@ def check_replicas(config: ml_collections.ConfigDict, replicas: int) -> None:
                 f"config.{field}: got {size} on {replicas} replicas, accepted is a multiple of "
                 f"{replicas}"
             )
-    if config.strategy.reduction == "tree" and not _is_power_of_two(replicas):
-        raise UserError(
-            f"config.strategy.reduction: got 'tree' on {replicas} replicas, accepted is a power of "
-            "two of them; or take 'ring'"
-        )
