@@ -130,7 +130,7 @@ def _over_replicas(
     head = tf.stack([replica.replica_id_in_sync_group, *(tf.size(g.indices) for g in sparse)])
     values = [tf.cast(head, tf.float32), *(tf.reshape(value, [-1]) for value in dense)]
     flat = tf.concat(values, axis=0)
-    parts = gather(flat, flat.shape[0])
+    parts = gather(flat)
     order = tf.argsort(parts[:, 0])
     parts = tf.gather(parts, order)
     most = tf.cast(tf.reduce_max(parts[:, 1 : head.shape[0]], axis=0), tf.int32)
@@ -160,7 +160,7 @@ def _dense(gradient: tf.IndexedSlices, most: tf.Tensor, order: tf.Tensor) -> tf.
         # The numbers travel as one more column, bit by bit.
         column = tf.bitcast(numbers, tf.float32)[:, tf.newaxis]
         table = tf.concat([tf.pad(rows, [[0, lacks], [0, 0]]), column], axis=1)
-        table = tf.gather(gather(table, size), order)
+        table = tf.gather(gather(table, rows=size), order)
         rows = tf.reshape(table[:, :, :-1], [-1, rows.shape[1]])
         ids = tf.bitcast(tf.reshape(table[:, :, -1], [-1]), tf.int32)
     return tf.math.unsorted_segment_sum(rows, ids, gradient.dense_shape[0])
