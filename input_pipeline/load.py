@@ -1,8 +1,7 @@
 """Loads what a run's `data` config names: reviews, their encoding, the three parts of a run.
 
-    reviews = open_reviews(config.data)
-    encoding = reviews.make_encoding()
-    data = load_training_data(config.data, encoding, reviews=reviews)
+    encoding = make_encoding(config.data)
+    data = load_training_data(config.data, encoding)
     data.train, data.validation, data.test
 
 `data` is the `data` part of a config everywhere in this module. What depends on the kind of source
@@ -45,22 +44,14 @@ def load_split(data: ml_collections.ConfigDict, split: str, encoding: Encoding) 
 
 
 def load_training_data(
-    data: ml_collections.ConfigDict,
-    encoding: Encoding,
-    in_memory: bool = False,
-    reviews: Reviews | None = None,
+    data: ml_collections.ConfigDict, encoding: Encoding, in_memory: bool = False
 ) -> TrainingData:
     """Loads the three parts of a run's data.
 
-    Args:
-        data: what to load.
-        encoding: the numbers of tokens and labels.
-        in_memory: prepared shards are read into memory all together, instead of one at a time.
-        reviews: those of `open_reviews`; opened here when they are not given.
+    With `in_memory` prepared shards are read into memory all together, instead of one at a time.
 
     Raises UserError when one part is empty, or a label has no review to train on.
     """
-    reviews = reviews or open_reviews(data)
+    reviews = open_reviews(data)
     train, validation = reviews.load_training(encoding, in_memory)
-    # The test split is read now so that a mistake in it shows before the training, not after it.
     return TrainingData(train, validation, reviews.load_split(data.test_split, encoding))

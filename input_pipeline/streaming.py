@@ -4,6 +4,7 @@ with progress("Counting", total=None) as advance:
     names, places = read_labels(source, "train", advance)
 for start, texts, names in numbered_batches(source, "train", reviews=25_000): ...
 for ids in in_threads(encode, source.batches("train")): ...
+in_background(partial(reviews.load_split, "test", encoding)).result()
 for part, counts in count_tokens_by_part([(0, texts), (0, more), (1, others)]): ...
 """
 
@@ -41,6 +42,14 @@ def in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> 
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def in_background(function: Callable[[], _Result]) -> Future[_Result]:
+    """Starts a function in a thread; the future has its result, or raises what it has raised."""
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(function)
+    pool.shutdown(wait=False)
+    return future
 
 
 def numbered(values: Iterable[Hashable], numbers: dict[Any, int]) -> np.ndarray:

@@ -64,3 +64,17 @@ def test_failure_ends_it_and_its_threads():
     with pytest.raises(ZeroDivisionError):
         list(streaming.in_threads(lambda item: 1 / item, [2, 1, 0, 1]))
     assert threading.active_count() == before
+
+
+def test_what_runs_in_the_background_gives_its_result_or_its_error():
+    before = threading.active_count()
+    go = threading.Event()
+    waiting = streaming.in_background(lambda: go.wait() and 7)
+    failing = streaming.in_background(lambda: 1 / 0)
+    assert not waiting.done()
+    with pytest.raises(ZeroDivisionError):
+        failing.result()
+    go.set()
+    assert waiting.result() == 7
+    for thread in threading.enumerate()[before:]:
+        thread.join()

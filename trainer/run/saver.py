@@ -2,8 +2,8 @@
 
     with strategy.scope():
         state = train_state.create(objective, config, vocabulary_size)
-    spare = train_state.create(objective, config, vocabulary_size)
-    saver = Saver(checkpoints, state, spare)
+    make_spare = partial(train_state.create, objective, config, vocabulary_size)
+    saver = Saver(checkpoints, state, make_spare)
     saver.save(manifest, metrics)      # returns when the state is copied
     saver.finish()                     # waits; raises what the last save failed with
 
@@ -11,7 +11,9 @@ One save is in progress at a time. The failure of a save is reported at the next
 succeed.
 """
 
+import functools
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
@@ -36,14 +38,25 @@ class Saver:
     """Hands copies of a state to `checkpoints`, one at a time, in a thread."""
 
     def __init__(
-        self, checkpoints: Checkpoints, state: TrainState, spare: TrainState, saved_step: int = 0
+        self,
+        checkpoints: Checkpoints,
+        state: TrainState,
+        make_spare: Callable[[], TrainState],
+        saved_step: int = 0,
     ):
+        """`make_spare` makes a state like `state`. It is called at the first save."""
         self._checkpoints = checkpoints
         self._state = state
-        self._spare = spare
+        self._make_spare = make_spare
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
         self.saved_step = saved_step  # step of the newest checkpoint that is whole
+
+    @functools.cached_property
+    def _spare(self) -> TrainState:
+        """Returns the state that is saved from while training goes on, in this machine's memory."""
+        with tf.device("CPU:0"):
+            return self._make_spare()
 
     def save(self, manifest: Manifest, metrics: bytes) -> None:
         """Waits as `settle` does, copies the state, and starts to save the copy."""

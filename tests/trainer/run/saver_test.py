@@ -57,6 +57,10 @@ def checkpoints(store):
     return PausedCheckpoints(store, claims.take(store), 9)
 
 
+def make_saver(checkpoints, state, spare):
+    return Saver(checkpoints, state, lambda: spare)
+
+
 def fill(state, value):
     for variable in state.variables:
         variable.assign(tf.cast(tf.fill(variable.shape, value), variable.dtype))
@@ -81,7 +85,7 @@ def restored(store, state, which):
 def test_save_stores_the_state_at_the_call_while_training_continues(states, checkpoints, store):
     state, spare = states
     fill(state, 1)
-    saver = Saver(checkpoints, state, spare)
+    saver = make_saver(checkpoints, state, spare)
     saver.save(manifest_of(1), b"one\n")
     fill(state, 2)
     checkpoints.go.set()
@@ -121,7 +125,7 @@ def test_mirrored_state_is_saved_and_restored_through_a_plain_copy(config, tmp_p
 
 
 def test_one_save_is_in_progress_at_a_time(states, checkpoints):
-    saver = Saver(checkpoints, *states)
+    saver = make_saver(checkpoints, *states)
     saver.save(manifest_of(1), b"")
     assert not saver.settle(seconds=0.01)
     timer = threading.Timer(0.05, checkpoints.go.set)
@@ -131,9 +135,25 @@ def test_one_save_is_in_progress_at_a_time(states, checkpoints):
     assert saver.saved_step == 2
 
 
+def test_copy_is_made_at_the_first_save_and_kept(states, checkpoints):
+    made = []
+
+    def make_spare():
+        made.append(states[1])
+        return states[1]
+
+    saver = Saver(checkpoints, states[0], make_spare)
+    assert made == []
+    checkpoints.go.set()
+    for step in (1, 2):
+        saver.save(manifest_of(step), b"")
+    assert saver.finish()
+    assert made == [states[1]]
+
+
 def test_failed_save_is_reported_and_the_next_one_succeeds(states, checkpoints, store, caplog):
     checkpoints.go.set()
-    saver = Saver(checkpoints, *states)
+    saver = make_saver(checkpoints, *states)
     scratch, store.scratch = store.scratch, raise_disk_full
     saver.save(manifest_of(1), b"")
     saver.settle()
@@ -150,7 +170,7 @@ def raise_disk_full():
 
 def test_failure_of_the_last_save_is_raised_once(states, checkpoints, store):
     checkpoints.go.set()
-    saver = Saver(checkpoints, *states)
+    saver = make_saver(checkpoints, *states)
     store.scratch = raise_disk_full
     saver.save(manifest_of(1), b"")
     with pytest.raises(UserError, match="full"):
@@ -162,7 +182,7 @@ def test_failure_of_the_last_save_is_raised_once(states, checkpoints, store):
 @pytest.mark.parametrize("wait", [Saver.check, Saver.settle, Saver.finish])
 def test_whatever_ends_a_save_is_raised(states, checkpoints, monkeypatch, wait):
     monkeypatch.setattr(checkpoints, "save", lambda *_: {}["bug"])
-    saver = Saver(checkpoints, *states)
+    saver = make_saver(checkpoints, *states)
     saver.save(manifest_of(1), b"")
     for thread in threading.enumerate():  # since `check` waits for no save
         if thread.name == SAVE_THREAD:
@@ -182,7 +202,7 @@ def test_save_that_the_disk_refuses_is_a_user_error(
         monkeypatch.setattr(store, "scratch", lambda: contextlib.nullcontext(below))
     else:
         limit_file_size(1000)
-    saver = Saver(checkpoints, *states)
+    saver = make_saver(checkpoints, *states)
     saver.save(manifest_of(1), b"line\n" * 1000)
     with pytest.raises(UserError, match=r"no checkpoint can be written \(.*\); "):
         saver.finish()
@@ -190,7 +210,7 @@ def test_save_that_the_disk_refuses_is_a_user_error(
 
 def test_superseded_start_is_reported_once_a_save_has_found_it(states, checkpoints, store):
     checkpoints.go.set()
-    saver = Saver(checkpoints, *states)
+    saver = make_saver(checkpoints, *states)
     saver.check()
     claims.take(store)
     saver.save(manifest_of(1), b"")
