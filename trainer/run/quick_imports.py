@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 # Keras and TensorFlow import these if they are installed, for functions that nothing here calls.
 # Neither requires them.
-OPTIONAL = ("matplotlib", "pandas", "PIL", "scipy", "sklearn")
+OPTIONAL = ("matplotlib", "pandas", "PIL", "psutil", "scipy", "sklearn")
 
 
 @contextlib.contextmanager
