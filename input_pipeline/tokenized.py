@@ -9,6 +9,7 @@ They are cached on disk, so that neither a restart nor another vocabulary tokeni
 
 import dataclasses
 import json
+import threading
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +20,7 @@ from input_pipeline.sources.source import Source
 from input_pipeline.streaming import in_threads, numbered
 from input_pipeline.vocabulary import UNKNOWN, Vocabulary
 
+_NEW = -1  # a token without a number
 _FIELDS = ("tokens", "labels", "numbers", "lengths", "label_numbers")  # of the cached file
 
 
@@ -74,20 +76,52 @@ def tokenize_split(source: Source, split: str, rules: int, cache_dir: str) -> To
 
 
 def _tokenize(source: Source, split: str, rules: int) -> Tokenized:
-    def tokenize(batch: tuple[tf.Tensor, list[str]]) -> tuple:
-        texts, names = batch
-        tokens = text.tokenize(texts, rules)
-        different, numbers = tf.unique(tokens.flat_values)
-        return different.numpy().tolist(), numbers.numpy(), tokens.row_lengths().numpy(), names
+    tokens = _Numbering()
 
-    tokens: dict[bytes, int] = {}  # numbered as they first occur
+    def tokenize(batch: tuple[tf.Tensor, list[str]]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        texts, names = batch
+        made = text.tokenize(texts, rules)
+        return tokens.numbers(made.flat_values), made.row_lengths().numpy(), names
+
     labels: dict[str, int] = {}
     parts = []
-    for different, numbers, lengths, names in in_threads(tokenize, source.batches(split)):
-        parts.append((numbered(different, tokens)[numbers], lengths, numbered(names, labels)))
+    for numbers, lengths, names in in_threads(tokenize, source.batches(split)):
+        parts.append((numbers, lengths, numbered(names, labels)))
     numbers, lengths, label_numbers = map(np.concatenate, zip(*parts, strict=True))
-    ordered = sorted(tokens)
-    places = np.empty(len(ordered), np.int32)
-    places[[tokens[token] for token in ordered]] = np.arange(len(ordered))
-    decoded = [token.decode() for token in ordered]
-    return Tokenized(decoded, list(labels), places[numbers], lengths, label_numbers)
+    ordered, places = tokens.ordered()
+    return Tokenized(ordered, list(labels), places[numbers], lengths, label_numbers)
+
+
+class _Numbering:
+    """Numbers tokens in the order in which threads meet them."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[bytes, int] = {}
+        self._lock = threading.Lock()
+        self._frequent: tf.lookup.StaticHashTable | None = None
+
+    def numbers(self, tokens: tf.Tensor) -> np.ndarray:
+        """Returns the number of each of some tokens <string>[n], <int32>[n]."""
+        # A table finds a token in an eighth of the time that tf.unique takes.
+        table = self._frequent
+        found = np.full(len(tokens), _NEW) if table is None else table.lookup(tokens).numpy()
+        new = np.flatnonzero(found == _NEW)
+        different, places = tf.unique(tf.gather(tokens, new))
+        with self._lock:
+            found[new] = numbered(different.numpy().tolist(), self._numbers)[places.numpy()]
+            if self._frequent is None:  # the tokens of a first batch are nearly all that follow
+                self._frequent = _table(self._numbers)
+        return found
+
+    def ordered(self) -> tuple[list[str], np.ndarray]:
+        """Returns the tokens in alphabetical order, and the place of each number in it, <int32>."""
+        ordered = sorted(self._numbers)
+        places = np.empty(len(ordered), np.int32)
+        places[[self._numbers[token] for token in ordered]] = np.arange(len(ordered))
+        return [token.decode() for token in ordered], places
+
+
+def _table(numbers: dict[bytes, int]) -> tf.lookup.StaticHashTable:
+    """Returns the table from tokens to their numbers, <string> to <int32>; others are _NEW."""
+    keys, values = tf.constant(list(numbers)), tf.constant(list(numbers.values()))
+    return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, values), _NEW)

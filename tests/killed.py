@@ -16,7 +16,7 @@ from trainer.run import checkpoints, epoch, start
 
 # Place -> the owner and the name of the function whose call sends the signal.
 PLACES = {
-    "start": (start, "claim_workdir"),  # before anything is written
+    "start": (start, "load_training_data"),
     "step": (epoch, "_call"),
     "save": (checkpoints.Checkpoints, "_upload"),  # before each file of a checkpoint
     "manifest": (checkpoints.Checkpoints, "retire"),  # right after a manifest

@@ -20,7 +20,7 @@ from storage.claims import Claim
 from storage.errors import UserError
 from storage.store import Store, probe
 from trainer.machines.workers import Workers
-from trainer.run import checkpoints, terminal
+from trainer.run import checkpoints
 from trainer.run.manifest import Damaged, Manifest
 
 
@@ -52,8 +52,6 @@ def claim_workdir(
     store.sweep()
     probe(store)
     claim = claims.take(store)
-    if claim.number > 1:
-        terminal.say(f"Start {claim.number} of this run; an earlier one that still runs will end")
     text = json.dumps(config.to_dict(), indent=1) + "\n"
     store.write(CONFIG_FILE, text.encode(), claim.check)
     write_encoding(store, encoding, claim.check)

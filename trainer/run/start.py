@@ -22,9 +22,7 @@ import tensorflow as tf
 from configs.schema import resume
 from configs.schema.stored import CONFIG_FILE, stored_config
 from input_pipeline.encoding import Encoding, read_encoding
-from input_pipeline.load import TrainingData, open_reviews
-from input_pipeline.streaming import in_background
-from input_pipeline.training_set import TrainingSet
+from input_pipeline.load import TrainingData, load_training_data, open_reviews
 from storage.claims import Claim
 from storage.errors import UserError
 from storage.store import Store
@@ -34,9 +32,8 @@ from trainer.learning.objectives.registry import create_objective
 from trainer.learning.scorer import Scorer
 from trainer.learning.steps import StepResult
 from trainer.learning.train_state import TrainState
-from trainer.machines import cluster, devices
+from trainer.machines import devices
 from trainer.machines import strategy as strategies
-from trainer.machines.distribution import distribute_batches
 from trainer.machines.preemption import StopRequests
 from trainer.machines.workers import Workers
 from trainer.run import progress as progresses
@@ -99,28 +96,27 @@ def start(
 
     Of several workers the chief alone writes. Raises UserError for everything that a user can fix.
     """
-    _check_workdir(config, store)
+    several.require_installed(config)
+    require_no_shards(store)
+    if store.exists(CONFIG_FILE):
+        resume.require_same_run(stored_config(store), config)
     strategy = strategies.make_strategy(config)
     _describe(config, strategy)
     widths = strategies.static_widths(config, strategy)
     workers = Workers(strategy)
     reviews = open_reviews(config.data)
     encoding = read_encoding(store) or initial_encoding(config, reviews)
-    objective = create_objective(config, encoding.labels)
-    # Read now so that a mistake in it shows before the training, and while the step is compiled.
-    test = in_background(partial(reviews.load_split, config.data.test_split, encoding))
     loop_device = strategies.loop_device(strategy)
-    train, validation = reviews.load_training(encoding, in_memory=loop_device is not None)
-    steps_per_epoch = train.steps_per_epoch(config.train.batch_size)
-    total = _total_steps(config, steps_per_epoch)
-    check_match = partial(_check_match, config, store, encoding, train)
+    data = load_training_data(config.data, encoding, loop_device is not None, reviews)
+    steps_per_epoch = data.train.steps_per_epoch(config.train.batch_size)
+    total_steps = _total_steps(config, steps_per_epoch)
+    objective = create_objective(config, encoding.labels)
+    check_match = partial(_check_match, config, store, encoding, data)
     with strategy.scope():
         state = _fresh_state(objective, config, store, encoding, check_match)
-    train_steps = steps.make_train_steps(strategy, objective, state, config, total, widths)
-    if not test.done():
-        _compile(train_steps, config, strategy, train)
-    data = TrainingData(train, validation, test.result())
-    claim = claim_workdir(config, store, encoding, train.digest, workers)
+    claim = claim_workdir(config, store, encoding, data.train.digest, workers)
+    if claim.number > 1:
+        terminal.say(f"Start {claim.number} of this run; an earlier one that still runs will end")
     progress, lines = _resume(objective, store, state, check_match, workers)
     saver: Saver | NoSaver = NoSaver(progress.step)
     writer: Writers | NoWriter = NoWriter()
@@ -139,7 +135,7 @@ def start(
         strategy=strategy,
         loop_device=loop_device,
         state=state,
-        train_steps=train_steps,
+        train_steps=steps.make_train_steps(strategy, objective, state, config, total_steps, widths),
         scorer=Scorer(strategy, objective, state.evaluated, config, check),
         saver=saver,
         writer=writer,
@@ -152,14 +148,6 @@ def start(
         steps_per_epoch=steps_per_epoch,
     )
     return run, progress
-
-
-def _check_workdir(config: ml_collections.ConfigDict, store: Store) -> None:
-    """Raises UserError for a config that can't run here, or for a workdir that has another."""
-    several.require_installed(config)
-    require_no_shards(store)
-    if store.exists(CONFIG_FILE):
-        resume.require_same_run(stored_config(store), config)
 
 
 def _describe(config: ml_collections.ConfigDict, strategy: tf.distribute.Strategy) -> None:
@@ -196,19 +184,6 @@ def _fresh_state(
     return state
 
 
-def _compile(
-    train_steps: Callable[[Iterator, tf.Tensor], StepResult],
-    config: ml_collections.ConfigDict,
-    strategy: tf.distribute.Strategy,
-    train: TrainingSet,
-) -> None:
-    """Compiles the step by doing none; a no-op where the first step has to do it."""
-    # Workers have to call it equally often. A TPU compiles when it gets a batch.
-    if not (cluster.from_environment() or strategies.needs_static_shapes(strategy)):
-        epoch = train.epoch(config.train.batch_size, config.data.width_step, config.seed, epoch=0)
-        train_steps(distribute_batches(strategy, epoch.batches), tf.constant(0))
-
-
 def _make_saver(
     objective: Objective,
     config: ml_collections.ConfigDict,
@@ -226,13 +201,13 @@ def _check_match(
     config: ml_collections.ConfigDict,
     store: Store,
     encoding: Encoding,
-    train: TrainingSet,
+    data: TrainingData,
     manifest: Manifest,
 ) -> None:
     """Raises UserError when a checkpoint is of another config, encoding or data."""
     resume.require_same_fields(manifest.config, config)
     check_encoding(store, encoding, manifest)
-    if manifest.data != train.digest:
+    if manifest.data != data.train.digest:
         raise UserError(
             f"config.data: the training reviews are not those that {store.url} was trained on; "
             "give the same data, or another --workdir"
