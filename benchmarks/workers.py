@@ -50,7 +50,12 @@ _SLICES = "--config.train.slices=4"
 _RATES = {
     "1 replica": (1, ()),
     "2 replicas in 1 process": (1, ("--config.strategy.virtual_devices=2",)),
+    "the same, reduction 'ring'": (
+        1,
+        ("--config.strategy.virtual_devices=2", "--config.strategy.reduction=ring"),
+    ),
     "2 workers": (2, ()),
+    "the same workers, reduction 'ring'": (2, ("--config.strategy.reduction=ring",)),
 }
 _SHORT = ("--config.train.epochs=1", "--config.train.log_every_steps=20")
 
@@ -152,8 +157,8 @@ def rate(folder: Path, config: str, split: str, rounds: int) -> list[dict[str, A
     found: dict[str, list[float]] = {name: [] for name in _RATES}
     for number in range(rounds):
         # Every layout has a turn in each round, since a machine's speed drifts.
-        for name, (workers, flags) in _RATES.items():
-            workdir = folder / f"{number}" / name.replace(" ", "-")
+        for layout, (name, (workers, flags)) in enumerate(_RATES.items()):
+            workdir = folder / f"{number}-{layout}"
             flags = (*flags, *_SHORT, f"--config.data.train_split={split}")
             finish(launch(workdir, workers, *flags, config=config))
             # Not the first line, which has the step that is compiled.
