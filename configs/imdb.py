@@ -2,8 +2,8 @@
 
     python -m trainer --config=configs/imdb.py --workdir=runs/imdb
 
-Takes 3 min 40 s on two cores (Intel Xeon, no GPU). Its test accuracy is 0.888 as the mean of seeds
-0, 1 and 2 (0.890, 0.886, 0.888).
+Takes 3 minutes on two cores (AMD EPYC, no GPU). Its test accuracy is 0.886 as the mean of seeds 0,
+1 and 2 (0.884, 0.890, 0.884).
 """
 
 import ml_collections

@@ -2,7 +2,7 @@
 
     python -m trainer --config=configs/sample.py --workdir=runs/sample
 
-Takes 40 seconds on two cores (Intel Xeon, no GPU). Its test accuracy is 1.000.
+Takes 23 seconds on two cores (AMD EPYC, no GPU). Its test accuracy is 1.000.
 """
 
 import ml_collections
