@@ -103,8 +103,10 @@ class _Numbering:
     def numbers(self, tokens: tf.Tensor) -> np.ndarray:
         """Returns the number of each of some tokens <string>[n], <int32>[n]."""
         # A table finds a token in an eighth of the time that tf.unique takes.
-        table = self._frequent
-        found = np.full(len(tokens), _NEW, np.int32) if table is None else table.lookup(tokens).numpy()
+        if table := self._frequent:
+            found = table.lookup(tokens).numpy()
+        else:
+            found = np.full(len(tokens), _NEW, np.int32)
         new = np.flatnonzero(found == _NEW)
         different, places = tf.unique(tf.gather(tokens, new))
         with self._lock:

@@ -50,6 +50,18 @@ def test_concurrent_clients_get_what_the_predictor_says(model, predictor):
     assert np.allclose(rows, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("cores", [1, 2, 3, 16])
+def test_texts_in_parts_have_the_answers_of_each(finished, predictor, monkeypatch, cores):
+    monkeypatch.setattr(served_model, "usable_cores", lambda: cores)
+    store = open_store(str(finished))
+    served = served_model.from_run(scoring_config(store, None), store, "best")
+    texts = [f"a dull film {'word ' * (7 * number % 50)}{number}" for number in range(50)]
+    expected = predictor(tf.constant(texts)).numpy()
+    for count in (1, 15, 16, 50):
+        found = served.predict([text.encode() for text in texts[:count]])
+        np.testing.assert_allclose(found, expected[:count], rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("place", ["folder", "bucket"])
 def test_export_answers_what_the_predictor_says(exported, finished, place, cloud, tmp_path):
     store = open_store(str(exported))
