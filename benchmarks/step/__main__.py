@@ -117,6 +117,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     shapes = [(int(r), int(w)) for r in args.rows.split(",") for w in args.widths.split(",")]
+    if odd := [count for count, _ in shapes if count % args.slices]:
+        parser.error(f"--rows: got {odd[0]}, accepted are multiples of --slices, {args.slices}")
     rows = kinds(args.kernels.split(","), args.slices)
     product, rates = measure(rows, shapes, args.calls, args.rounds)
     found = summarized(product, rates)

@@ -34,6 +34,7 @@ FREE = frozenset(
         "data.shard_reviews",
         "model.kernel",
         "train.log_every_steps",
+        "train.slices",
         "train.steps_per_call",
         "train.patience",
         "train.tensorboard_dir",
@@ -83,8 +84,8 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a copy of a config as read from JSON, with the fields of SINCE that it lacks."""
     complete = copy.deepcopy(dict(config))
     train = complete.get("train")
-    if isinstance(train, dict) and train.pop(_FORMER_SLICES, 1) != 1:
-        train["slices"] = config["train"][_FORMER_SLICES]
+    if isinstance(train, dict) and (parts := train.pop(_FORMER_SLICES, 1)) != 1:
+        train["slices"] = parts
     for field, value in SINCE.items():
         *sections, name = field.split(".")
         section = complete
@@ -123,11 +124,9 @@ def require_same_fields(stored: str, config: Mapping[str, Any]) -> None:
 
     `stored` is what `decisive_fields` returned in this version or an older one.
     """
-    since = {field: value for field, value in SINCE.items() if is_decisive(field)}
-    old = json.loads(json.dumps(since)) | json.loads(stored)
-    slices = old.pop(f"train.{_FORMER_SLICES}", 1)
-    if slices != 1:
-        old["train.slices"] = slices
+    fields = json.loads(json.dumps(SINCE)) | json.loads(stored)
+    fields.pop(f"train.{_FORMER_SLICES}", None)
+    old = {field: value for field, value in fields.items() if is_decisive(field)}
     new = json.loads(decisive_fields(config))
     if _ANY in (old["train.epochs"], new["train.epochs"]):
         old["train.epochs"] = new["train.epochs"] = _ANY

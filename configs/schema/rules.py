@@ -220,15 +220,13 @@ def _check_combinations(fields: Mapping[str, Any]) -> None:
         registry.require_path(f"config.{field}", fields[field])
     registry.require_path("config.data.source", fields["data.source"], prefix="files:")
     batch_size, slices = fields["train.batch_size"], fields["train.slices"]
-    if slices and batch_size % slices:
+    in_tree = fields["strategy.reduction"] == "tree"
+    if slices and (batch_size % slices or (in_tree and not _is_power_of_two(slices))):
+        divisor = "a power of two that divides" if in_tree else "a divisor of"
         raise UserError(
-            f"config.train.slices: got {slices}, accepted is 0 or a divisor of "
+            f"config.train.slices: got {slices} with config.strategy.reduction="
+            f"{fields['strategy.reduction']!r}; accepted is 0 or {divisor} "
             f"config.train.batch_size, {batch_size}"
-        )
-    if fields["strategy.reduction"] == "tree" and not _is_power_of_two(slices or 1):
-        raise UserError(
-            f"config.train.slices: got {slices} with config.strategy.reduction='tree'; accepted is "
-            "0 or a power of two, or take 'ring'"
         )
     virtual_devices, strategy = fields["strategy.virtual_devices"], fields["strategy.name"]
     if virtual_devices and strategy not in ("auto", "mirrored"):

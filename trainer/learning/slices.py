@@ -25,14 +25,19 @@ class Slice(NamedTuple):
     rows: tf.Tensor  # <int32>[batch], row numbers in the global batch
 
 
+def of_all_replicas(slices: int, strategy: tf.distribute.Strategy) -> int:
+    """Returns how many slices a batch has over all replicas; `slices` is `train.slices`."""
+    replicas = strategy.num_replicas_in_sync
+    chosen = 2 if replicas == 1 and runs_on_cpus(strategy) else replicas
+    return slices or chosen
+
+
 def slices_of(batch: Batch, slices: int) -> list[Slice]:
     """Returns the slices of a replica's part of a batch; `slices` is `train.slices`."""
     replica = tf.distribute.get_replica_context()
     reviews, replicas = batch.tokens.shape[0], replica.num_replicas_in_sync
     rows = tf.range(reviews) + replica.replica_id_in_sync_group * reviews
-    if not slices and replicas == 1 and runs_on_cpus(replica.strategy):
-        slices = 2
-    here = max(1, slices // replicas)
+    here = max(1, of_all_replicas(slices, replica.strategy) // replicas)
     if here == 1 or reviews % here:
         return [Slice(batch, rows)]
     parts = (tf.split(values, here) for values in (*batch, rows))

@@ -77,6 +77,7 @@ def save(run: Run, progress: Progress, stop: StopRequests) -> None:
             vocabulary=run.encoding.vocabulary.digest,
             labels=run.encoding.labels.names,
             data=run.data.train.digest,
+            slices=run.slices,
             **progress.fields(),
         )
         run.saver.save(manifest, bytes(run.writer.lines))

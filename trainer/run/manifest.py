@@ -44,6 +44,7 @@ class Manifest:
     sums: Mapping[str, Mapping[str, tuple[float, float]]]
     claim: int = 0  # of the process that wrote it
     files: tuple[Mapping[str, Any], ...] = ()  # name, size, crc32c
+    slices: int = 0  # of a batch over all replicas; 0 where an earlier version didn't say
     format: int = FORMAT
 
     @property

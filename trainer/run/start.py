@@ -30,6 +30,7 @@ from trainer.learning import steps, train_state
 from trainer.learning.objectives.objective import Objective
 from trainer.learning.objectives.registry import create_objective
 from trainer.learning.scorer import Scorer
+from trainer.learning.slices import of_all_replicas
 from trainer.learning.steps import StepResult
 from trainer.learning.train_state import TrainState
 from trainer.machines import devices
@@ -81,6 +82,11 @@ class Run:
     claim: Claim
     steps_per_epoch: int
 
+    @property
+    def slices(self) -> int:
+        """Returns the slices of a batch, over all replicas."""
+        return of_all_replicas(self.config.train.slices, self.strategy)
+
     def origin(self) -> dict[str, float]:
         """Returns the fields of a line of metrics that say where and when it was measured.
 
@@ -117,7 +123,8 @@ def start(
     claim = claim_workdir(config, store, encoding, data.train.digest, workers)
     if claim.number > 1:
         terminal.say(f"Start {claim.number} of this run; an earlier one that still runs will end")
-    progress, lines = _resume(objective, store, state, check_match, workers)
+    slices = of_all_replicas(config.train.slices, strategy)
+    progress, lines = _resume(objective, store, state, check_match, workers, slices)
     saver: Saver | NoSaver = NoSaver(progress.step)
     writer: Writers | NoWriter = NoWriter()
     profile: Profile | NoProfile = NoProfile()
@@ -220,10 +227,12 @@ def _resume(
     state: TrainState,
     check_match: Callable[[Manifest], None],
     workers: Workers,
+    slices: int,
 ) -> tuple[Progress, bytes]:
     """Reads the newest checkpoint that verifies into `state`; a no-op when there is none.
 
-    Returns the progress at that checkpoint and the lines of metrics up to there.
+    Says when a batch had another number of slices before. Returns the progress at that checkpoint
+    and the lines of metrics up to there.
     """
     progress, lines = Progress(), b""
 
@@ -234,6 +243,11 @@ def _resume(
         lines = Path(path + METRICS).read_bytes()
         progress = progresses.from_checkpoint(manifest, lines, objective)
 
-    if restore_on_all(workers, store, "last", read):
+    if manifest := restore_on_all(workers, store, "last", read):
         terminal.say(f"Resuming {store.url} at step {progress.step}")
+        if manifest.slices not in (0, slices):
+            terminal.say(
+                f"A batch had {manifest.slices} slices before and has {slices} now, which add up "
+                "in another order: the bits are not those of a run that was never stopped"
+            )
     return progress, lines
