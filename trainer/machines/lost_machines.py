@@ -20,6 +20,8 @@ from trainer.machines.preemption import GRACE_SECONDS
 # it before it ends.
 SAVE_THREAD = "save"
 _POLL_SECONDS = 1.0
+_ANSWER_SECONDS = 5.0
+_watched: list[str] = []
 
 
 def watch(addresses: Sequence[str], timeout: float = 5.0, lost_after: float = 20.0) -> None:
@@ -34,8 +36,22 @@ def watch(addresses: Sequence[str], timeout: float = 5.0, lost_after: float = 20
             _connect(address, lost_after)
         except OSError as error:
             raise OSError(f"{address}: {error.strerror or error}") from error
+    _watched.extend(addresses)
     arguments = (addresses, timeout, lost_after)
     threading.Thread(target=_watch, args=arguments, name="watch", daemon=True).start()
+
+
+def lost_now() -> str:
+    """Returns a message about a watched machine that does not answer now; "" when all do.
+
+    TensorFlow's error about a lost machine may come before the watch notices, and says little.
+    """
+    for address in _watched:
+        try:
+            _connect(address, _ANSWER_SECONDS)
+        except OSError:
+            return _lost(address)
+    return ""
 
 
 @contextlib.contextmanager

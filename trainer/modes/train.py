@@ -13,13 +13,14 @@ from pathlib import Path
 
 import ml_collections
 import numpy as np
+import tensorflow as tf
 
 from storage.errors import Superseded, UserError
 from storage.store import Store
 from trainer.learning import train_state
 from trainer.learning.metrics import MetricSums, finite_or_none
 from trainer.learning.objectives.objective import score, score_metric
-from trainer.machines import cluster, devices
+from trainer.machines import cluster, devices, lost_machines
 from trainer.machines.preemption import GRACE_SECONDS, Stopped, StopRequests
 from trainer.machines.workers import LOST_WORKER_ERRORS
 from trainer.modes.evaluate import run_test
@@ -64,6 +65,10 @@ def train_and_evaluate(
                 f"Another worker is lost or does not answer ({type(error).__name__}); "
                 "run the same command again."
             ) from error
+        except tf.errors.InternalError as error:  # also of variables on a lost machine
+            if message := lost_machines.lost_now():
+                raise Stopped(message) from error
+            raise
 
 
 def _train(run: Run, progress: Progress, stop: StopRequests) -> None:
@@ -92,7 +97,7 @@ def _train(run: Run, progress: Progress, stop: StopRequests) -> None:
         with contextlib.suppress(*LOST_WORKER_ERRORS):
             run.workers.any(True)
         raise Stopped(message) from request
-    except (UserError, *LOST_WORKER_ERRORS):
+    except (UserError, tf.errors.InternalError, *LOST_WORKER_ERRORS):
         # Rather than end in the middle of a save; and the trackers learn that the run has stopped.
         with contextlib.suppress(UserError):
             run.saver.finish(GRACE_SECONDS)

@@ -39,6 +39,30 @@ def test_process_ends_when_one_of_its_machines_is_lost():
     assert errors == f"The machine at {lost} is lost; run the same command again.\n"
 
 
+ASK = """
+import sys
+from trainer.machines import lost_machines
+lost_machines._POLL_SECONDS = 60.0
+lost_machines.watch(sys.argv[1:])
+print(lost_machines.lost_now() or "all answer", flush=True)
+sys.stdin.readline()
+print(lost_machines.lost_now(), flush=True)
+"""
+
+
+def test_lost_machine_is_told_before_the_watch_notices():
+    server = socket.create_server(("127.0.0.1", 0))
+    address = f"127.0.0.1:{server.getsockname()[1]}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", ASK, address],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "all answer\n"
+    server.close()
+    output, _ = process.communicate("\n", timeout=60)
+    assert output == f"The machine at {address} is lost; run the same command again.\n"
+
+
 def test_process_waits_for_a_save_in_progress_even_with_standard_error_closed():
     server = socket.create_server(("127.0.0.1", 0))
     address = f"127.0.0.1:{server.getsockname()[1]}"

@@ -23,8 +23,8 @@ def shards_source(run_config, tmp_path):
 
 def start(flags, addresses):
     flags = [*flags, "--config.strategy.name=tpu", f"--config.strategy.tpu={','.join(addresses)}"]
-    # The kernel of `finished`, with which the run is compared; `auto` picks another for a TPU.
-    flags += ["--config.model.kernel=keras"]
+    # Those of `finished`, with which the run is compared; others are chosen for a TPU.
+    flags += ["--config.model.kernel=cpu", "--config.train.slices=2"]
     return subprocess.Popen(
         command(*flags, module=("tests.fakes.tpu_on_other_machines",)),
         cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
