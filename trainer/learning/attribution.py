@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from input_pipeline.vocabulary import PADDING, UNKNOWN
 from trainer.model.kernels import KERNELS
-from trainer.model.network import Classifier
+from trainer.model.network import Classifier, Inputs
 
 _SLOTS = 16_384  # of a batch, which bounds the memory
 _NODES = 8  # of a quadrature
@@ -68,8 +68,7 @@ class LogOdds(tf.Module):
         autograph=False,
     )
     def _of_batch(self, tokens: tf.Tensor, lengths: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-        embedded = embed(self._network, tokens)
-        return log_odds(self._network.logits(embedded, lengths), label)
+        return log_odds(self._network.logits(inputs(self._network, tokens), lengths), label)
 
     @tf.function(
         input_signature=[
@@ -82,14 +81,20 @@ class LogOdds(tf.Module):
     def _along(
         self, review: tf.Tensor, label: tf.Tensor, places: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        start = embed(self._network, tf.fill(tf.shape(review), UNKNOWN))
-        way = embed(self._network, review) - start
-        embedded = start + places[:, None, None] * way
+        start, end = (
+            [part for part in inputs(self._network, ids[tf.newaxis]) if part is not None]
+            for ids in (tf.fill(tf.shape(review), UNKNOWN), review)
+        )
+        ways = [last - first for first, last in zip(start, end, strict=True)]
+        on_way = [
+            first + places[:, None, None] * way for first, way in zip(start, ways, strict=True)
+        ]
         lengths = tf.fill(tf.shape(places), tf.size(review))
         with tf.GradientTape() as tape:
-            tape.watch(embedded)
-            values = log_odds(self._network.logits(embedded, lengths), label)
-        return values, tf.reduce_sum(tape.gradient(values, embedded) * way, axis=-1)
+            tape.watch(on_way)
+            values = log_odds(self._network.logits(Inputs(*on_way), lengths), label)
+        slopes = zip(tape.gradient(values, on_way), ways, strict=True)
+        return values, tf.add_n([tf.reduce_sum(slope * way, axis=-1) for slope, way in slopes])
 
 
 def in_float32(network: Classifier) -> Classifier:
@@ -100,9 +105,10 @@ def in_float32(network: Classifier) -> Classifier:
     return network.with_kernel(KERNELS["xla"])
 
 
-def embed(network: Classifier, tokens: tf.Tensor) -> tf.Tensor:
-    """Returns the embedding <float32>[..., width] of ids <int32>[...], in any precision."""
-    return tf.gather(network.embedding.embeddings, tokens)
+def inputs(network: Classifier, tokens: tf.Tensor) -> Inputs:
+    """Returns what a network reads of ids <int32>[batch, time], in float32 in any precision."""
+    embedded = tf.gather(network.embedding.embeddings, tokens)
+    return network.inputs(tokens)._replace(embedded=embedded)
 
 
 def log_odds(logits: tf.Tensor, label: tf.Tensor) -> tf.Tensor:

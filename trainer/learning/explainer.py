@@ -18,8 +18,8 @@ from input_pipeline.vocabulary import UNKNOWN
 from trainer.learning.attribution import (
     TOLERANCE,
     LogOdds,
-    embed,
     in_float32,
+    inputs,
     integrated_gradients,
     log_odds,
 )
@@ -143,8 +143,8 @@ class Explainer:
         network = self._predictor.network
         with tf.GradientTape() as tape:
             recorder = Recorder(tape)
-            embedded = embed(network, ids[tf.newaxis])
-            logits = network.with_kernel(recorder).logits(embedded, tf.size(ids)[tf.newaxis])
+            read = inputs(network, ids[tf.newaxis])
+            logits = network.with_kernel(recorder).logits(read, tf.size(ids)[tf.newaxis])
             value = log_odds(logits, label)
         return list(zip(recorder.gates, tape.gradient(value, recorder.factors), strict=True))
 
@@ -152,5 +152,4 @@ class Explainer:
     def _probabilities(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the probability of each label <float32>[labels] for one review."""
         network = in_float32(self._predictor.network)
-        embedded = embed(network, ids[tf.newaxis])
-        return network.probabilities(embedded, tf.size(ids)[tf.newaxis])[0]
+        return network.probabilities(inputs(network, ids[tf.newaxis]), tf.size(ids)[tf.newaxis])[0]

@@ -25,7 +25,7 @@ def save(predictor: Predictor, labels: Sequence[str], folder: str) -> None:
     module.table = predictor.table
     # TensorFlow's own variables: with Keras's wrappers around them only TensorFlow 2 loads them,
     # and neither saved_model_cli nor TensorFlow Serving (keras #20095).
-    module.weights = predictor.network.weights
+    module.weights = [*predictor.network.weights, *predictor.network.constants]
     function = tf.function(functools.partial(_classify, predictor, labels), autograph=False)
     texts = tf.TensorSpec([None], tf.string, INPUT)
     signatures = {"serving_default": function.get_concrete_function(text=texts)}

@@ -97,4 +97,4 @@ class Predictor(tf.Module):
     )
     def _of_ids(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         """Returns the probabilities of padded ids <int32>[n, width] of <int32>[n] tokens each."""
-        return self.network.probabilities(self.network.embed(ids), lengths)
+        return self.network.probabilities(self.network.inputs(ids), lengths)

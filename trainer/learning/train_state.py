@@ -46,6 +46,7 @@ class TrainState:
         networks = [network for network in (self.model, self.average) if network]
         return [
             *(variable for network in networks for variable in network.weights),
+            *(variable for network in networks for variable in network.constants),
             *self.optimizer.variables,
             *(self.step, self.loss_scale, self.steps_since_overflow),
         ]

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from trainer.model.hashing import mix
+
 
 class DropoutKey(NamedTuple):
     """What decides a mask, beside the layer."""
@@ -22,27 +24,13 @@ class DropoutKey(NamedTuple):
 
 def step_bits(seed: int, step: tf.Tensor) -> tf.Tensor:
     """Returns a hash <uint32>[] of a run's seed and the number of a step <int64>[]."""
-    return _mix(_mix(tf.constant(seed, tf.uint32)) ^ tf.cast(step, tf.uint32))
+    return mix(mix(tf.constant(seed, tf.uint32)) ^ tf.cast(step, tf.uint32))
 
 
 def mask(key: DropoutKey, layer: int, units: int, rate: float) -> tf.Tensor:
     """Returns factors <float32>[batch, units]: 0 with probability `rate`, else 1 / (1 - rate)."""
     bits = key.bits
     for value in (layer, key.rows[:, None], tf.range(units)[None, :]):
-        bits = _mix(bits ^ tf.cast(value, tf.uint32))
+        bits = mix(bits ^ tf.cast(value, tf.uint32))
     kept = bits >= tf.constant(int(rate * 2**32), tf.uint32)
     return tf.cast(kept, tf.float32) / (1.0 - rate)
-
-
-def _mix(bits: tf.Tensor) -> tf.Tensor:
-    """Hashes <uint32> with MurmurHash3's 32-bit finaliser.
-
-    Each input bit flips each output bit half the time (github.com/aappleby/smhasher,
-    MurmurHash3.cpp, fmix32). The offset keeps 0 from being its own hash.
-    """
-    bits += tf.constant(0x9E3779B9, tf.uint32)
-    bits ^= tf.bitwise.right_shift(bits, tf.constant(16, tf.uint32))
-    bits *= tf.constant(0x85EBCA6B, tf.uint32)
-    bits ^= tf.bitwise.right_shift(bits, tf.constant(13, tf.uint32))
-    bits *= tf.constant(0xC2B2AE35, tf.uint32)
-    return bits ^ tf.bitwise.right_shift(bits, tf.constant(16, tf.uint32))

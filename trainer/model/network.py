@@ -1,15 +1,16 @@
 """The networks: an encoder of embedding and LSTM layers, and a classifier on top of it.
 
     network = Classifier(config.model, 20_000, labels=2, seed=0, kernel=keras_kernel)
-    embedded = network.embed(tokens)                        # or any tensor in its place
-    logits = network.logits(embedded, lengths)                              # evaluation
-    logits = network.logits(embedded, lengths, dropout=DropoutKey(...))     # training
+    inputs = network.inputs(tokens)                         # or any tensors in its place
+    logits = network.logits(inputs, lengths)                                # evaluation
+    logits = network.logits(inputs, lengths, dropout=DropoutKey(...))       # training
 
 Reviews are padded at the right and no mask is used. The layers run over the padding as well, and
 pooling reads only the slots before it, so a review's logit does not depend on the width of its
 batch.
 
-The attributes `embedding`, `forward`, `backward` and `head` name the variables in checkpoints.
+The attributes `embedding`, `forward`, `backward`, `head` and `wide` name the variables in
+checkpoints.
 """
 
 import copy
@@ -24,6 +25,10 @@ import tensorflow as tf
 from trainer.model import dropout as dropouts
 from trainer.model.dropout import DropoutKey
 from trainer.model.kernels import Kernel
+from trainer.model.wide import Wide
+
+# What a mask's layer is called for the wide part.
+_WIDE = 2**16
 
 _Network = TypeVar("_Network", bound="Encoder")
 
@@ -33,6 +38,14 @@ class States(NamedTuple):
 
     tokens: tf.Tensor  # <dtype>[batch, time, size], the last layer's states
     ends: tf.Tensor  # <dtype>[batch, size], its state after each review's last token
+
+
+class Inputs(NamedTuple):
+    """What a classifier reads of a batch."""
+
+    embedded: tf.Tensor  # <dtype>[batch, time, width]
+    # What each token adds to the logits in the wide part <float32>[batch, time, outputs], or None.
+    wide: tf.Tensor | None = None
 
 
 class Encoder(tf.Module):
@@ -112,6 +125,11 @@ class Encoder(tf.Module):
         """All variables, as TensorFlow's own, which know their replicas."""
         return [variable.value for layer in self.layers for variable in layer.trainable_variables]
 
+    @property
+    def constants(self) -> list[tf.Variable]:
+        """All variables that a training sets once."""
+        return []
+
     def _mask(self, layer: int, key: DropoutKey | None, values: tf.Tensor) -> tf.Tensor | None:
         """Returns what to multiply the outputs of a layer with <dtype>[batch, units], or None.
 
@@ -150,26 +168,38 @@ class Classifier(Encoder):
         super().__init__(config, vocabulary_size, seeds, kernel)
         self._pooling = config.pooling
         self._labels = labels
+        outputs = 1 if labels == 2 else labels
         self.head = keras.layers.Dense(
-            1 if labels == 2 else labels,
+            outputs,
             kernel_initializer=keras.initializers.GlorotUniform(next(seeds)),
         )
         self.head.build((None, self.size * (3 if config.pooling == "concat" else 1)))
+        self.wide = Wide(config, outputs) if config.wide_buckets else None
+        self._wide_dropout = config.wide_dropout
+
+    def inputs(self, tokens: tf.Tensor) -> Inputs:
+        """Returns what the classifier reads of ids <int32>[batch, time]."""
+        return Inputs(self.embed(tokens), self.wide(tokens) if self.wide else None)
 
     def logits(
-        self, embedded: tf.Tensor, lengths: tf.Tensor, dropout: DropoutKey | None = None
+        self, inputs: Inputs, lengths: tf.Tensor, dropout: DropoutKey | None = None
     ) -> tf.Tensor:
-        """Returns the logits of reviews embedded as <dtype>[batch, time, width].
+        """Returns the logits of reviews of <int32>[batch] tokens each.
 
-        `lengths` <int32>[batch] are in tokens. Logits are <float32>[batch] of two labels, of more
-        <float32>[batch, labels].
+        They are <float32>[batch] of two labels, of more <float32>[batch, labels].
         """
-        logits = self.head(self._pool(self(embedded, lengths, dropout), lengths))
+        logits = self.head(self._pool(self(inputs.embedded, lengths, dropout), lengths))
+        if inputs.wide is not None:
+            wide = inputs.wide
+            if dropout is not None and self._wide_dropout:
+                time = tf.shape(wide)[1]
+                wide *= dropouts.mask(dropout, _WIDE, time, self._wide_dropout)[:, :, tf.newaxis]
+            logits += tf.reduce_sum(wide, axis=1)
         return logits[:, 0] if self._labels == 2 else logits
 
-    def probabilities(self, embedded: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+    def probabilities(self, inputs: Inputs, lengths: tf.Tensor) -> tf.Tensor:
         """Returns the probability of each label <float32>[batch, labels]; see `logits`."""
-        logits = self.logits(embedded, lengths)
+        logits = self.logits(inputs, lengths)
         if self._labels == 2:
             return tf.stack([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=-1)
         return tf.nn.softmax(logits)
@@ -177,7 +207,12 @@ class Classifier(Encoder):
     @property
     def layers(self) -> list[keras.layers.Layer]:
         """All layers in the order of their weights."""
-        return [*super().layers, self.head]
+        return [*super().layers, self.head, *([self.wide.layer] if self.wide else [])]
+
+    @property
+    def constants(self) -> list[tf.Variable]:
+        """All variables that a training sets once."""
+        return [self.wide.ratios] if self.wide else []
 
     def _pool(self, states: States, lengths: tf.Tensor) -> tf.Tensor:
         """Returns features <float32>[batch, features] that no padding takes part in."""

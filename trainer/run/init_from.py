@@ -17,7 +17,14 @@ from trainer.run.checkpoints import restore
 from trainer.run.manifest import Manifest
 from trainer.run.workdir import check_config, check_encoding, open_init_from
 
-_SHAPES = ("embedding_size", "layer_sizes", "bidirectional", "pooling")
+_SHAPES = (
+    "embedding_size",
+    "layer_sizes",
+    "bidirectional",
+    "pooling",
+    "wide_buckets",
+    "wide_ngrams",
+)
 
 
 def load_initial_weights(

@@ -26,7 +26,7 @@ from input_pipeline.load import TrainingData, load_training_data, open_reviews
 from storage.claims import Claim
 from storage.errors import UserError
 from storage.store import Store
-from trainer.learning import steps, train_state
+from trainer.learning import naive_bayes, steps, train_state
 from trainer.learning.objectives.objective import Objective
 from trainer.learning.objectives.registry import create_objective
 from trainer.learning.scorer import Scorer
@@ -37,6 +37,7 @@ from trainer.machines import devices
 from trainer.machines import strategy as strategies
 from trainer.machines.preemption import StopRequests
 from trainer.machines.workers import Workers
+from trainer.model.network import Classifier
 from trainer.run import progress as progresses
 from trainer.run import terminal
 from trainer.run.checkpoints import Checkpoints, ranked
@@ -119,7 +120,7 @@ def start(
     objective = create_objective(config, encoding.labels)
     check_match = partial(_check_match, config, store, encoding, data)
     with strategy.scope():
-        state = _fresh_state(objective, config, store, encoding, check_match)
+        state = _fresh_state(objective, config, store, encoding, data, check_match)
     claim = claim_workdir(config, store, encoding, data.train.digest, workers)
     if claim.number > 1:
         terminal.say(f"Start {claim.number} of this run; an earlier one that still runs will end")
@@ -179,6 +180,7 @@ def _fresh_state(
     config: ml_collections.ConfigDict,
     store: Store,
     encoding: Encoding,
+    data: TrainingData,
     check_match: Callable[[Manifest], None],
 ) -> TrainState:
     """Creates the state; checks that it will fit the newest checkpoint, if there is one."""
@@ -186,8 +188,15 @@ def _fresh_state(
     newest = ranked(store, "last")[:1]
     for manifest in newest:
         check_match(manifest)
-    if config.checkpoint.init_from and not newest:
+    if newest:
+        return state
+    if config.checkpoint.init_from:
         load_initial_weights(config, encoding, state)
+    elif config.model.wide_buckets:
+        epoch = data.train.epoch(config.train.batch_size, config.data.width_step, 0, epoch=0)
+        networks = [n for n in (state.model, state.average) if isinstance(n, Classifier)]
+        with epoch.faults():
+            naive_bayes.set_ratios(networks, epoch.batches(replicas=1))
     return state
 
 

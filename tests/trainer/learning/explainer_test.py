@@ -21,12 +21,13 @@ from trainer.run.workdir import scoring_config
 TEXT = "The novel was superb, and the film, to my mind, was a qwertz mess"
 NAMES = ("bad", "fair", "good")
 MAX_TOKENS = 24
-# Pooling, bidirectional, number of labels, precision.
+# Pooling, bidirectional, number of labels, precision, buckets of the wide part.
 NETWORKS = {
-    "one direction": ("last", False, 2, "float32"),
-    "both directions": ("max", True, 2, "float32"),
-    "three labels": ("mean", False, 3, "float32"),
-    "mixed precision": ("concat", True, 3, "bfloat16"),
+    "one direction": ("last", False, 2, "float32", 0),
+    "both directions": ("max", True, 2, "float32", 0),
+    "three labels": ("mean", False, 3, "float32", 0),
+    "mixed precision": ("concat", True, 3, "bfloat16", 0),
+    "wide": ("last", False, 3, "float32", 4096),
 }
 
 
@@ -37,19 +38,22 @@ def vocabulary():
     return build(counts, len(counts) + 2)
 
 
-def predictor_of(vocabulary, pooling, bidirectional, labels, precision):
+def predictor_of(vocabulary, pooling, bidirectional, labels, precision, buckets):
     config = default.get_config()
     config.model.update(embedding_size=16, layer_sizes=(12, 8), bidirectional=bidirectional)
-    config.model.update(pooling=pooling, precision=precision)
+    config.model.update(pooling=pooling, precision=precision, wide_buckets=buckets)
     network = Classifier(config.model, len(vocabulary), labels, 0, KERNELS["keras"])
     network.head.kernel.assign(network.head.kernel * 40.0)  # probabilities far from one half too
+    if buckets:
+        for values in (network.wide.layer.embeddings, network.wide.ratios):
+            values.assign(np.random.default_rng(0).normal(scale=0.5, size=values.shape))
     return Predictor(network, vocabulary, MAX_TOKENS, "head_tail")
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def explained(request, vocabulary):
     """A predictor, its explainer and the explanation of TEXT, for each network."""
-    _, _, labels, _ = NETWORKS[request.param]
+    labels = NETWORKS[request.param][2]
     predictor = predictor_of(vocabulary, *NETWORKS[request.param])
     explainer = Explainer(predictor, NAMES[-labels:])
     return predictor, explainer, explainer.explain(TEXT)

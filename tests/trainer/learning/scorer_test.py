@@ -12,7 +12,7 @@ def test_outputs_are_in_the_order_of_the_reviews_on_any_number_of_replicas(confi
     reviews, objective = make_reviews(23), create_objective(config, SENTIMENTS)
     plain = objective.network(config, VOCABULARY)
     expected = [
-        plain.logits(plain.embed(row[None]), tf.shape(row))[0].numpy() for row in reviews.tokens
+        plain.logits(plain.inputs(row[None]), tf.shape(row))[0].numpy() for row in reviews.tokens
     ]
     for replicas in (1, 2):
         strategy = strategy_of(replicas)

@@ -12,6 +12,7 @@ from trainer.learning.losses import binary_cross_entropy
 from trainer.learning.objectives.classification import Classification
 from trainer.learning.objectives.objective import Sums, train_metric_names
 from trainer.machines.distribution import distribute
+from trainer.model.network import Inputs
 
 FACTOR = 0.5
 ROWS = 16  # of a batch; the last one is not full, so some replicas see few reviews or none
@@ -32,7 +33,7 @@ class WithPerturbed(Classification):
 
     def sums(self, network, batch, key, frozen):
         plain = super().sums(network, batch, key, None)
-        logits = network.logits(network.embed(batch.tokens) + frozen, batch.lengths, key)
+        logits = network.logits(Inputs(network.embed(batch.tokens) + frozen), batch.lengths, key)
         tokens = batch.weights * tf.cast(batch.lengths, tf.float32)
         perturbed, _ = binary_cross_entropy(logits, batch.labels, tokens, 0.0)
         return Sums(tf.concat([plain.losses, [perturbed]], axis=0), plain.metrics)
@@ -53,7 +54,8 @@ def plain_loss(network, reviews):
         (embedded, tf.ones(len(reviews))),
         (embedded + tf.stop_gradient(shift(embedded)), tf.cast(lengths, tf.float32)),
     ):
-        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, network.logits(values, lengths))
+        logits = network.logits(Inputs(values), lengths)
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
         means.append(tf.reduce_sum(losses * weights) / tf.reduce_sum(weights))
     return means[0] + FACTOR * means[1], means
 

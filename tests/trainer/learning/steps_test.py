@@ -130,7 +130,7 @@ def test_gradient_is_that_of_the_mean_loss(config):
     fresh = create_state(config).model
     labels, lengths = tf.cast(reviews.labels, tf.float32), tf.cast(reviews.lengths, tf.int32)
     with tf.GradientTape() as tape:
-        logits = fresh.logits(fresh.embed(reviews.tokens.to_tensor()), lengths)
+        logits = fresh.logits(fresh.inputs(reviews.tokens.to_tensor()), lengths)
         loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
     gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, fresh.weights)]
     clipped, norm = tf.clip_by_global_norm(gradients, 0.01)

@@ -71,11 +71,11 @@ def reviews():
     return tokens, np.array([9, 4], np.int32)
 
 
-def recorded(network, embedded, lengths):
+def recorded(network, inputs, lengths):
     """The gates of all layers, and the logits that the network makes of their states."""
     with tf.GradientTape() as tape:
         recorder = Recorder(tape)
-        logits = network.with_kernel(recorder).logits(embedded, lengths)
+        logits = network.with_kernel(recorder).logits(inputs, lengths)
     return recorder.gates, logits
 
 
@@ -88,21 +88,21 @@ def test_logits_of_the_recorded_states_are_the_networks_own(
     config.model.update(pooling="concat", bidirectional=bidirectional, precision=precision)
     network = Classifier(config.model, 50, 3, seed=1, kernel=KERNELS["keras"])
     tokens, lengths = reviews
-    embedded = network.embed(tokens)
-    _, logits = recorded(network, embedded, lengths)
-    np.testing.assert_allclose(logits, network.logits(embedded, lengths), atol=5e-3)
+    inputs = network.inputs(tokens)
+    _, logits = recorded(network, inputs, lengths)
+    np.testing.assert_allclose(logits, network.logits(inputs, lengths), atol=5e-3)
     if precision == "float32":
-        np.testing.assert_allclose(logits, network.logits(embedded, lengths), atol=1e-6)
+        np.testing.assert_allclose(logits, network.logits(inputs, lengths), atol=1e-6)
 
 
 def test_recorder_keeps_the_layers_of_both_directions_in_order(config, reviews):
     config.model.update(bidirectional=True, layer_sizes=(8, 4))
     network = Classifier(config.model, 50, 2, seed=1, kernel=KERNELS["keras"])
     tokens, lengths = reviews
-    embedded = network.embed(tokens)
-    gates, _ = recorded(network, embedded, lengths)
+    inputs = network.inputs(tokens)
+    gates, _ = recorded(network, inputs, lengths)
     assert [values.cell.shape[-1] for values in gates] == [8, 8, 4, 4]
-    review = np.float64(embedded[1, :4])
+    review = np.float64(inputs.embedded[1, :4])
     expected = (
         equations(network.forward[0].get_weights(), review),
         equations(network.backward[0].get_weights(), review[::-1]),

@@ -37,7 +37,7 @@ def traced_network(config, kernel):
     def gradients(tokens, lengths):
         key = DropoutKey(step_bits(0, tf.constant(1, tf.int64)), tf.range(tf.shape(tokens)[0]))
         with tf.GradientTape() as tape:
-            logits = network.logits(network.embed(tokens), lengths, key)
+            logits = network.logits(network.inputs(tokens), lengths, key)
         return tape.gradient(logits, network.weights)
 
     return gradients.get_concrete_function(), [*network.forward, *network.backward]
@@ -138,6 +138,6 @@ def test_cpus_kernel_keeps_the_gates_of_all_time_steps_in_training_only(
     config.model.layer_sizes = (8,)
     network = Classifier(config.model, 50, 2, 0, KERNELS["cpu"])
     key = DropoutKey(step_bits(0, tf.constant(1, tf.int64)), tf.range(3)) if training else None
-    network.logits(network.embed(tf.ones([3, 100], tf.int32)), tf.fill([3], 100), key)
+    network.logits(network.inputs(tf.ones([3, 100], tf.int32)), tf.fill([3], 100), key)
     assert max(times) == most
     assert sum(times) == 100

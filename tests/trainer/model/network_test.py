@@ -6,7 +6,7 @@ import tensorflow as tf
 from tests.trainer.model.lstm_examples import states_by_equations
 from trainer.model.dropout import DropoutKey, step_bits
 from trainer.model.kernels import KERNELS
-from trainer.model.network import Classifier
+from trainer.model.network import Classifier, Inputs
 
 VOCABULARY = 50
 
@@ -25,7 +25,7 @@ def create(config, seed=0, vocabulary_size=VOCABULARY, kernel="keras", labels=2)
 
 
 def logits_of(network, tokens, lengths, dropout=None):
-    return network.logits(network.embed(tokens), lengths, dropout)
+    return network.logits(network.inputs(tokens), lengths, dropout)
 
 
 def states_of(layer, inputs):
@@ -165,7 +165,7 @@ def test_precomputed_embedding_has_the_logits_of_its_ids(config, reviews, bidire
     network = create(config, kernel=kernel)
     tokens, lengths = reviews
     embedded = tf.constant(network.embedding.get_weights()[0][tokens])
-    logits = network.logits(embedded, lengths)
+    logits = network.logits(Inputs(embedded), lengths)
     np.testing.assert_array_equal(logits, logits_of(network, tokens, lengths))
 
 
@@ -178,7 +178,7 @@ def test_gradients_reach_a_precomputed_embedding(config, reviews, bidirectional,
     embedded = network.embed(tokens)
     with tf.GradientTape() as tape:
         tape.watch(embedded)
-        total = tf.reduce_sum(network.logits(embedded, lengths))
+        total = tf.reduce_sum(network.logits(Inputs(embedded), lengths))
     norms = np.linalg.norm(tape.gradient(total, embedded), axis=-1)
     is_token = np.arange(12) < lengths[:, None]
     assert (norms[is_token] > 0).all()
@@ -194,7 +194,7 @@ def test_perturbed_embedding_changes_the_logits_unless_it_is_padding(
     tokens, lengths = reviews
     embedded, logits = network.embed(tokens), logits_of(network, tokens, lengths)
     is_token = np.float32(np.arange(12) < lengths[:, None])[:, :, None]
-    perturbed = network.logits(embedded + 0.1 * is_token, lengths)
+    perturbed = network.logits(Inputs(embedded + 0.1 * is_token), lengths)
     assert (np.abs(perturbed - logits) > 1e-5).all()
-    padded = network.logits(embedded + 0.1 * (1 - is_token), lengths)
+    padded = network.logits(Inputs(embedded + 0.1 * (1 - is_token)), lengths)
     np.testing.assert_array_equal(padded, logits)

@@ -51,7 +51,7 @@ class Classification:
 
     def sums(self, network: Classifier, batch: Batch, key: DropoutKey, frozen: None) -> Sums:
         """Sums up the cross-entropy, and the reviews whose label the logits give."""
-        logits = network.logits(network.embed(batch.tokens), batch.lengths, dropout=key)
+        logits = network.logits(network.inputs(batch.tokens), batch.lengths, dropout=key)
         loss, weight = self._loss(logits, batch.labels, batch.weights, self._label_smoothing)
         right = tf.cast(self._predicted(logits) == batch.labels, tf.float32)
         accuracy = (tf.reduce_sum(batch.weights * right), weight)
@@ -59,7 +59,7 @@ class Classification:
 
     def outputs(self, network: Classifier, batch: Batch) -> tf.Tensor:
         """Returns the logits <float32>[batch], of more than two labels <float32>[batch, labels]."""
-        return network.logits(network.embed(batch.tokens), batch.lengths)
+        return network.logits(network.inputs(batch.tokens), batch.lengths)
 
     def evaluate(self, outputs: np.ndarray, reviews: Examples) -> dict[str, float]:
         """Returns loss, accuracy, AUC, precision, recall and F1 of logits <float32>[reviews].

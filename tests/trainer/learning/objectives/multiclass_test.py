@@ -55,11 +55,11 @@ def test_network_has_a_logit_a_label_but_one_for_two(config, labels, units):
     objective = create_objective(config, labels)
     network = objective.network(config, 10)
     assert network.head.units == units
-    embedded = network.embed(tf.constant([[2, 3], [4, 0]]))
-    shares = network.probabilities(embedded, tf.constant([2, 1])).numpy()
+    inputs = network.inputs(tf.constant([[2, 3], [4, 0]]))
+    shares = network.probabilities(inputs, tf.constant([2, 1])).numpy()
     assert shares.shape == (2, len(labels))
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-6)
-    logits = network.logits(embedded, tf.constant([2, 1])).numpy()
+    logits = network.logits(inputs, tf.constant([2, 1])).numpy()
     likelier = logits > 0 if units == 1 else logits.argmax(axis=1)
     assert shares.argmax(axis=1).tolist() == likelier.astype(int).tolist()
 
