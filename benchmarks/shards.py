@@ -45,7 +45,7 @@ _URL = "gs://bucket/shards"
 def make(store: Store, split: str, reviews: int, shard_reviews: int) -> int:
     """Writes a set of random reviews; returns its size in bytes."""
     tokens = (f"word{token_id}" for token_id in range(2, _VOCABULARY_SIZE))
-    vocabulary = Vocabulary(("<pad>", "<unk>", *tokens), text.NEWEST)
+    vocabulary = Vocabulary(("<pad>", "<unk>", *tokens), text.WORDS)
     store.write("vocabulary.txt", vocabulary.to_bytes())
     dtype, shards = shard_format.id_dtype(_VOCABULARY_SIZE), []
     for number, first in enumerate(range(0, reviews, shard_reviews)):

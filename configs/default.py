@@ -42,6 +42,8 @@ def _data() -> ml_collections.ConfigDict:
     data.test_split = "test"
     # Fraction of the training split that is held out for validation, always the same reviews.
     data.validation_share = 0.08
+    # Whether ! ? . , ; : ( ) are tokens too; otherwise all tokens are words and emoji.
+    data.punctuation = False
     # Number of token ids: one for padding, one for unknown words, the rest for the most frequent
     # words.
     data.vocabulary_size = 20_000
@@ -82,6 +84,12 @@ def _model() -> ml_collections.ConfigDict:
     # What the logit is computed from: the 'last' state, the 'max' or 'mean' of the states over the
     # tokens, or all three ('concat').
     model.pooling = "last"
+    # The wide part, a linear model of words and phrases beside the network: its number of weights
+    # for each label, a power of two; 0 is off. The longest phrase in tokens, and the fraction of
+    # the tokens whose phrases training drops.
+    model.wide_buckets = 0
+    model.wide_ngrams = 2
+    model.wide_dropout = 0.0
     # Fraction of the outputs of the embedding and of each layer that training drops; 0.0 is off.
     model.dropout = 0.2
     # Number format in which the layers compute: 'float32', 'bfloat16' or 'float16' (with loss

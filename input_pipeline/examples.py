@@ -1,6 +1,6 @@
 """Reviews in memory, as token ids.
 
-split = tokenize_split(source, "train", text.NEWEST, config.data.cache_dir)
+split = tokenize_split(source, "train", text.WORDS, config.data.cache_dir)
 encoding = build_encoding(split, config.data)
 examples = encode(split, "train", encoding)
 examples = examples.shortened(max_tokens=512, keep="head_tail").take(ids)
@@ -76,7 +76,7 @@ def build_encoding(split: Tokenized, data: ml_collections.ConfigDict) -> Encodin
     """
     counts = split.counts(~held_out(len(split), data.validation_share))
     return Encoding(
-        vocabularies.build(counts, data.vocabulary_size),
+        vocabularies.build(counts, data.vocabulary_size, text.rules_of(data.punctuation)),
         labels.choose(split.label_counts(), data.positive_label),
     )
 

@@ -5,7 +5,7 @@ with progress("Counting", total=None) as advance:
 for start, texts, names in numbered_batches(source, "train", reviews=25_000): ...
 for ids in in_threads(encode, source.batches("train")): ...
 in_background(partial(reviews.load_split, "test", encoding)).result()
-for part, counts in count_tokens_by_part([(0, texts), (0, more), (1, others)]): ...
+for part, counts in count_tokens_by_part([(0, texts), (0, more), (1, others)], rules=2): ...
 """
 
 import collections
@@ -95,16 +95,16 @@ def numbered_batches(
 
 
 def count_tokens_by_part(
-    batches: Iterable[tuple[int, tf.Tensor]],
+    batches: Iterable[tuple[int, tf.Tensor]], rules: int
 ) -> Iterator[tuple[int, collections.Counter[str]]]:
     """Yields (part, how often each token occurs) from (part, texts) in the order of the parts.
 
-    Texts are <string>[reviews]; the tokens are those of the newest text rules.
+    Texts are <string>[reviews]; the tokens are those of a version of the text rules.
     """
 
     def count(batch: tuple[int, tf.Tensor]) -> tuple[int, np.ndarray, np.ndarray]:
         part, texts = batch
-        unique, _, numbers = tf.unique_with_counts(text.tokenize(texts, text.NEWEST).flat_values)
+        unique, _, numbers = tf.unique_with_counts(text.tokenize(texts, rules).flat_values)
         return part, unique.numpy(), numbers.numpy()
 
     counted = in_threads(count, batches)

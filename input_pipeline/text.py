@@ -1,7 +1,8 @@
 """Splits reviews into tokens, and cuts them to the tokens that the model reads.
 
 texts = tf.constant(["It's <b>great</b>!<br />Go."])
-tokens = tokenize(texts, NEWEST)                        # [["it's", "great", "go"]]
+tokens = tokenize(texts, WORDS)                         # [["it's", "great", "go"]]
+tokens = tokenize(texts, rules_of(punctuation=True))    # [["it's", "great", "!", "go", "."]]
 ids = vocabulary.encode(texts)                          # by the rules of the vocabulary
 ids = keep_tokens(ids, max_tokens=512, keep="head_tail")
 
@@ -42,26 +43,40 @@ _EMOJI = (
     r"\x{27B0}\x{27BF}\x{2B1B}\x{2B1C}\x{2B50}\x{2B55}\x{1F000}-\x{1FAFF}"
 )
 _FLAG = r"[\x{1F1E6}-\x{1F1FF}]{2}"
+# What Mesnil et al. 2014 (arXiv:1412.5335) keep of punctuation, quotes left out.
+_PUNCTUATION = "!?.,;:()"
 
-# The steps of each version, in their order. The tokens that remain consist of letters, marks and
-# digits of any script and of apostrophes within a word, from version 2 on also of emoji. So none of
-# them can be UNKNOWN_TOKEN.
-RULES: dict[int, tuple[_Step, ...]] = {
-    # Loses what follows a NUL, and takes anything of up to 32 characters in <> for a tag.
-    1: (_LOWER, _replace(r"<[^<>]{1,32}>|<|[^\pL\pM\pN'\x{2019}<]+", " "), *_QUOTES),
-    2: (
+
+def _steps(punctuation: str) -> tuple[_Step, ...]:
+    """Returns the steps whose tokens are words, emoji and the characters of `punctuation`."""
+    return (
         _replace(r"\x00", " "),  # at which `lower` would end
         _replace(_TAG, " "),
         decode_entities,
         _LOWER,
         compose,
         _replace(_INVISIBLE, ""),
-        _replace(rf"([{_UNSPACED}]\pM*|{_FLAG}|[{_EMOJI}])", r" \1 "),
-        _replace(rf"[^\pL\pM\pN'\x{{2019}}{_EMOJI} ]+", " "),
+        _replace(rf"([{_UNSPACED}]\pM*|{_FLAG}|[{_EMOJI}{punctuation}])", r" \1 "),
+        _replace(rf"[^\pL\pM\pN'\x{{2019}}{_EMOJI}{punctuation} ]+", " "),
         *_QUOTES,
-    ),
+    )
+
+
+WORDS, WORDS_AND_PUNCTUATION = 2, 3
+# The steps of each version, in their order. The tokens that remain consist of letters, marks and
+# digits of any script and of apostrophes within a word, from version 2 on also of emoji; in version
+# 3 a character of _PUNCTUATION is one too. So none of them can be UNKNOWN_TOKEN.
+RULES: dict[int, tuple[_Step, ...]] = {
+    # Loses what follows a NUL, and takes anything of up to 32 characters in <> for a tag.
+    1: (_LOWER, _replace(r"<[^<>]{1,32}>|<|[^\pL\pM\pN'\x{2019}<]+", " "), *_QUOTES),
+    WORDS: _steps(""),
+    WORDS_AND_PUNCTUATION: _steps(_PUNCTUATION),
 }
-NEWEST = max(RULES)
+
+
+def rules_of(punctuation: bool) -> int:
+    """Returns the version that a new run takes, with `data.punctuation` or without."""
+    return WORDS_AND_PUNCTUATION if punctuation else WORDS
 
 
 def tokenize(texts: tf.Tensor, rules: int) -> tf.RaggedTensor:
@@ -69,7 +84,7 @@ def tokenize(texts: tf.Tensor, rules: int) -> tf.RaggedTensor:
 
     A review without a word becomes one UNKNOWN_TOKEN, so that every review has a last state.
 
-    By version 2 of the rules a NUL separates words. Tags and comments are removed and entities
+    From version 2 of the rules on a NUL separates words. Tags and comments are removed and entities
     decoded, in this order; a '<' that doesn't begin a tag, or whose tag is never closed, separates.
     Composed and decomposed letters are the same, as far as `characters.compose` says. Each emoji is
     a token: a flag is one, of a sequence each part is one, skin tones don't count. So is each

@@ -1,6 +1,6 @@
 """The tokens of a split's reviews, before a vocabulary gives them their ids.
 
-    split = tokenize_split(source, "train", text.NEWEST, cache_dir="~/.cache/longhaul")
+    split = tokenize_split(source, "train", text.WORDS, cache_dir="~/.cache/longhaul")
     split.counts(~held_out)["film"]     # how often the token occurs in these reviews
     split.ids(vocabulary)               # <int32>[all tokens], review after review
 

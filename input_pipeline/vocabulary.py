@@ -57,21 +57,29 @@ class Vocabulary:
         """Returns the ids <int32>[reviews, (tokens)] of tokens <string>[reviews, (tokens)]."""
         return tokens.with_flat_values(self.table.lookup(tokens.flat_values))
 
+    def require_punctuation(self, asked: bool, owner: str) -> None:
+        """Raises UserError when `data.punctuation` asks for tokens that `owner` lacks."""
+        if asked and self.rules != text.WORDS_AND_PUNCTUATION:
+            raise UserError(
+                f"config.data.punctuation: got True, but the tokens of {owner} were made without "
+                f"(version {self.rules} of the text rules); accepted is False"
+            )
+
     def to_bytes(self) -> bytes:
         """Returns the content of the vocabulary file."""
         first = self.tokens[PADDING] if self.rules == 1 else f"<pad rules={self.rules}>"
         return "".join(token + "\n" for token in (first, *self.tokens[1:])).encode()
 
 
-def build(counts: Mapping[str, int], size: int) -> Vocabulary:
-    """Returns the vocabulary of the `size` - 2 most frequent tokens by the newest text rules.
+def build(counts: Mapping[str, int], size: int, rules: int = text.WORDS) -> Vocabulary:
+    """Returns the vocabulary of the `size` - 2 most frequent tokens by a version of the text rules.
 
     Tokens with equal counts are in alphabetical order.
     """
     # Two sorts, both of which keep what is in order: counts mostly come in that of their tokens.
     ranked = sorted(sorted(counts), key=counts.__getitem__, reverse=True)
     tokens = [token for token in ranked if token not in FIRST_TOKENS]
-    return Vocabulary(FIRST_TOKENS + tuple(tokens[: size - len(FIRST_TOKENS)]), text.NEWEST)
+    return Vocabulary(FIRST_TOKENS + tuple(tokens[: size - len(FIRST_TOKENS)]), rules)
 
 
 def from_bytes(data: bytes, name: str) -> Vocabulary:

@@ -50,8 +50,12 @@ FREE = frozenset(
 SINCE: dict[str, Any] = {
     "data.label_column": "label",
     "data.positive_label": "",
+    "data.punctuation": False,
     "data.text_column": "text",
     "evaluation.report": True,
+    "model.wide_buckets": 0,
+    "model.wide_dropout": 0.0,
+    "model.wide_ngrams": 2,
     "objective.name": "classification",
     "serving.batch_milliseconds": 2.0,
     "serving.batch_size": 64,

@@ -58,6 +58,10 @@ def _is_tensorboard_dir(value: Any) -> bool:
     return re.fullmatch("[A-Za-z0-9_-]{1,60}", value) is not None
 
 
+def _is_number_of_buckets(value: Any) -> bool:
+    return _is_integer(value, 0, 2**26) and _is_power_of_two(value)
+
+
 def _are_writers(value: Any) -> bool:
     if not isinstance(value, str):
         return False
@@ -94,6 +98,7 @@ RULES: dict[str, Rule] = {
     "data.test_split": _SPLIT,
     "data.validation_share": _number("a number between 0.0 and 1.0", lambda v: 0 < v < 1),
     "data.vocabulary_size": _integer(3, _MILLION),
+    "data.punctuation": FLAG,
     "data.max_tokens": _integer(1, _MILLION),
     "data.keep": _one_of("head", "tail", "head_tail"),
     "data.width_step": _integer(1, _MILLION),
@@ -109,6 +114,9 @@ RULES: dict[str, Rule] = {
     "model.bidirectional": FLAG,
     "model.pooling": _one_of("last", "max", "mean", "concat"),
     "model.dropout": _FRACTION,
+    "model.wide_buckets": Rule("0 or a power of two up to 2**26", _is_number_of_buckets),
+    "model.wide_ngrams": _integer(1, 5),
+    "model.wide_dropout": _FRACTION,
     "model.precision": _one_of("float32", "bfloat16", "float16"),
     "model.kernel": _one_of("auto", "keras", "cpu", "xla"),
     "objective.name": _one_of("classification"),

@@ -1,6 +1,6 @@
 """Counts the tokens of a source's reviews together with other workers.
 
-    counting = TokenCounts(store, worker, source, "train", chosen, is_needed)
+    counting = TokenCounts(store, worker, source, "train", chosen, rules, is_needed)
     leases.complete(worker, [counting], print)
     counting.total()
 
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from input_pipeline import streaming, text
+from input_pipeline import streaming
 from input_pipeline.shards.share import Share
 from input_pipeline.sources.source import READ_BATCH, Source
 from storage import leases
@@ -37,11 +37,15 @@ class TokenCounts:
         source: Source,
         split: str,
         chosen: np.ndarray,
+        rules: int,
         is_needed: Callable[[], bool],
     ):
-        """`is_needed` returns False once another worker has made the vocabulary of the counts."""
+        """Counts by a version of the text rules.
+
+        `is_needed` returns False once another worker has made the vocabulary of the counts.
+        """
         self._store, self._source, self._split = store, source, split
-        self._chosen, self._is_needed = chosen, is_needed
+        self._chosen, self._rules, self._is_needed = chosen, rules, is_needed
         self._part_reviews = max(-(-len(chosen) // _PARTS), _SMALLEST_PART)
         self._parts = range(-(-len(chosen) // self._part_reviews))
         groups = [range(number, number + 1) for number in self._parts]
@@ -56,7 +60,8 @@ class TokenCounts:
         if not self._share.start():
             return False
         with streaming.progress("Counting tokens", len(self._chosen)) as advance:
-            for number, counts in streaming.count_tokens_by_part(self._batches(advance)):
+            batches = self._batches(advance)
+            for number, counts in streaming.count_tokens_by_part(batches, self._rules):
                 self._store.write(self._name(number), json.dumps(counts).encode())
                 self._share.release(number)
         return True
@@ -96,7 +101,7 @@ class TokenCounts:
 
     def _prefix(self) -> str:
         # Parts of another size, and counts by other text rules, have other names.
-        return f"{leases.FOLDER}tokens-rules{text.NEWEST}-{self._part_reviews}-"
+        return f"{leases.FOLDER}tokens-rules{self._rules}-{self._part_reviews}-"
 
     def _name(self, number: int) -> str:
         return f"{self._prefix()}{number}"

@@ -56,7 +56,7 @@ class TextReviews:
 
     def make_encoding(self) -> Encoding:
         """Counts tokens and labels of the training reviews."""
-        tokenized = self._tokenize(self._data.train_split, text.NEWEST)
+        tokenized = self._tokenize(self._data.train_split, text.rules_of(self._data.punctuation))
         return examples.build_encoding(tokenized, self._data)
 
     def load_split(self, split: str, encoding: Encoding) -> Examples:

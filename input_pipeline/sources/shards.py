@@ -55,7 +55,9 @@ class PreparedReviews:
                 f"config.data.source: {self._store.url}/{VOCABULARY_FILE} is missing; make the "
                 f"set with --mode=prepare --workdir={self._store.url}"
             )
-        encoding.labels.require_positive(self._data.positive_label, "the prepared shards")
+        owner = "the prepared shards"
+        encoding.labels.require_positive(self._data.positive_label, owner)
+        encoding.vocabulary.require_punctuation(self._data.punctuation, owner)
         return encoding
 
     def load_split(self, split: str, encoding: Encoding) -> Examples:

@@ -21,7 +21,7 @@ ENCODING = Encoding(VOCABULARY, SENTIMENTS)
 
 
 def tokenize(reviews):
-    return tokenize_split(reviews.source, "train", text.NEWEST, cache_dir="")
+    return tokenize_split(reviews.source, "train", text.WORDS, cache_dir="")
 
 
 def load(reviews, encoding=ENCODING):

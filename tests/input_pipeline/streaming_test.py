@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from input_pipeline import streaming
-from input_pipeline.text import NEWEST, tokenize
+from input_pipeline.text import WORDS, tokenize
 from storage.errors import UserError
 from tests.input_pipeline.sources.reading import open_source
 
@@ -41,9 +41,10 @@ def test_another_count_is_refused(source, before):
 
 
 def test_tokens_are_counted_over_all_batches(source):
-    counted = streaming.count_tokens_by_part((0, texts) for texts, _ in source.batches("train"))
+    batches = ((0, texts) for texts, _ in source.batches("train"))
+    counted = streaming.count_tokens_by_part(batches, WORDS)
     texts = [text for texts, _ in source.batches("train") for text in texts.numpy()]
-    tokens = tokenize(tf.constant(texts), NEWEST).flat_values.numpy().tolist()
+    tokens = tokenize(tf.constant(texts), WORDS).flat_values.numpy().tolist()
     assert list(counted) == [(0, collections.Counter(token.decode() for token in tokens))]
 
 

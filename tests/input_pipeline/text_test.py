@@ -22,14 +22,15 @@ ODD = [
 ]
 
 
-def tokens(*reviews, rules=text.NEWEST):
+def tokens(*reviews, rules=text.WORDS):
     """Returns the tokens of each review, as lists of str."""
     rows = text.tokenize(tf.constant(reviews), rules).to_list()
     return [[token.decode() for token in row] for row in rows]
 
 
-@pytest.fixture(params=sorted(text.RULES))
+@pytest.fixture(params=[1, text.WORDS])
 def rules(request):
+    """A version without punctuation."""
     return request.param
 
 
@@ -48,12 +49,22 @@ def test_tokens_of_a_version_never_change():
     for version in text.RULES:
         made = json.dumps(tokens(*SAMPLE, *ODD, rules=version))
         digests[version] = hashlib.sha256(made.encode()).hexdigest()[:16]
-    assert digests == {1: "70dd0d49b95ba5fa", 2: "c23102b608da8991"}
+    assert digests == {1: "70dd0d49b95ba5fa", 2: "c23102b608da8991", 3: "704a9b2b2250c66f"}
 
 
 def test_sample_corpus_has_the_same_tokens_by_all_versions():
-    first, *others = (tokens(*SAMPLE, rules=version) for version in text.RULES)
-    assert all(other == first for other in others)
+    assert tokens(*SAMPLE, rules=1) == tokens(*SAMPLE, rules=text.WORDS)
+
+
+def test_punctuation_is_added_to_the_words():
+    texts = [*SAMPLE, *ODD, "'So-so.' (It's \"fine\"), isn't it?! a; b: 'c' 3.5 &amp; A.I...", "!"]
+    with_punctuation = tokens(*texts, rules=text.WORDS_AND_PUNCTUATION)
+    words = [[t for t in row if t not in tuple("!?.,;:()")] for row in with_punctuation]
+    assert [row or [text.UNKNOWN_TOKEN] for row in words] == tokens(*texts, rules=text.WORDS)
+    assert with_punctuation[-1] == ["!"]
+    assert " ".join(with_punctuation[-2]) == (
+        "so so . ( it's fine ) , isn't it ? ! a ; b : c 3 . 5 a . i . . ."
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ VOCABULARY = vocabularies.build({"film": 3, "fine": 2, "bad": 2, "it's": 1}, siz
 EVERY = np.ones(len(REVIEWS), bool)
 
 
-def tokenize(reviews, cache_dir="", split="train", rules=text.NEWEST):
+def tokenize(reviews, cache_dir="", split="train", rules=text.WORDS):
     return tokenize_split(reviews.source, split, rules, str(cache_dir))
 
 

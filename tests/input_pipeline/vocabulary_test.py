@@ -62,7 +62,7 @@ def test_file_has_one_token_a_line_and_says_the_rules(vocabulary, rules, first):
 
 
 def test_fresh_vocabulary_has_the_newest_rules(vocabulary):
-    assert vocabulary.rules == text.NEWEST
+    assert vocabulary.rules == text.WORDS
 
 
 def test_texts_are_encoded_by_the_rules_of_the_vocabulary():
@@ -112,7 +112,7 @@ def test_unknown_rules_are_refused_with_the_reason():
         vocabularies.from_bytes(b"<pad rules=9>\n<unk>\na\n", "runs/a/vocabulary.txt")
     assert str(raised.value) == (
         "runs/a/vocabulary.txt: made by version 9 of the text rules, and this version of longhaul "
-        "knows 1, 2; use the newer longhaul that wrote it"
+        "knows 1, 2, 3; use the newer longhaul that wrote it"
     )
 
 
@@ -142,3 +142,16 @@ def test_exported_module_that_holds_the_table_looks_up(vocabulary, tmp_path):
     tf.saved_model.save(Lookup(), str(tmp_path))
     again = tf.saved_model.load(str(tmp_path))
     assert again(tf.constant(["film", "films"])).numpy().tolist() == [3, 1]
+
+
+def test_punctuation_is_required_of_the_rules_that_have_it():
+    for rules in text.RULES:
+        made = vocabularies.build({"film": 1}, 10, rules)
+        made.require_punctuation(False, "the set")
+        if rules == text.WORDS_AND_PUNCTUATION:
+            made.require_punctuation(True, "the set")
+        else:
+            with pytest.raises(
+                UserError, match=r"config\.data\.punctuation: got True, but the tokens of the set"
+            ):
+                made.require_punctuation(True, "the set")

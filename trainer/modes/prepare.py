@@ -22,7 +22,7 @@ import ml_collections
 import numpy as np
 
 from configs.schema.stored import CONFIG_FILE
-from input_pipeline import batch_plan, load, streaming
+from input_pipeline import batch_plan, load, streaming, text
 from input_pipeline import vocabulary as vocabularies
 from input_pipeline.encoding import Encoding, read_encoding, write_encoding
 from input_pipeline.labels import SENTIMENTS, Labels, choose
@@ -110,6 +110,8 @@ def _recipe(config: ml_collections.ConfigDict, source: Source) -> dict[str, Any]
         recipe["config.checkpoint.init_from"] = config.checkpoint.init_from
     else:
         recipe["config.data.vocabulary_size"] = data.vocabulary_size
+    if data.punctuation:
+        recipe["config.data.punctuation"] = True
     if data.positive_label:
         recipe["config.data.positive_label"] = data.positive_label
     for split in (data.train_split, data.test_split):
@@ -196,9 +198,10 @@ def _encoding(
     It has the labels, with the vocabulary of the reviews that `training` <bool>[reviews] marks.
     With `checkpoint.init_from` it is that run's encoding instead.
     """
-    split, size = config.data.train_split, config.data.vocabulary_size
+    data, rules = config.data, text.rules_of(config.data.punctuation)
     counting = TokenCounts(
-        store, worker, source, split, training, lambda: not store.exists(VOCABULARY_FILE)
+        *(store, worker, source, data.train_split, training, rules),
+        is_needed=lambda: not store.exists(VOCABULARY_FILE),
     )
     while (encoding := read_encoding(store)) is None:
         if config.checkpoint.init_from:
@@ -207,6 +210,6 @@ def _encoding(
         leases.complete(worker, [counting], terminal.say)
         # The counts are removed when all sets are made, and then there is a vocabulary.
         with contextlib.suppress(FileNotFoundError):
-            made = vocabularies.build(counting.total(), size)
+            made = vocabularies.build(counting.total(), data.vocabulary_size, rules)
             write_encoding(store, Encoding(made, labels))
     return encoding

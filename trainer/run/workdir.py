@@ -68,9 +68,9 @@ def initial_encoding(config: ml_collections.ConfigDict, reviews: Reviews | None 
             f"config.checkpoint.init_from: {config.checkpoint.init_from} holds no run "
             f"({VOCABULARY_FILE} is missing); give the workdir of one"
         )
-    encoding.labels.require_positive(
-        config.data.positive_label, "the run in config.checkpoint.init_from"
-    )
+    owner = "the run in config.checkpoint.init_from"
+    encoding.labels.require_positive(config.data.positive_label, owner)
+    encoding.vocabulary.require_punctuation(config.data.punctuation, owner)
     return encoding
 
 

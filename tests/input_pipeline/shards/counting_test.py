@@ -7,6 +7,7 @@ import tensorflow as tf
 from input_pipeline import streaming
 from input_pipeline.shards import counting
 from input_pipeline.shards.counting import TokenCounts
+from input_pipeline.text import WORDS
 from storage.leases import Worker
 from tests.input_pipeline.sources.reading import open_source
 
@@ -27,12 +28,13 @@ def part_reviews(request, monkeypatch):
 @pytest.fixture(scope="module")
 def expected(source):
     texts = [text for texts, _ in source.batches("train") for text in texts.numpy()]
-    ((_, counts),) = streaming.count_tokens_by_part([(0, tf.constant(np.array(texts)[CHOSEN]))])
+    chosen = [(0, tf.constant(np.array(texts)[CHOSEN]))]
+    ((_, counts),) = streaming.count_tokens_by_part(chosen, WORDS)
     return counts
 
 
 def token_counts(store, worker, source, is_needed=lambda: True):
-    return TokenCounts(store, worker, source, "train", CHOSEN, is_needed)
+    return TokenCounts(store, worker, source, "train", CHOSEN, WORDS, is_needed)
 
 
 def test_parts_add_up(store, source, expected):
