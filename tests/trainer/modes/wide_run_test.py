@@ -1,6 +1,7 @@
 """A run whose network has a wide part: from its start to an export."""
 
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import tensorflow as tf
 
 from configs.schema.stored import stored_config
 from storage.store import open_store
-from tests.trainer.modes.runs import numbers, start, tensors
+from tests.trainer.main_test import REPOSITORY, command
+from tests.trainer.modes.runs import flags_of, numbers, start, tensors
 from trainer.modes.export import export
 from trainer.run.trained_network import load_predictor
 
@@ -33,11 +35,17 @@ def ended(wide_config, tmp_path_factory):
 
 def test_resumed_run_on_four_replicas_has_the_same_bits(wide_config, ended, tmp_path):
     workdir = shutil.copytree(ended, tmp_path / "run")
-    for step in (60, 80, 82):
+    for step in (80, 82):
         shutil.rmtree(workdir / "checkpoints" / str(step))
     config = wide_config.copy_and_resolve_references()
     config.strategy.virtual_devices = 4
-    start(config, workdir)
+    # TensorFlow's groups of replicas mix when a process has had other ones.
+    flags = (*flags_of(config), f"--workdir={workdir}")
+    done = subprocess.run(
+        command(*flags), cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "at step 60" in done.stdout
     assert numbers(workdir) == numbers(ended)
     assert tensors(workdir) == tensors(ended)
 
