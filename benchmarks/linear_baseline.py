@@ -24,6 +24,7 @@ from configs import imdb
 from input_pipeline import load, text
 from input_pipeline.batch_plan import held_out
 from input_pipeline.tokenized import Tokenized, tokenize_split
+from trainer.learning import naive_bayes
 
 _LONGEST = 3  # tokens of an n-gram
 _INVERSE_STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)  # scikit-learn's C
@@ -94,14 +95,10 @@ def read(data: ml_collections.ConfigDict) -> tuple[Reviews, Reviews]:
 
 
 def log_ratios(train: Reviews) -> scipy.sparse.dia_matrix:
-    """Returns the diagonal matrix of log(p / q) of each n-gram.
-
-    p and q are its shares of the n-grams of reviews with either label, each counted once more.
-    """
-    sides = (train.grams[train.labels], train.grams[~train.labels])
-    counts = [np.asarray(side.sum(axis=0))[0] + 1 for side in sides]
-    p, q = (count / count.sum() for count in counts)
-    return scipy.sparse.diags(np.log(p / q).astype(np.float32))
+    """Returns the diagonal matrix of each n-gram's ratio for the positive label."""
+    sides = (train.grams[~train.labels], train.grams[train.labels])
+    counts = np.stack([np.asarray(side.sum(axis=0))[0] for side in sides]).astype(np.int64)
+    return scipy.sparse.diags(naive_bayes.log_ratios(counts)[1].astype(np.float32))
 
 
 def accuracy(train: Reviews, test: Reviews, inverse_strength: float) -> float:

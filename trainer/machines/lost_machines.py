@@ -24,7 +24,9 @@ _ANSWER_SECONDS = 5.0
 _watched: list[str] = []
 
 
-def watch(addresses: Sequence[str], timeout: float = 5.0, lost_after: float = 20.0) -> None:
+def watch(
+    addresses: Sequence[str], timeout: float = _ANSWER_SECONDS, lost_after: float = 20.0
+) -> None:
     """Starts a thread that watches machines, given as host:port, until the process ends.
 
     A machine is lost when it refuses a connection, or when every attempt to connect within
