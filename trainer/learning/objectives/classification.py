@@ -51,7 +51,8 @@ class Classification:
 
     def sums(self, network: Classifier, batch: Batch, key: DropoutKey, frozen: None) -> Sums:
         """Sums up the cross-entropy, and the reviews whose label the logits give."""
-        logits = network.logits(network.inputs(batch.tokens), batch.lengths, dropout=key)
+        inputs = network.inputs(batch.tokens, dropout=key)
+        logits = network.logits(inputs, batch.lengths, dropout=key)
         loss, weight = self._loss(logits, batch.labels, batch.weights, self._label_smoothing)
         right = tf.cast(self._predicted(logits) == batch.labels, tf.float32)
         accuracy = (tf.reduce_sum(batch.weights * right), weight)
