@@ -99,7 +99,7 @@ def test_perfect_runs_are_compared():
 
 
 def test_run_given_twice_is_refused(pair):
-    with pytest.raises(UserError, match="--compare: got 'runs/good' twice"):
+    with pytest.raises(UserError, match="--compare: the workdir 'runs/good' is given twice"):
         comparison.page([pair[0], pair[1], pair[0]])
 
 
