@@ -23,7 +23,6 @@ from deploy.job import TRAIN, Job, Submission, bucket_of, check_arguments
 from deploy.package import Archive
 from deploy.targets.target import VERBS, Following, Listed, Waiting, alternatives
 from storage.errors import UserError
-from storage.url_list import quoted
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -89,7 +88,7 @@ class JobTarget(abc.ABC):
         check_reachable(submission.config, submission.mode)
         config_arguments, config_file = _portable(submission.arguments)
         mode = () if submission.mode == TRAIN else (f"--mode={submission.mode}",)
-        arguments = (*config_arguments, *mode, f"--workdir={quoted(workdir)}")
+        arguments = (*config_arguments, *mode, f"--workdir={workdir}")
         check_arguments(arguments)
         archive = package.build(_ROOT, config_file)
         rehearsal.check(archive, config_arguments, submission.config)

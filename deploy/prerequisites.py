@@ -8,7 +8,6 @@ import shlex
 from deploy import image as container_image
 from deploy.job import PREPARE, Job, bucket_of
 from input_pipeline.sources import registry
-from storage.url_list import quoted
 
 # The account that runs the commands, as a word of the shell.
 USER = '"user:$(gcloud config get-value account)"'
@@ -129,6 +128,4 @@ def _prepare(job: Job, url: str) -> str:
     config = [a for a in job.arguments if a.partition("=")[0] not in replaced]
     if job.config_file:
         config = [f"--config={job.config_file}" if a.startswith("--config=") else a for a in config]
-    return shlex.join(
-        ["python", "-m", "trainer", "--mode=prepare", *config, f"--workdir={quoted(url)}"]
-    )
+    return shlex.join(["python", "-m", "trainer", "--mode=prepare", *config, f"--workdir={url}"])
