@@ -35,7 +35,7 @@ class Member(NamedTuple):
 
 
 class Ensemble:
-    """Predicts the labels of texts."""
+    """Predicts the labels of texts with one or more networks."""
 
     def __init__(self, members: Sequence[Member], predictors: Sequence[Predictor]):
         self._members, self._predictors = members, predictors
