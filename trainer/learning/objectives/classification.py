@@ -18,9 +18,10 @@ import tensorflow as tf
 from input_pipeline.examples import Examples
 from input_pipeline.labels import Labels
 from input_pipeline.pipeline import Batch
+from trainer.learning import text_table
 from trainer.learning.kernel_choice import choose_kernel
 from trainer.learning.losses import binary_cross_entropy
-from trainer.learning.metrics import area_under_roc, confusion
+from trainer.learning.metrics import area_under_roc, calibration, confusion
 from trainer.learning.objectives.objective import Sums
 from trainer.learning.objectives.perturbation import perturbed
 from trainer.learning.objectives.term import Term
@@ -99,9 +100,10 @@ class Classification:
         return network.logits(network.inputs(batch.tokens), batch.lengths)
 
     def evaluate(self, outputs: np.ndarray, reviews: Examples) -> dict[str, float]:
-        """Returns loss, accuracy, AUC, precision, recall and F1 of logits <float32>[reviews].
+        """Returns metrics of logits <float32>[reviews].
 
-        A metric is nan where it is not defined, as the AUC of reviews of one label.
+        They are loss, accuracy, AUC, precision, recall, F1 and the error of `calibration`. A metric
+        is nan where it is not defined, as the AUC of reviews of one label.
         """
         logits, positive = outputs.astype(np.float64), reviews.labels == 1
         found = logits > 0
@@ -114,6 +116,7 @@ class Classification:
             "precision": _ratio(hits, found.sum()),
             "recall": _ratio(hits, positive.sum()),
             "f1": _ratio(2 * hits, found.sum() + positive.sum()),
+            "calibration_error": calibration(self.probabilities(outputs), reviews.labels).error,
         }
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
@@ -121,8 +124,15 @@ class Classification:
 
         The second is the logit's sigmoid.
         """
-        logits = outputs.astype(np.float64)[:, None] * (-1.0, 1.0)
-        return rounded(np.exp(-np.logaddexp(0.0, -logits)), (outputs > 0).astype(int))
+        return rounded(np.exp(_log_probabilities(outputs)), (outputs > 0).astype(int))
+
+    def averaged(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns the log-odds <float32>[reviews] of the mean probability of logits of that shape.
+
+        A mean of 0 or 1 is not rounded to on the way: all is computed with logarithms.
+        """
+        logs = np.logaddexp.reduce([_log_probabilities(logits) for logits in outputs])
+        return (logs[:, 1] - logs[:, 0]).astype(np.float32)
 
     def tables(self, outputs: np.ndarray, reviews: Examples) -> list[str]:
         """Returns the lines of the confusion matrix: a row a label, a column a prediction."""
@@ -171,8 +181,12 @@ def confusion_lines(matrix: np.ndarray, names: Sequence[str]) -> list[str]:
     """Returns a confusion matrix <int>[labels, labels] as text, with a head and a row a label."""
     rows = [("predicted:", *names)]
     rows += [(name, *map(str, counts)) for name, counts in zip(names, matrix, strict=True)]
-    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
-    return ["  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]) for row in rows]
+    return text_table.lines(rows)
+
+
+def _log_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Returns the logarithms <float64>[n, 2] of both labels' probabilities of <float32>[n]."""
+    return -np.logaddexp(0.0, logits.astype(np.float64)[:, None] * (1.0, -1.0))
 
 
 def _ratio(part: float, whole: float) -> float:
