@@ -110,6 +110,7 @@ RULES: dict[str, Rule] = {
     "data.cache_bytes": _integer(0, 10**18),
     "data.shard_reviews": _integer(1, _BILLION),
     "model.embedding_size": _integer(1, _MILLION),
+    "model.vectors": _TEXT,
     "model.layer_sizes": Rule("one positive integer or more, such as 128,64", _are_layer_sizes),
     "model.bidirectional": FLAG,
     "model.pooling": _one_of("last", "max", "mean", "concat"),
@@ -139,6 +140,8 @@ RULES: dict[str, Rule] = {
     "optimizer.learning_rate": _POSITIVE,
     "optimizer.warmup_steps": _integer(0, _BILLION),
     "optimizer.schedule": _one_of("constant", "cosine"),
+    "optimizer.layer_decay": _number("a number from 0.01 to 1.0", lambda v: 0.01 <= v <= 1),
+    "optimizer.unfreeze_steps": _integer(0, _BILLION),
     "optimizer.beta1": _FRACTION,
     "optimizer.beta2": _FRACTION,
     "optimizer.epsilon": _POSITIVE,
@@ -227,6 +230,13 @@ def _check_combinations(fields: Mapping[str, Any]) -> None:
     for field in ("data.dir", "data.cache_dir"):
         registry.require_path(f"config.{field}", fields[field])
     registry.require_path("config.data.source", fields["data.source"], prefix="files:")
+    registry.require_path("config.model.vectors", fields["model.vectors"], instead="")
+    vectors, init_from = fields["model.vectors"], fields["checkpoint.init_from"]
+    if vectors and init_from:
+        raise UserError(
+            f"config.model.vectors: got {vectors!r} with config.checkpoint.init_from="
+            f"{init_from!r}, whose embedding the run starts from; accepted is one of them, and ''"
+        )
     batch_size, slices = fields["train.batch_size"], fields["train.slices"]
     in_tree = fields["strategy.reduction"] == "tree"
     if slices and (batch_size % slices or (in_tree and not _is_power_of_two(slices))):
