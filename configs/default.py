@@ -77,8 +77,8 @@ def _model() -> ml_collections.ConfigDict:
     model = ml_collections.ConfigDict()
     # Width of the embedding: numbers per token.
     model.embedding_size = 128
-    # File of word vectors that the embedding of a new run starts from, in word2vec's text format with
-    # or without its first line; words that it lacks start at random. '' is off.
+    # File of word vectors that the embedding of a new run starts from, in word2vec's text format or
+    # GloVe's, such as --mode=vectors writes; words that it lacks start at random. '' is off.
     model.vectors = ""
     # Units of each LSTM layer, in the order in which the layers read.
     model.layer_sizes = (128, 64)

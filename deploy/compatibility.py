@@ -51,8 +51,8 @@ def check_reachable(config: ml_collections.ConfigDict, mode: str = TRAIN) -> Non
     if config.model.vectors and mode != PREPARE:
         raise UserError(
             f"config.model.vectors: got {config.model.vectors!r}, a file that the job's machines "
-            "don't have; accepted is ''; start the run here, with --workdir=gs://BUCKET/PATH, until "
-            "it has saved a checkpoint, and submit a job that resumes it"
+            "don't have; accepted is '', with which a job resumes a run that has started from "
+            "vectors here, with --workdir=gs://BUCKET/PATH, and saved a checkpoint"
         )
     if config.strategy.virtual_devices:
         raise UserError(

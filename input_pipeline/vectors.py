@@ -121,10 +121,10 @@ def _split(line: bytes, size: int) -> tuple[bytes, bytes]:
         word, _, numbers = line.partition(b" ")
         return word, numbers
     parts = _parts(line)
-    words, numbers = parts[:-size], parts[-size:]
+    word, numbers = (b" ".join(part) for part in (parts[:-size], parts[-size:]))
     # In GloVe's files some words have spaces; a number too many is none of them.
-    is_vector = len(words) == 1 or (len(words) > 1 and not _is_number(words[-1]))
-    return b" ".join(words), b" ".join(numbers) if is_vector else b""
+    has_rest = b" " in word and _is_number(parts[-size - 1])
+    return word, b"" if has_rest or not word else numbers
 
 
 def _parts(line: bytes) -> list[bytes]:
@@ -133,7 +133,7 @@ def _parts(line: bytes) -> list[bytes]:
 
 
 def _parsed(numbers: bytes, path: Path, line: int) -> np.ndarray:
-    """Returns the vector <float32>[size]; UserError when a number is none, or is not finite."""
+    """Returns the vector <float64>[size]; UserError when a number is none, or is not finite."""
     try:
         vector = np.array(numbers.split(b" "), np.float64)
     except ValueError as error:

@@ -33,10 +33,8 @@ class Adam(tf.Module):
         self.first = [_zeros_like(variable) for variable in variables]
         self.second = [_zeros_like(variable) for variable in variables]
 
-    def of_trained(
-        self, gradients: Sequence[tf.Tensor], depths: Sequence[int]
-    ) -> Sequence[tf.Tensor]:
-        """Returns the gradients with zeros in place of those of layers that are frozen yet.
+    def of_trained(self, gradients: list[tf.Tensor], depths: Sequence[int]) -> list[tf.Tensor]:
+        """Returns the gradients with zeros in place of those of layers that are still frozen.
 
         They take no part in the gradient's norm, nor does it matter whether they are finite.
         """

@@ -32,9 +32,7 @@ def learning_rate(
     return rate
 
 
-def rate_of_layer(
-    rate: tf.Tensor, depth: int, config: ml_collections.ConfigDict
-) -> tf.Tensor:
+def rate_of_layer(rate: tf.Tensor, depth: int, config: ml_collections.ConfigDict) -> tf.Tensor:
     """Returns the learning rate <float32>[] of the layer that is `depth` layers below the head.
 
     It is the head's rate times `layer_decay` for each layer in between (Howard and Ruder 2018,

@@ -2,8 +2,8 @@
 
     train_vectors(config, open_store("runs/imdb"))
 
-It writes vectors.txt into the workdir, in the format that `config.model.vectors` reads. That is done
-before the run starts: it takes the encoding that the run will have, or the one in the workdir.
+It writes vectors.txt into the workdir, in the format that `config.model.vectors` reads. It is for a
+run that has not started: the tokens are those that it will have, or those in the workdir.
 
 The vectors are those of skip-gram with negative sampling (Mikolov et al. 2013, arXiv:1310.4546), by
 the library gensim. The same reviews and config give the same bytes: gensim uses one thread, since
