@@ -41,11 +41,13 @@ def run(call: Call) -> None:
 def train_vectors(config: ml_collections.ConfigDict, store: Store) -> None:
     """Trains vectors of `model.embedding_size` numbers, and writes them to a workdir."""
     require_no_shards(store)
-    reviews = load.open_reviews(config.data)
+    data = config.data.copy_and_resolve_references()
+    data.unlabelled_batch_size = 0  # reviews without labels are then read as the others are
+    reviews = load.open_reviews(data)
     encoding = read_encoding(store) or initial_encoding(config, reviews)
     train, _ = reviews.load_training(encoding, in_memory=False)
     tokens = encoding.vocabulary.tokens
-    texts = list(_texts(train, config.data.width_step))
+    texts = list(_texts(train, data.width_step))
     words, rows = _skip_gram(texts, tokens, config.model.embedding_size, config.seed)
     store.write(vectors.VECTORS_FILE, vectors.to_bytes(words, rows))
     terminal.result(

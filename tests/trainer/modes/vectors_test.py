@@ -1,7 +1,10 @@
 """Run with `python -m pytest tests/trainer/modes/vectors_test.py`."""
 
 import importlib.util
+import json
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,6 +59,16 @@ def test_prepared_shards_give_the_vectors_of_their_texts(run_config, trained, tm
     assert written == (trained / vectors.VECTORS_FILE).read_bytes()
     with pytest.raises(UserError, match="holds prepared shards; give a separate folder"):
         run(call(sets, config))
+
+
+def test_reviews_without_labels_are_read_too(run_config, reviews, tmp_path, capsys):
+    folder = Path(shutil.copytree(reviews, tmp_path / "reviews"))
+    texts = [json.dumps({"text": f"a film of {number}"}) for number in range(90)]
+    (folder / "more.jsonl").write_text("\n".join(texts))
+    config = run_config.copy_and_resolve_references()
+    config.data.update(source=f"files:{folder}", unlabelled_split="more", unlabelled_batch_size=16)
+    run(call(tmp_path / "run", config))
+    assert "from 734 reviews: " in capsys.readouterr().out  # 90 more
 
 
 def test_seed_decides_the_vectors(run_config, trained, tmp_path):
