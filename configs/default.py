@@ -174,11 +174,12 @@ def _optimizer() -> ml_collections.ConfigDict:
     # The learning rate after the warm-up: 'constant', or a 'cosine' down to 0 at the last step.
     optimizer.schedule = "constant"
     # Each layer further below the head trains at a learning rate multiplied by this once more: the
-    # head and the wide part at 1, the last LSTM layer at layer_decay, the embedding at the lowest
-    # rate. 1.0 is off.
+    # head and the parts beside it at the whole rate, the last LSTM layer at layer_decay times it,
+    # and the embedding at the lowest rate. 1.0 is off.
     optimizer.layer_decay = 1.0
-    # Steps after which another layer joins the training: at first only the head and the wide part
-    # are trained, then the last LSTM layer as well, and so on down to the embedding. 0 is off.
+    # Steps after which another layer joins the training: at first only the head and the parts
+    # beside it are trained, then the last LSTM layer as well, and so on down to the embedding. With
+    # more steps than the run has, the layers below stay as they are. 0 is off.
     optimizer.unfreeze_steps = 0
     # Adam's decay rates of the gradient's first and second moments, and the constant that is added
     # to the denominator (https://arxiv.org/abs/1412.6980).
