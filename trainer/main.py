@@ -86,6 +86,7 @@ MODES = {
         accepts_export=True,
     ),
     "prepare": Mode("trainer.modes.prepare", ("config",)),
+    "vectors": Mode("trainer.modes.vectors", ("config",)),
 }
 
 _CONFIG = command_line.define_config()
