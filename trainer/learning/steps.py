@@ -4,6 +4,7 @@ train = make_train_steps(strategy, objective, state, config, total_steps)
 results = train(iterator, tf.constant(8))       # a StepResult with a leading [8]
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -31,6 +32,25 @@ class StepResult(NamedTuple):
     gradient_norm: tf.Tensor  # <float32>[], before clipping
     learning_rate: tf.Tensor  # <float32>[]
     input_wait: tf.Tensor  # <float32>[], seconds until the step's batch was ready
+
+
+def by_objective(
+    strategy: tf.distribute.Strategy,
+    state: TrainState,
+    config: ml_collections.ConfigDict,
+    total_steps: int,
+    widths: Sequence[int] = (),
+) -> Callable[..., Callable[[Iterator[Batch], tf.Tensor], StepResult]]:
+    """Returns a function from an objective to its `make_train_steps`, which keeps what it made.
+
+    A run's objective may change from epoch to epoch.
+    """
+
+    @functools.cache
+    def made(objective: Objective) -> Callable[[Iterator[Batch], tf.Tensor], StepResult]:
+        return make_train_steps(strategy, objective, state, config, total_steps, widths)
+
+    return made
 
 
 def make_train_steps(
