@@ -112,8 +112,13 @@ RULES: dict[str, Rule] = {
     "model.embedding_size": _integer(1, _MILLION),
     "model.layer_sizes": Rule("one positive integer or more, such as 128,64", _are_layer_sizes),
     "model.bidirectional": FLAG,
-    "model.pooling": _one_of("last", "max", "mean", "concat"),
+    "model.pooling": _one_of("last", "max", "mean", "concat", "attention"),
+    "model.segment_tokens": _integer(0, _MILLION),
+    "model.segment_overlap": _integer(0, _MILLION),
     "model.dropout": _FRACTION,
+    "model.word_dropout": _FRACTION,
+    "model.embedding_dropout": _FRACTION,
+    "model.recurrent_dropout": _FRACTION,
     "model.wide_buckets": Rule("0 or a power of two up to 2**26", _is_number_of_buckets),
     "model.wide_ngrams": _integer(1, 5),
     "model.wide_dropout": _FRACTION,
@@ -235,6 +240,12 @@ def _check_combinations(fields: Mapping[str, Any]) -> None:
             f"config.train.slices: got {slices} with config.strategy.reduction="
             f"{fields['strategy.reduction']!r}; accepted is 0 or {divisor} "
             f"config.train.batch_size, {batch_size}"
+        )
+    tokens, overlap = fields["model.segment_tokens"], fields["model.segment_overlap"]
+    if tokens and overlap >= tokens:
+        raise UserError(
+            f"config.model.segment_overlap: got {overlap} with config.model.segment_tokens="
+            f"{tokens}; accepted is a smaller overlap, or segment_tokens=0, which is off"
         )
     virtual_devices, strategy = fields["strategy.virtual_devices"], fields["strategy.name"]
     if virtual_devices and strategy not in ("auto", "mirrored"):
