@@ -28,7 +28,7 @@ class Attention(tf.Module):
         self.hidden = keras.layers.Dense(size, activation="tanh", kernel_initializer=first)
         self.query = keras.layers.Dense(1, use_bias=False, kernel_initializer=second)
         for layer in self.layers:
-            layer.build((None, None, size))
+            layer.build((None, size))
 
     @property
     def layers(self) -> list[keras.layers.Layer]:
@@ -40,8 +40,11 @@ class Attention(tf.Module):
 
         `is_token` <bool>[batch, time, 1] is False for padding, whose weight is 0.
         """
-        scores = tf.where(is_token, self.query(self.hidden(states)), tf.float32.min)
-        return tf.reduce_sum(tf.nn.softmax(scores, axis=1) * states, axis=1)
+        # Flat: of three dimensions the gradients would lose the weights' static shape.
+        flat = tf.reshape(states, [-1, states.shape[2]])
+        scores = tf.reshape(self.query(self.hidden(flat)), tf.shape(is_token))
+        weights = tf.nn.softmax(tf.where(is_token, scores, tf.float32.min), axis=1)
+        return tf.reduce_sum(weights * states, axis=1)
 
 
 def features_of(pooling: str, size: int) -> int:

@@ -63,6 +63,10 @@ class Segments:
         later = tf.reshape(each[:, 1:, self.overlap :], [batch, (segments - 1) * self._step, units])
         return tf.concat([each[:, 0], later], axis=1)[:, :time]
 
+    def slots(self, time: int) -> int:
+        """Returns how many token slots a layer reads for a row `time` tokens long."""
+        return self._count(time) * min(self.tokens, time) if self.tokens else time
+
     @property
     def _step(self) -> int:
         return self.tokens - self.overlap

@@ -76,11 +76,13 @@ def _batch(run: Run) -> int:
     kept = _KEPT_BOTH_WAYS if model.bidirectional else _KEPT_ONE_WAY
     trained = -(-config.train.batch_size // (max(replicas, config.train.slices)))
     evaluated = -(-config.evaluation.batch_size // replicas)
+    embedded = model.embedding_size * (width := _width(run))
+    states = units * run.state.model.segments.slots(width)
     numbers = max(
-        trained * (model.embedding_size + kept * units),
-        evaluated * (2 * model.embedding_size + _KEPT_TO_EVALUATE * units),
+        trained * (embedded + kept * states),
+        evaluated * (2 * embedded + _KEPT_TO_EVALUATE * states),
     )
-    return tf.as_dtype(model.precision).size * numbers * _width(run)
+    return tf.as_dtype(model.precision).size * numbers
 
 
 def _width(run: Run) -> int:
