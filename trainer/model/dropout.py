@@ -19,8 +19,9 @@ from trainer.model.hashing import mix
 
 # Token ids: smaller ones than that of the unknown word are padding.
 UNKNOWN = 1
-# What a mask's layer is called where it is none of an encoder's.
+# What a mask's layer is called where it is none of an encoder's, whose numbers are smaller.
 WIDE, _TOKENS, _WORDS, _WEIGHTS = range(2**16, 2**16 + 4)
+_NOISE = 2**17
 
 
 class DropoutKey(NamedTuple):
@@ -33,6 +34,19 @@ class DropoutKey(NamedTuple):
 def step_bits(seed: int, step: tf.Tensor) -> tf.Tensor:
     """Returns a hash <uint32>[] of a run's seed and the number of a step <int64>[]."""
     return mix(mix(tf.constant(seed, tf.uint32)) ^ tf.cast(step, tf.uint32))
+
+
+def gaussian(key: DropoutKey, time: tf.Tensor, units: int) -> tf.Tensor:
+    """Returns normally distributed noise <float32>[batch, time, units].
+
+    `time` is <int32>[]. The noise at a place does not depend on it.
+    """
+    rows, places = key.rows[:, None, None], tf.range(time)[:, None]
+    bits = _hashed(key, _NOISE, rows, places, tf.range(units))
+    # In the middle of one of 2**23 parts, since the ends would be infinite.
+    number = tf.cast(tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32)), tf.int32)
+    shares = (tf.cast(number, tf.float32) + 0.5) * 2.0**-23
+    return tf.math.ndtri(shares)
 
 
 def mask(key: DropoutKey, layer: int, units: int, rate: float) -> tf.Tensor:
@@ -74,14 +88,19 @@ def weight_mask(key: DropoutKey, number: int, shape: Sequence[int], rate: float)
 
 
 def _is_kept(key: DropoutKey, rate: float, *place: int | tf.Tensor) -> tf.Tensor:
-    """Returns <bool>: True with probability 1 - `rate`, by a hash of the key and a place.
+    """Returns <bool>: True with probability 1 - `rate`, by a hash of the key and a place."""
+    return _hashed(key, *place) >= tf.constant(int(rate * 2**32), tf.uint32)
+
+
+def _hashed(key: DropoutKey, *place: int | tf.Tensor) -> tf.Tensor:
+    """Returns a hash <uint32> of the key and a place.
 
     A place is what a mask is called and the numbers <int32> of its elements, of broadcast shapes.
     """
     bits = key.bits
     for value in place:
         bits = mix(bits ^ tf.cast(value, tf.uint32))
-    return bits >= tf.constant(int(rate * 2**32), tf.uint32)
+    return bits
 
 
 def _factors(kept: tf.Tensor, rate: float) -> tf.Tensor:

@@ -74,7 +74,10 @@ def _batch(run: Run) -> int:
     replicas, directions = run.strategy.num_replicas_in_sync, 2 if model.bidirectional else 1
     units = directions * sum(model.layer_sizes)
     kept = _KEPT_BOTH_WAYS if model.bidirectional else _KEPT_ONE_WAY
-    trained = -(-config.train.batch_size // (max(replicas, config.train.slices)))
+    rows = config.train.batch_size + config.data.unlabelled_batch_size
+    terms = config.objective.terms
+    passes = 1 + (terms.adversarial > 0) + (terms.virtual_adversarial > 0)
+    trained = passes * -(-rows // (max(replicas, config.train.slices)))
     evaluated = -(-config.evaluation.batch_size // replicas)
     embedded = model.embedding_size * (width := _width(run))
     states = units * run.state.model.segments.slots(width)

@@ -42,6 +42,10 @@ class Objective(Protocol):
     train_metrics: tuple[str, ...]  # names of the metrics that are summed up in training
     score: str  # the evaluation metric that ranks checkpoints; "-loss" where less is better
 
+    def at_epoch(self, epoch: int) -> "Objective":
+        """Returns what is learned in an epoch, counted from 0; one of a few objects."""
+        ...
+
     def network(self, config: Any, vocabulary_size: int) -> Encoder:
         """Creates the network of a whole config, in the strategy's scope."""
         ...
