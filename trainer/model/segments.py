@@ -3,8 +3,9 @@
     segments = Segments(tokens=128, overlap=32)
     states = segments.joined(read(segments.split(inputs)), time=512)    # [batch, 512, units]
 
-A layer's time goes into its steps, one after the other. In segments there are fewer steps, each for
-more rows, which the cores of a CPU compute faster.
+A layer's steps come one after the other. In segments there are fewer of them, each for more rows,
+which suits devices that compute many rows in the time of one. It is no gain on a CPU: there a row
+takes about as long among many as among few, and the overlap is read twice.
 
 Each segment starts `tokens` - `overlap` tokens after the one before. The overlap is a run-up: a
 token's state is that of the first segment it is in. There the layer has read all tokens before it,
@@ -31,23 +32,17 @@ class Segments:
     def split(self, values: tf.Tensor) -> tf.Tensor:
         """Returns the segments [batch * segments, tokens, width] of [batch, time, width].
 
-        Those of a row follow each other. The last one may end in padding, which is 0. A row no
-        longer than a segment is returned as it is.
+        Those of a row follow each other, and are no longer than the row. The last one may end in
+        copies of the row's end.
         """
         if not self.tokens:
             return values
         batch, time, width = _shape(values)
-        segments, step = self._count(time), self._step
-        # Blocks of a step each; a segment is several of them, of which the last may be cut.
-        blocks = -(-self.tokens // step)
-        slots = (segments - 1 + blocks) * step
-        padded = tf.pad(values, [[0, 0], [0, slots - time], [0, 0]])
-        pieces = tf.reshape(padded, [batch, segments - 1 + blocks, step, width])
-        parts = [pieces[:, first : first + segments] for first in range(blocks)]
-        length = _least(self.tokens, time)
-        return tf.reshape(
-            tf.concat(parts, axis=2)[:, :, :length], [batch * segments, length, width]
-        )
+        count, length = self._count(time), _least(self.tokens, time)
+        starts = tf.range(count) * self._step
+        places = tf.minimum(starts[:, tf.newaxis] + tf.range(length), time - 1)
+        parts = tf.gather(values, places, axis=1)
+        return tf.reshape(parts, [batch * count, length, width])
 
     def joined(self, states: tf.Tensor, time: int | tf.Tensor) -> tf.Tensor:
         """Returns the states [batch, time, units] of the segments of rows `time` tokens long.
@@ -57,11 +52,10 @@ class Segments:
         if not self.tokens:
             return states
         rows, length, units = _shape(states)
-        segments = self._count(time)
-        batch = rows // segments
-        each = tf.reshape(states, [batch, segments, length, units])
-        later = tf.reshape(each[:, 1:, self.overlap :], [batch, (segments - 1) * self._step, units])
-        return tf.concat([each[:, 0], later], axis=1)[:, :time]
+        count, places = self._count(time), tf.range(time)
+        first = tf.maximum(places - self.overlap, 0) // self._step  # the first segment with a token
+        flat = tf.reshape(states, [rows // count, count * length, units])
+        return tf.gather(flat, first * length + places - first * self._step, axis=1)
 
     def slots(self, time: int) -> int:
         """Returns how many token slots a layer reads for a row `time` tokens long."""
