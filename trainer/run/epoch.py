@@ -38,7 +38,12 @@ def train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) ->
     iterator = distribute_batches(run.strategy, plan.batches, progress.step - begin)
     rate, counted = Rate(), run.clock.wall()
     bar = ProgressBar(
-        epoch + 1, config.train.epochs, len(plan), progress.step - begin, run.time_left
+        epoch + 1,
+        config.train.epochs,
+        len(plan),
+        progress.step - begin,
+        run.time_left,
+        objective.work,
     )
     with contextlib.closing(bar), plan.faults():
         while progress.step < end:

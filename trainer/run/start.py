@@ -157,7 +157,7 @@ def start(
         check=check,
         workers=workers,
         clock=clock,
-        time_left=TimeLeft(work_left(config, data, steps_per_epoch, progress.step)),
+        time_left=TimeLeft(work_left(config, data, objective, steps_per_epoch, progress.step)),
         claim=claim,
         steps_per_epoch=steps_per_epoch,
     )

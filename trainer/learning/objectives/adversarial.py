@@ -22,6 +22,8 @@ LabelLoss = Callable[[tf.Tensor, Batch], tuple[tf.Tensor, tf.Tensor]]
 class Adversarial:
     """A `Term` of the labelled reviews; see there."""
 
+    work = 2.0
+
     def __init__(self, loss: LabelLoss, norm: float):
         """`loss` is that of the classification, `norm` as in `perturbation.along`."""
         self._loss, self._norm = loss, norm

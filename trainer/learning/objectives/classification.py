@@ -35,6 +35,7 @@ class Classification:
     terms: Mapping[str, float] = MappingProxyType({"classification": 1.0})
     train_metrics: tuple[str, ...] = ("accuracy",)
     score = "accuracy"
+    work = 1.0
 
     def __init__(self, labels: Labels, label_smoothing: float):
         """`label_smoothing` is that of `losses`."""
@@ -52,6 +53,7 @@ class Classification:
         factors = {name: factor for name, (factor, _) in terms.items()}
         objective.terms = MappingProxyType({**self.terms, **factors})
         objective._others = tuple(term for _, term in terms.values())
+        objective.work = self.work + sum(term.work for _, term in terms.values())
         objective._first_epoch, objective._alone = first_epoch, self
         return objective
 

@@ -17,6 +17,8 @@ from trainer.model.network import Classifier
 class Entropy:
     """A `Term`; see there."""
 
+    work = 0.0
+
     def weight(self, batch: Batch) -> tf.Tensor:
         """Returns the number of all reviews <float32>[]."""
         return tf.reduce_sum(batch.weights)

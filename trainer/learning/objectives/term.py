@@ -18,6 +18,8 @@ from trainer.model.network import Classifier
 class Term(Protocol):
     """A loss of a classifier, summed over the reviews of a part of a batch."""
 
+    work: float  # what it adds to `Objective.work`
+
     def weight(self, batch: Batch) -> tf.Tensor:
         """Returns the number of reviews that the loss is of <float32>[]."""
         ...
