@@ -9,7 +9,7 @@
 
 Reviews are padded at the right and no mask is used. The layers run over the padding as well, and
 pooling reads only the slots before it, so a review's logit does not depend on the width of its
-batch.
+batch. In segments, see `segments`, it does not either.
 
 The attributes `embedding`, `forward`, `backward`, `head`, `attention` and `wide` name the variables
 in checkpoints.
