@@ -89,8 +89,8 @@ def _model() -> ml_collections.ConfigDict:
     # What the logit is computed from: the 'last' state, the 'max' or 'mean' of the states over the
     # tokens, all three ('concat'), or a mean with learned weights ('attention').
     model.pooling = "last"
-    # Layers read reviews in segments of this many tokens, side by side; 0 reads each as a whole.
-    # Each segment begins with that many tokens of the one before, as a run-up.
+    # Layers read reviews in segments of `segment_tokens` tokens, side by side; 0 reads each as a
+    # whole. A segment begins with the last `segment_overlap` tokens of the one before, as a run-up.
     model.segment_tokens = 0
     model.segment_overlap = 0
     # The wide part, a linear model of words and phrases beside the network: its number of weights
