@@ -26,6 +26,7 @@ def check(fields: Mapping[str, Any]) -> None:
             f"config.model.segment_overlap: got {overlap} with config.model.segment_tokens="
             f"{tokens}; accepted is a smaller overlap, or segment_tokens=0, which is off"
         )
+    _check_vectors(fields)
     virtual_devices, strategy = fields["strategy.virtual_devices"], fields["strategy.name"]
     if virtual_devices and strategy not in ("auto", "mirrored"):
         raise UserError(
@@ -83,4 +84,14 @@ def _check_unlabelled(fields: Mapping[str, Any]) -> None:
         raise UserError(
             f"config.data.unlabelled_split: got {split!r} with prepared shards, which hold "
             "labelled reviews only; accepted is '', or a source of texts"
+        )
+
+
+def _check_vectors(fields: Mapping[str, Any]) -> None:
+    vectors, init_from = fields["model.vectors"], fields["checkpoint.init_from"]
+    registry.require_path("config.model.vectors", vectors, instead="")
+    if vectors and init_from:
+        raise UserError(
+            f"config.model.vectors: got {vectors!r} with config.checkpoint.init_from="
+            f"{init_from!r}, whose embedding the run starts from; accepted is '' for one of them"
         )

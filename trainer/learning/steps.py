@@ -107,6 +107,8 @@ def train_step(
     <float32>[2 * names + 2].
     """
     metrics, gradients = summed_gradients(objective, state, batch, config)
+    network, optimizer = state.model, state.optimizer
+    gradients = optimizer.of_trained(gradients, network.depths)
     weight = metrics[0, 1]
     # Undoes the factor that `summed_gradients` puts in, and makes a mean of the sum.
     unscale = config.train.batch_size / (state.loss_scale * weight)
@@ -117,7 +119,7 @@ def train_step(
 
     def update() -> tf.Operation:
         clipped = [gradient * factor for gradient in gradients]
-        state.optimizer.update(state.model.weights, clipped, learning_rate)
+        optimizer.update(network.weights, clipped, network.depths, learning_rate)
         if state.average:
             _update_average(state.average, state, config.train.average_decay)
         return tf.no_op()

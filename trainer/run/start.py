@@ -5,7 +5,8 @@
 
 What comes from where, in this order:
 1. the encoding and the reviews: the workdir's, or else made or read from the source;
-2. a fresh state, with the weights of `checkpoint.init_from` where the workdir has no checkpoint;
+2. a fresh state, where the workdir has no checkpoint with the weights of `checkpoint.init_from` or
+   the vectors of `model.vectors`;
 3. a check of all that against the newest checkpoint; up to here nothing is written;
 4. a claim on the workdir, then config and encoding into it;
 5. state, progress and metrics: those of the newest checkpoint that verifies.
@@ -45,6 +46,7 @@ from trainer.run.checkpoints import Checkpoints, ranked
 from trainer.run.chief_decisions import claim_workdir, restore_on_all
 from trainer.run.clock import Clock
 from trainer.run.init_from import load_initial_weights
+from trainer.run.initial_vectors import load_vectors
 from trainer.run.manifest import Manifest
 from trainer.run.progress import Progress
 from trainer.run.saver import METRICS, NoSaver, Saver
@@ -196,6 +198,7 @@ def _fresh_state(
         check_match(manifest)
     if newest:
         return state
+    load_vectors(config, encoding.vocabulary, state)
     if config.checkpoint.init_from:
         load_initial_weights(config, encoding, state)
     elif config.model.wide_buckets:

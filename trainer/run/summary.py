@@ -17,6 +17,7 @@ from input_pipeline.labels import NO_LABEL
 from input_pipeline.sources import once
 from input_pipeline.training_set import InMemory
 from input_pipeline.vocabulary import UNKNOWN
+from storage.url_list import quoted
 from trainer.model.network import Encoder
 from trainer.run import memory, terminal
 from trainer.run.clock import in_words
@@ -77,7 +78,8 @@ def after(run: Run, tested: Manifest, report: str | None) -> None:
 def next_commands(workdir: str) -> list[str]:
     """Returns a command for each thing to do with a finished run, quoted for a shell."""
     program = "longhaul" if Path(sys.argv[0]).stem == "longhaul" else "python -m trainer"
-    return [f"  {program} --workdir={shlex.quote(workdir)} {flags}" for flags in _NEXT]
+    place = shlex.quote(quoted(workdir))
+    return [f"  {program} --workdir={place} {flags}" for flags in _NEXT]
 
 
 def _data(run: Run) -> str:
