@@ -79,11 +79,13 @@ def _batch(run: Run) -> int:
     passes = 1 + (terms.adversarial > 0) + (terms.virtual_adversarial > 0)
     trained = passes * -(-rows // (max(replicas, config.train.slices)))
     evaluated = -(-config.evaluation.batch_size // replicas)
+    embedded = model.embedding_size * (width := _width(run))
+    states = units * run.state.model.segments.slots(width)
     numbers = max(
-        trained * (model.embedding_size + kept * units),
-        evaluated * (2 * model.embedding_size + _KEPT_TO_EVALUATE * units),
+        trained * (embedded + kept * states),
+        evaluated * (2 * embedded + _KEPT_TO_EVALUATE * states),
     )
-    return tf.as_dtype(model.precision).size * numbers * _width(run)
+    return tf.as_dtype(model.precision).size * numbers
 
 
 def _width(run: Run) -> int:
