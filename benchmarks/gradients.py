@@ -3,10 +3,10 @@
     python -m benchmarks.gradients
 
 The first table shows whole training steps of `configs/imdb_lstm.py` on random reviews in one
-process. Of their time, the parts that grow with the vocabulary are the dense gradient, its norm, and Adam's
-update of all rows. The second table shows two processes on this machine that sum a gradient with
-TensorFlow's ring, over the loopback: a dense one, as the training step has it, and a sparse one,
-made of the slices of the tokens that occurred. Each row is measured in new processes.
+process. Of their time, the parts that grow with the vocabulary are the dense gradient, its norm,
+and Adam's update of all rows. The second table shows two processes on this machine that sum a
+gradient with TensorFlow's ring, over the loopback: a dense one, as the training step has it, and a
+sparse one, made of the slices of the tokens that occurred. Each row is measured in new processes.
 """
 
 import argparse

@@ -5,11 +5,11 @@
     peak()              # bytes
 
 The numbers found by measuring are those of Keras's layers on a CPU. With configs/imdb_lstm.py in
-batches of 64 to 256 reviews, of up to 128 and 512 tokens, with layers of 64 to 256 units and in one or both
-directions, and evaluated in batches of 64, the estimates were within 5% of the peaks; with its own
-batches, the peak of the test was 1.4 GB and the estimate 1.3 GB. With the kernel for CPUs the peaks
-were within 10% of the estimates. Other devices keep less of a batch; a start that has to tokenise
-the reviews first takes more.
+batches of 64 to 256 reviews, of up to 128 and 512 tokens, with layers of 64 to 256 units and in one
+or both directions, and evaluated in batches of 64, the estimates were within 5% of the peaks; with
+its own batches, the peak of the test was 1.4 GB and the estimate 1.3 GB. With the kernel for CPUs
+the peaks were within 10% of the estimates. Other devices keep less of a batch; a start that has to
+tokenise the reviews first takes more.
 """
 
 import resource
