@@ -145,7 +145,7 @@ def _train(
         found = Sweep(
             store,
             planned,
-            lambda trial: trials.arguments(trial, config, given, threads),
+            lambda trial: trials.command(trial, store.url, config, given, threads),
             epochs_of=lambda trial: trial.values.get("train.epochs", config.train.epochs),
             parallel=parallel,
             halving=Halving(store) if _STOP_EARLY.value else None,

@@ -108,7 +108,8 @@ def _curves(ranked: Sequence[Trial], found: Mapping[str, Result]) -> Drawing | N
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
     handles, labels = axes.get_legend_handles_labels()
-    axes.legend(handles[::-1], labels[::-1], title="trial", fontsize=8)
+    place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}  # beside the curves
+    axes.legend(handles[::-1], labels[::-1], title="trial", fontsize=8, **place)
     caption = (
         f"The best {len(SERIES)} are coloured. A dashed line is a trial that was stopped early."
     )

@@ -1,6 +1,6 @@
 """A trial's run as a process of its own, whose output goes to a log in the workdir of the sweep.
 
-    process = TrialProcess(store, trial, ["--config=configs/imdb.py"], ended=event)
+    process = TrialProcess(store, trial, ["python", "-m", "trainer", ...], ended=event)
     process.stop()                  # the run saves and leaves
     process.code()                  # None while it runs
 
@@ -13,7 +13,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 
@@ -34,14 +33,8 @@ def log_name(trial: Trial) -> str:
 class TrialProcess:
     """A run of the trainer."""
 
-    def __init__(
-        self, store: Store, trial: Trial, arguments: Sequence[str], ended: threading.Event
-    ):
-        """Starts the run; `ended` is set when the process has ended."""
-        command = [
-            *(sys.executable, "-m", "trainer", *arguments),
-            f"--workdir={store.url.rstrip('/')}/{trial.folder}",
-        ]
+    def __init__(self, store: Store, trial: Trial, command: Sequence[str], ended: threading.Event):
+        """Starts the command; `ended` is set when its process has ended."""
         self.trial = trial
         self._log = store.open_log(log_name(trial), _before(store, trial), check=lambda: None)
         self._log.append(f"$ {shlex.join(command)}\n".encode())

@@ -1,6 +1,6 @@
 """Runs the trials of a sweep on this machine; other machines on the same store share them.
 
-    results = Sweep(store, trials, make_arguments, parallel=2, halving=None).run(stop)
+    results = Sweep(store, trials, make_command, epochs_of, parallel=2).run(stop)
 
 A worker that finds a trial free claims it (see `storage.leases`), so that each trial runs once, and
 those of a lost machine are taken over. A trial that fails is tried once by a command.
@@ -37,19 +37,19 @@ class Sweep:
         self,
         store: Store,
         trials: Sequence[Trial],
-        make_arguments: Callable[[Trial], Sequence[str]],
+        make_command: Callable[[Trial], Sequence[str]],
         epochs_of: Callable[[Trial], int],
         parallel: int = 1,
         halving: Halving | None = None,
         lapse_seconds: float = leases.LAPSE_SECONDS,
     ):
-        """`make_arguments` returns those of the trainer, without the workdir.
+        """`make_command` returns what trains a trial, `epochs_of` how many epochs that has.
 
         At most `parallel` trials run here at once. Without `halving` none is stopped early.
         `lapse_seconds` is the same for all machines.
         """
         self._store, self._trials = store, {trial.name: trial for trial in trials}
-        self._make_arguments, self._epochs_of = make_arguments, epochs_of
+        self._make_command, self._epochs_of = make_command, epochs_of
         self._parallel, self._halving = parallel, halving
         self._lapse_seconds = lapse_seconds
         self._ended = threading.Event()  # a process here
@@ -122,7 +122,7 @@ class Sweep:
             self._settle(trial, self._stopped(trial, epoch), worker)
             return
         terminal.say(f"Trial {name}: starts")
-        process = TrialProcess(self._store, trial, self._make_arguments(trial), self._ended)
+        process = TrialProcess(self._store, trial, self._make_command(trial), self._ended)
         self._running[name] = _Running(process, stopped_after=None)
 
     def _watch(self, name: str, worker: leases.Worker) -> None:
@@ -139,6 +139,7 @@ class Sweep:
             self._tried.discard(name)
             worker.release(name)
         elif code == DONE:
+            self._judged(trial)  # so that others are compared with it, however fast it was
             result = results.of_run(self._store, trial)._replace(state=results.DONE)
             self._settle(trial, result, worker)
         elif code == RUN_AGAIN and stopped_after is not None:

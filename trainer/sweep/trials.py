@@ -4,13 +4,14 @@
     trials[0].name                  # "0000-dropout=0.2-layer_sizes=128x64"
     keep(store, trials, config)     # UserError unless the sweep in the store has the same trials
     read(store)                     # the trials of a sweep that was started
-    arguments(trials[0], config, given)     # of `python -m trainer`, without the workdir
+    command(trials[0], "runs/sweep", config, given)     # python -m trainer ...
 
 What distinguishes the trials is kept in plan.json, so that no two sweeps mix in one workdir.
 """
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -91,19 +92,25 @@ def forced(config: ml_collections.ConfigDict) -> dict[str, Any]:
     return {"data.test_split": split, "evaluation.report": False}
 
 
-def arguments(
-    trial: Trial, config: ml_collections.ConfigDict, given: Sequence[str], threads: int = 0
+def command(
+    trial: Trial,
+    url: str,
+    config: ml_collections.ConfigDict,
+    given: Sequence[str],
+    threads: int = 0,
 ) -> list[str]:
-    """Returns the arguments of the trainer, without the workdir.
+    """Returns the command that trains a trial of the sweep in the workdir `url`.
 
-    `given` are those of the sweep that make up its config. `threads` of TensorFlow run operations
-    side by side; 0 leaves that to the config.
+    `given` are the arguments of the sweep that make up its config. `threads` of TensorFlow run
+    operations side by side; 0 leaves that to the config.
     """
     own = {**forced(config), **trial.values}
     if threads and not config.strategy.inter_op_threads:
         own.setdefault("strategy.inter_op_threads", threads)
     kept = [argument for argument in given if field_of(argument) not in own]
-    return [*kept, *(f"--config.{field}={value}" for field, value in own.items())]
+    values = [f"--config.{field}={value}" for field, value in own.items()]
+    workdir = f"--workdir={url.rstrip('/')}/{trial.folder}"
+    return [sys.executable, "-m", "trainer", *kept, *values, workdir]
 
 
 def field_of(argument: str) -> str:
