@@ -19,7 +19,7 @@ from absl import flags
 from configs.schema import command_line, rules
 from storage import cores, standard_streams
 from storage.errors import UserError
-from storage.exit_codes import FAILED, RUN_AGAIN
+from storage.exit_codes import DONE, RUN_AGAIN
 from storage.store import Store, open_store
 from trainer.machines.preemption import StopRequests
 from trainer.run import terminal
@@ -74,7 +74,7 @@ def _run() -> int:
         store = _store()
         planned = trials.read(store)
         tables.show(store, planned, results.current(store, planned))
-        return 0
+        return DONE
     if _CONFIG.value is None:
         raise UserError("--config: missing; give a config such as configs/imdb.py")
     rules.check(_CONFIG.value)
@@ -84,7 +84,7 @@ def _run() -> int:
         for trial in planned:
             print(trial.name)
         print(f"{len(planned)} trial(s)")
-        return 0
+        return DONE
     return _train(_store(), planned, _CONFIG.value, given)
 
 
@@ -156,10 +156,7 @@ def _train(
         workdir = f"--workdir={store.url.rstrip('/')}/{best.folder}"
         test = shlex.join(["python", "-m", "trainer", "--mode=evaluate", workdir, *given])
         terminal.say(f"Test the best one: {test}")
-    states = {result.state for result in found.values()}
-    if results.FAILED in states:
-        return FAILED
-    return RUN_AGAIN if states & {results.UNFINISHED, results.NOT_BEGUN} else 0
+    return ranking.exit_code(found)
 
 
 def run() -> None:

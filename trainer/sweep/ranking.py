@@ -10,7 +10,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from trainer.sweep.results import DONE, Result
+from storage import exit_codes
+from trainer.sweep.results import DONE, FAILED, NOT_BEGUN, UNFINISHED, Result
 from trainer.sweep.trials import Trial
 
 SEED = "seed"  # the field
@@ -63,6 +64,14 @@ def means(trials: Sequence[Trial], found: Mapping[str, Result]) -> list[Mean]:
             done = mean.done + (result.state == DONE)
             groups[repr(others)] = Mean(others, [*mean.scores, result.score], done)
     return sorted((mean for mean in groups.values() if mean.scores), key=lambda mean: -mean.mean)
+
+
+def exit_code(found: Mapping[str, Result]) -> int:
+    """Returns FAILED when a trial has failed, or else RUN_AGAIN when one is not settled."""
+    states = {result.state for result in found.values()}
+    if FAILED in states:
+        return exit_codes.FAILED
+    return exit_codes.RUN_AGAIN if states & {UNFINISHED, NOT_BEGUN} else exit_codes.DONE
 
 
 def number_of(trial: Trial) -> str:

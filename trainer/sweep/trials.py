@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from configs.schema import resume, rules
+from configs.schema.stored import CONFIG_FILE
 from storage import json_object
 from storage.errors import UserError
 from storage.store import Store
@@ -122,8 +123,10 @@ def field_of(argument: str) -> str:
 def keep(store: Store, trials: Sequence[Trial], config: ml_collections.ConfigDict) -> None:
     """Keeps the trials in the store; those that it has may be the first of more.
 
-    Raises UserError when the store has other trials, or the same of another config.
+    Raises UserError when the store has other trials, the same of another config, or a single run.
     """
+    if store.exists(CONFIG_FILE):
+        raise UserError(f"--workdir: {store.url} holds a run; give a separate folder for the sweep")
     plan = {
         "trials": [{"name": trial.name, "values": trial.values} for trial in trials],
         "config": resume.decisive_fields(config),

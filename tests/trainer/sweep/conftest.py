@@ -6,16 +6,17 @@ import pytest
 
 from tests.trainer.sweep import fake_run
 from trainer.machines.preemption import StopRequests
-from trainer.sweep import trials
-from trainer.sweep.running import Sweep
+from trainer.sweep import running, trials
 
 
 @pytest.fixture
-def run_sweep():
+def run_sweep(monkeypatch):
     """Returns a function that runs a sweep with a trial for each of some texts.
 
     A text holds the scores and the end of `fake_run`. It returns a result for each trial.
     """
+
+    monkeypatch.setattr(running, "_POLL_SECONDS", 0.1)
 
     def run_sweep(store, runs, stop=None, commands=None, **options):
         planned = trials.named([{"seed": number} for number in range(len(runs))])
@@ -27,7 +28,7 @@ def run_sweep():
             workdir = f"{store.url.rstrip('/')}/{trial.folder}"
             return [sys.executable, "-m", fake_run.__name__, workdir, *run]
 
-        sweep = Sweep(store, planned, command, lambda trial: 10, **options)
+        sweep = running.Sweep(store, planned, command, lambda trial: 10, **options)
         return [*sweep.run(stop or StopRequests()).values()]
 
     return run_sweep

@@ -33,18 +33,25 @@ def test_trials_are_settled_and_the_failure_of_one_ends_only_that_one(store, run
 
 
 def test_same_command_skips_what_is_done_and_tries_failures_again(local, run_sweep):
-    run_sweep(local, ["0.6", "0.5 fail", "0.7"])
+    run_sweep(local, ["0.6", "0.5 fail"])
     commands = []
-    found = run_sweep(local, ["0.6", "0.5 fail", "0.7"], commands=commands)
+    found = run_sweep(local, ["0.6", "0.5 fail"], commands=commands)
     assert commands == ["0001-seed=1"]
-    assert found[1].attempt == 2
-    found = run_sweep(local, ["0.6", "0.5", "0.7"], commands=commands)
-    assert [r.state for r in found] == ["done"] * 3
+    assert (found[1].state, found[1].attempt) == ("failed", 2)
+    found = run_sweep(local, ["0.6", "0.5 leave"])  # as when its machine is taken away
+    assert found[1].state == "failed"
+    found = run_sweep(local, ["0.6", "0.5,0.8"])
+    assert [(r.state, r.score) for r in found] == [("done", 0.6), ("done", 0.8)]
     assert local.list("workers/") == []
-    run_sweep(local, ["0.6", "0.5", "0.7"], commands=(left := []))
+    run_sweep(local, ["0.6", "0.5"], commands=(left := []))
     assert left == []
-    assert [starts(local, number) for number in range(3)] == [1, 3, 1]
-    assert local.read("logs/0001-seed=1.log").count(b"$ ") == 3
+    assert [starts(local, number) for number in range(2)] == [1, 4]
+    assert local.read("logs/0001-seed=1.log").count(b"$ ") == 4
+
+
+def test_trial_that_was_stopped_from_outside_is_left_for_the_next_command(local, run_sweep):
+    (found,) = run_sweep(local, ["0.6 leave"])
+    assert (found.state, found.score) == ("unfinished", 0.6)
 
 
 def test_bad_trials_are_stopped_early_and_stay_so(local, run_sweep):
@@ -79,13 +86,6 @@ def test_stop_lets_the_run_leave_and_the_same_command_resumes_it(local, run_swee
     assert [starts(local, number) for number in range(3)] == [1, 2, 1]
 
 
-def test_trial_that_was_stopped_from_outside_is_left_for_the_next_command(local, run_sweep):
-    found = run_sweep(local, ["0.6 leave", "0.7"])
-    assert [r.state for r in found] == ["unfinished", "done"]
-    found = run_sweep(local, ["0.6,0.8", "0.7"])
-    assert [r.score for r in found] == [0.8, 0.7]
-
-
 def test_parallel_runs_are_at_once(local, run_sweep):
     """Stopping finds both: the second one waits, and the first one asks the sweep to leave."""
     with StopRequests() as stop, pytest.raises(Stopped):
@@ -95,14 +95,14 @@ def test_parallel_runs_are_at_once(local, run_sweep):
         assert b"Stopped;" in local.read(f"logs/000{number}-seed={number}.log")
 
 
-def test_two_workers_share_the_trials(store, run_sweep):
-    runs = [f"0.{number}" for number in range(1, 7)]
+def test_two_workers_share_the_trials(local, run_sweep):
+    runs = ["0.1", "0.2", "0.3", "0.4"]
     both = [[], []]
     with ThreadPoolExecutor(2) as pool:
-        done = [pool.submit(run_sweep, store, runs, commands=commands) for commands in both]
+        done = [pool.submit(run_sweep, local, runs, commands=commands) for commands in both]
     first, second = (future.result() for future in done)
-    assert [r.score for r in first] == [r.score for r in second] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
-    assert sorted(both[0] + both[1]) == [f"000{n}-seed={n}" for n in range(6)]
+    assert [r.score for r in first] == [r.score for r in second] == [0.1, 0.2, 0.3, 0.4]
+    assert sorted(both[0] + both[1]) == [f"000{n}-seed={n}" for n in range(4)]
 
 
 def test_trials_of_a_lost_worker_are_taken_over(local, run_sweep):

@@ -114,6 +114,13 @@ def test_workdir_without_a_sweep_is_one_line(tmp_path):
         trials.read(open_store(str(tmp_path / "none")))
 
 
+def test_workdir_of_a_run_is_refused(tmp_path, config):
+    store = open_store(str(tmp_path))
+    store.write("config.json", b"{}")
+    with pytest.raises(UserError, match="holds a run"):
+        trials.keep(store, trials.named(POINTS), config)
+
+
 def test_fields_that_do_not_fit_together_name_the_trial(config):
     planned = trials.named([{"optimizer.weight_decay": 0.0}, {"optimizer.weight_decay": 0.1}])
     with pytest.raises(UserError, match=r"trial 0001-weight_decay=0\.1: config\.optimizer"):
