@@ -89,7 +89,7 @@ def _curves(ranked: Sequence[Trial], found: Mapping[str, Result]) -> Drawing | N
     drawn = [trial for trial in ranked if found[trial.name].scores]
     if not drawn:
         return None
-    figure, axes = new_figure(2 * _WIDTH, 1.4 * _HEIGHT)
+    figure, axes = new_figure(1.4 * _WIDTH, 1.3 * _HEIGHT)
     styles = itertools.chain(SERIES, itertools.repeat(FAINT))
     # The best ones last, over the others.
     for trial, color in reversed(list(zip(drawn, styles, strict=False))):

@@ -45,6 +45,16 @@ class Result(NamedTuple):
         """Returns how many epochs were trained and validated."""
         return len(self.scores)
 
+    def after(self, epoch: int) -> "Result":
+        """Returns what was known after an epoch, as the result of a trial that is stopped there.
+
+        Its run may have trained on for a moment.
+        """
+        scores = self.scores[:epoch]
+        best = max(filter(math.isfinite, scores), default=None)
+        step = self.step if best == self.score else None
+        return self._replace(state=STOPPED_EARLY, score=best, step=step, scores=scores)
+
 
 def of_run(store: Store, trial: Trial) -> Result:
     """Returns what the run of a trial has left in its workdir, as unfinished or not begun."""

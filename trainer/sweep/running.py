@@ -27,7 +27,7 @@ _SECONDS_TO_LEAVE = GRACE_SECONDS + 5.0  # for the runs when the sweep is stoppe
 
 class _Running(NamedTuple):
     process: TrialProcess
-    stopped_after: int | None  # the epoch after which the run was asked to leave
+    is_leaving: bool  # whether it was asked to, because it is stopped early
 
 
 class Sweep:
@@ -118,32 +118,30 @@ class Sweep:
         """Starts or resumes a trial that this worker has claimed, unless it is to be stopped."""
         trial = self._trials[name]
         self._tried.add(name)
-        if epoch := self._judged(trial):
-            self._settle(trial, self._stopped(trial, epoch), worker)
+        if self._judged(trial):
+            self._settle(trial, self._ended_well(trial), worker)
             return
         terminal.say(f"Trial {name}: starts")
         process = TrialProcess(self._store, trial, self._make_command(trial), self._ended)
-        self._running[name] = _Running(process, stopped_after=None)
+        self._running[name] = _Running(process, is_leaving=False)
 
     def _watch(self, name: str, worker: leases.Worker) -> None:
         """Settles a trial whose process has ended; asks one to leave that is to be stopped."""
-        process, stopped_after = self._running[name]
+        process, is_leaving = self._running[name]
         code, trial = process.code(), process.trial
         if code is None:
-            if stopped_after is None and (epoch := self._judged(trial)):
+            if not is_leaving and self._judged(trial):
                 process.stop()
-                self._running[name] = _Running(process, epoch)
+                self._running[name] = _Running(process, is_leaving=True)
             return
         del self._running[name]
         if not worker.holds(name):  # another worker runs it, and this process has found that out
             self._tried.discard(name)
             worker.release(name)
-        elif code == DONE:
-            self._judged(trial)  # so that others are compared with it, however fast it was
-            result = results.of_run(self._store, trial)._replace(state=results.DONE)
-            self._settle(trial, result, worker)
-        elif code == RUN_AGAIN and stopped_after is not None:
-            self._settle(trial, self._stopped(trial, stopped_after), worker)
+        elif code == DONE or (code == RUN_AGAIN and is_leaving):
+            # One that is faster than the verdict is settled by it too: what comes out must not
+            # depend on the speed of a machine.
+            self._settle(trial, self._ended_well(trial), worker)
         elif code == RUN_AGAIN:
             terminal.say(f"Trial {name}: was stopped from outside; the same command resumes it")
             worker.release(name)
@@ -157,9 +155,10 @@ class Sweep:
         scores = results.scores_so_far(self._store, trial)
         return self._halving.stopped_after(trial, scores, self._epochs_of(trial))
 
-    def _stopped(self, trial: Trial, epoch: int) -> Result:
-        found = results.of_run(self._store, trial)
-        return found._replace(state=results.STOPPED_EARLY, scores=found.scores[:epoch])
+    def _ended_well(self, trial: Trial) -> Result:
+        """Returns the result of a run that was trained to the end or stopped early."""
+        found, epoch = results.of_run(self._store, trial), self._judged(trial)
+        return found.after(epoch) if epoch else found._replace(state=results.DONE)
 
     def _failed(self, trial: Trial, message: str) -> Result:
         return results.of_run(self._store, trial)._replace(

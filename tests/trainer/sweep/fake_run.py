@@ -24,7 +24,6 @@ def leave(number, frame):
 
 
 def main(url, scores, end=""):
-    signal.signal(signal.SIGTERM, leave)
     store = open_store(url)
     start = len(store.list("claims/")) + 1
     store.create(f"claims/{start}", str(start).encode())
@@ -57,4 +56,5 @@ def main(url, scores, end=""):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, leave)
     main(*sys.argv[1:])
