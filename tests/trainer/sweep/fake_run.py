@@ -50,11 +50,11 @@ def main(url, scores, end=""):
         os.kill(os.getpid(), signal.SIGTERM)
     if end == "stop":
         os.kill(os.getppid(), signal.SIGTERM)
-    signal.alarm(60)  # ends it when nothing else does
     while end:
         signal.pause()
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, leave)
+    signal.alarm(60)  # ends the process when nothing else does
     main(*sys.argv[1:])
