@@ -57,6 +57,7 @@ SINCE: dict[str, Any] = {
     "model.wide_dropout": 0.0,
     "model.wide_ngrams": 2,
     "objective.name": "classification",
+    "objective.sampled_words": 1000,
     "serving.batch_milliseconds": 2.0,
     "serving.batch_size": 64,
     "serving.max_body_bytes": 1_048_576,

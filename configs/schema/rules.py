@@ -119,7 +119,8 @@ RULES: dict[str, Rule] = {
     "model.wide_dropout": _FRACTION,
     "model.precision": _one_of("float32", "bfloat16", "float16"),
     "model.kernel": _one_of("auto", "keras", "cpu", "xla"),
-    "objective.name": _one_of("classification"),
+    "objective.name": _one_of("classification", "language_model"),
+    "objective.sampled_words": _integer(0, _MILLION),
     "train.epochs": _integer(1, _BILLION),
     "train.patience": _integer(0, _BILLION),
     "train.batch_size": _integer(1, _MILLION),
@@ -235,6 +236,13 @@ def _check_combinations(fields: Mapping[str, Any]) -> None:
             f"config.train.slices: got {slices} with config.strategy.reduction="
             f"{fields['strategy.reduction']!r}; accepted is 0 or {divisor} "
             f"config.train.batch_size, {batch_size}"
+        )
+    layers, objective = len(fields["model.layer_sizes"]), fields["objective.name"]
+    if objective == "language_model" and fields["model.bidirectional"] and layers > 1:
+        raise UserError(
+            f"config.model.bidirectional: got True with {layers} layers, the second of which would "
+            f"see the words that config.objective.name={objective!r} predicts; accepted is True "
+            "with one layer in config.model.layer_sizes, or False"
         )
     virtual_devices, strategy = fields["strategy.virtual_devices"], fields["strategy.name"]
     if virtual_devices and strategy not in ("auto", "mirrored"):

@@ -18,6 +18,8 @@ import sys
 import tensorflow as tf
 
 from input_pipeline.training_set import InMemory
+from trainer.learning.objectives.language_model import MOST_LOGITS
+from trainer.model.language_model import LanguageModel
 from trainer.run.start import Run
 
 _TENSORFLOW = 800_000_000  # bytes of a process that trains next to nothing; measured
@@ -25,6 +27,7 @@ _TENSORFLOW = 800_000_000  # bytes of a process that trains next to nothing; mea
 # directions there are copies in reverse order too.
 _KEPT_ONE_WAY, _KEPT_BOTH_WAYS = 11, 15
 _KEPT_TO_EVALUATE = 3  # the same without a backward pass; the embedding counts twice then
+_KEPT_LOGITS = 2  # for each logit of a language model; measured
 _NUMBER = 4  # bytes of a float32 or a token id
 
 
@@ -35,12 +38,15 @@ def estimate(run: Run) -> dict[str, int]:
     averages = 1 if run.state.average else 0
     # Weights, two moments of Adam and gradients; the saver's copy has no gradients.
     copies = replicas * (4 + averages) + 3 + averages
-    return {
+    parts = {
         "TensorFlow": _TENSORFLOW,
         "reviews": _NUMBER * _tokens(run),
         "weights and optimizer": _NUMBER * parameters * copies,
         "the widest batch": replicas * _batch(run),
     }
+    if isinstance(run.state.model, LanguageModel):
+        parts["the output layer"] = replicas * _logits(run)
+    return parts
 
 
 def describe(run: Run) -> str:
@@ -74,13 +80,27 @@ def _batch(run: Run) -> int:
     replicas, directions = run.strategy.num_replicas_in_sync, 2 if model.bidirectional else 1
     units = directions * sum(model.layer_sizes)
     kept = _KEPT_BOTH_WAYS if model.bidirectional else _KEPT_ONE_WAY
-    trained = -(-config.train.batch_size // (max(replicas, config.train.slices)))
+    trained = _rows(run)
     evaluated = -(-config.evaluation.batch_size // replicas)
     numbers = max(
         trained * (model.embedding_size + kept * units),
         evaluated * (2 * model.embedding_size + _KEPT_TO_EVALUATE * units),
     )
     return tf.as_dtype(model.precision).size * numbers * _width(run)
+
+
+def _logits(run: Run) -> int:
+    """Returns the bytes of a replica's logits of words: to train on, or to evaluate."""
+    sampled, directions = run.config.objective.sampled_words, 1 + run.config.model.bidirectional
+    words = sampled or len(run.encoding.vocabulary)
+    trained = directions * _rows(run) * _width(run) * words
+    return _NUMBER * _KEPT_LOGITS * max(trained, MOST_LOGITS)
+
+
+def _rows(run: Run) -> int:
+    """Returns the reviews that a replica computes at once in training."""
+    replicas, train = run.strategy.num_replicas_in_sync, run.config.train
+    return -(-train.batch_size // max(replicas, train.slices))
 
 
 def _width(run: Run) -> int:

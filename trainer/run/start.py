@@ -190,11 +190,11 @@ def _fresh_state(
         check_match(manifest)
     if newest:
         return state
-    if config.checkpoint.init_from:
-        load_initial_weights(config, encoding, state)
-    elif config.model.wide_buckets:
+    if config.checkpoint.init_from and load_initial_weights(config, encoding, state):
+        return state
+    networks = [n for n in (state.model, state.average) if isinstance(n, Classifier) and n.wide]
+    if networks:
         epoch = data.train.epoch(config.train.batch_size, config.data.width_step, 0, epoch=0)
-        networks = [n for n in (state.model, state.average) if isinstance(n, Classifier)]
         with epoch.faults():
             naive_bayes.set_ratios(networks, epoch.batches(replicas=1))
     return state

@@ -16,7 +16,7 @@ import numpy as np
 from input_pipeline.sources import once
 from input_pipeline.training_set import InMemory
 from input_pipeline.vocabulary import UNKNOWN
-from trainer.model.network import Encoder
+from trainer.model.network import Classifier, Encoder
 from trainer.run import memory, terminal
 from trainer.run.clock import in_words
 from trainer.run.manifest import Manifest
@@ -32,6 +32,7 @@ _NEXT = (
     "--mode=export",
     "--mode=report",
 )
+_NEXT_WITHOUT_LABELS = ("--mode=evaluate", "--mode=report")
 
 
 def before(run: Run, progress: Progress) -> None:
@@ -67,16 +68,17 @@ def after(run: Run, tested: Manifest, report: str | None) -> None:
         *([f"Report: {report}"] if report else []),
         *_curves(run),
         "Next:",
-        *next_commands(workdir),
+        *next_commands(workdir, isinstance(run.state.model, Classifier)),
     ]
     for line in lines:
         terminal.say(line)
 
 
-def next_commands(workdir: str) -> list[str]:
+def next_commands(workdir: str, predicts_labels: bool) -> list[str]:
     """Returns a command for each thing to do with a finished run, quoted for a shell."""
     program = "longhaul" if Path(sys.argv[0]).stem == "longhaul" else "python -m trainer"
-    return [f"  {program} --workdir={shlex.quote(workdir)} {flags}" for flags in _NEXT]
+    modes = _NEXT if predicts_labels else _NEXT_WITHOUT_LABELS
+    return [f"  {program} --workdir={shlex.quote(workdir)} {flags}" for flags in modes]
 
 
 def _data(run: Run) -> str:

@@ -47,7 +47,11 @@ def load_predictor(
     threads.set_threads(config.strategy, on_cpus=not device_count("GPU"))
     trained = load_trained(config, store, checkpoint)
     if not isinstance(trained.network, Classifier):
-        raise UserError(f"--mode: got {mode!r}, but the run in {store.url} learns no labels")
+        raise UserError(
+            f"--mode: got {mode!r}, but the run in {store.url} is a language model, which predicts "
+            f"no labels; a training with --config.checkpoint.init_from={store.url} starts a "
+            "classifier from it"
+        )
     vocabulary, data = trained.encoding.vocabulary, config.data
     return Predictor(trained.network, vocabulary, data.max_tokens, data.keep), trained
 

@@ -6,7 +6,6 @@ from typing import Any
 from configs import default
 
 # Each field with an accepted value other than the default's, at an end of its range if it has one.
-# The objective has no other.
 ACCEPTED = {
     "seed": 2**31 - 1,
     "data.source": "files:reviews",
@@ -36,7 +35,8 @@ ACCEPTED = {
     "model.dropout": 0.0,
     "model.precision": "bfloat16",
     "model.kernel": "xla",
-    "objective.name": "classification",
+    "objective.name": "language_model",
+    "objective.sampled_words": 0,
     "train.epochs": 1,
     "train.patience": 10**9,
     "train.batch_size": 1,

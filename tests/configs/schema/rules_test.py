@@ -38,6 +38,7 @@ REFUSED = {
     "model.precision": ("float64", "bf16"),
     "model.kernel": ("", "cudnn"),
     "objective.name": ("", "regression", "Classification"),
+    "objective.sampled_words": (-1, 10**6 + 1, 0.5),
     "train.epochs": (0, -1, 2.5),
     "train.patience": (-1, 0.5, True),
     "train.batch_size": (0, -64),
@@ -170,6 +171,15 @@ def test_unknown_field_is_named():
 
 def test_weight_decay_names_the_optimizer_it_needs():
     assert "'adamw'" in refusal(changed({"optimizer.weight_decay": 0.01}))
+
+
+def test_language_model_in_both_directions_has_one_layer():
+    values = {"objective.name": "language_model", "model.bidirectional": True}
+    message = refusal(changed(values))
+    assert message.startswith("config.model.bidirectional: got True with 2 layers")
+    assert "accepted is True with one layer" in message
+    rules.check(changed(values | {"model.layer_sizes": (128,)}))
+    rules.check(changed(values | {"model.bidirectional": False}))
 
 
 @pytest.mark.parametrize(

@@ -66,10 +66,11 @@ class Objective(Protocol):
         """Returns metrics by name, "loss" among them, of outputs <float32>[reviews, ...]."""
         ...
 
-    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray | None:
         """Returns each label's probability <float32>[reviews, labels] of the same outputs.
 
-        The predicted label is the one with the largest.
+        The predicted label is the one with the largest. Returns None when the objective predicts no
+        labels.
         """
         ...
 

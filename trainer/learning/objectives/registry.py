@@ -9,6 +9,7 @@ import ml_collections
 
 from input_pipeline.labels import Labels
 from trainer.learning.objectives.classification import Classification
+from trainer.learning.objectives.language_model import LanguageModeling
 from trainer.learning.objectives.multiclass import Multiclass
 from trainer.learning.objectives.objective import Objective
 
@@ -18,8 +19,13 @@ def _classification(config: ml_collections.ConfigDict, labels: Labels) -> Object
     return kind(labels, config.train.label_smoothing)
 
 
+def _language_model(config: ml_collections.ConfigDict, labels: Labels) -> Objective:
+    return LanguageModeling(config.model.bidirectional, config.objective.sampled_words)
+
+
 _MAKERS: dict[str, Callable[[ml_collections.ConfigDict, Labels], Objective]] = {
     "classification": _classification,
+    "language_model": _language_model,
 }
 
 
