@@ -60,6 +60,8 @@ def after(run: Run, tested: Manifest, report: str | None) -> None:
     `tested` is the checkpoint that was tested, `report` the URL of the report if one was written.
     """
     workdir = run.store.url.rstrip("/")
+    predicts_labels = isinstance(run.state.model, Classifier)
+    start = f"--config.checkpoint.init_from={shlex.quote(workdir)}"
     lines = [
         f"Time: {_time(run)}",
         f"Memory: {memory.in_units(memory.peak())} at its peak",
@@ -67,8 +69,9 @@ def after(run: Run, tested: Manifest, report: str | None) -> None:
         f"Best checkpoint: {workdir}/{Path(tested.prefix).parent}",
         *([f"Report: {report}"] if report else []),
         *_curves(run),
+        *([] if predicts_labels else [f"A classifier can start from this run: {start}"]),
         "Next:",
-        *next_commands(workdir, isinstance(run.state.model, Classifier)),
+        *next_commands(workdir, predicts_labels),
     ]
     for line in lines:
         terminal.say(line)

@@ -61,7 +61,11 @@ def test_resumed_run_on_two_replicas_has_the_same_bits(model_config, ended, tmp_
     )
     assert done.returncode == 0, done.stderr
     assert "at step 20" in done.stdout
+    assert "the output layer" in done.stdout
     assert "Test Loss: " in done.stdout
+    assert f"start from this run: --config.checkpoint.init_from={workdir}\n" in done.stdout
+    following = done.stdout.partition("Next:\n")[2].splitlines()
+    assert [line.rpartition("=")[2] for line in following] == ["evaluate", "report"]
     assert numbers(workdir) == numbers(ended)
     assert tensors(workdir, STEPS) == tensors(ended, STEPS)
 
