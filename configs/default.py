@@ -40,6 +40,11 @@ def _data() -> ml_collections.ConfigDict:
     # For 'tfds:': the splits to read, in TFDS's notation ('train[:10%]' works).
     data.train_split = "train"
     data.test_split = "test"
+    # Split of reviews without labels; '' is off. Labels that they have are not read.
+    data.unlabelled_split = ""
+    # How many of them a step reads beside its labelled reviews, over all replicas. 0 puts them
+    # among the labelled ones, in the same batches, which suits a language model.
+    data.unlabelled_batch_size = 0
     # Fraction of the training split that is held out for validation, always the same reviews.
     data.validation_share = 0.08
     # Whether ! ? . , ; : ( ) are tokens too; otherwise all tokens are words and emoji.
@@ -111,6 +116,18 @@ def _objective() -> ml_collections.ConfigDict:
     # each step, frequent ones more often; 0 takes the whole vocabulary. The training loss, as that
     # of a choice among fewer words, is then below the validation loss, which is of all.
     objective.sampled_words = 1000
+    # Factors of further loss terms of the classification; 0.0 is off. 'adversarial': the same loss
+    # where the embeddings are perturbed so that it rises most. 'virtual_adversarial': how much a
+    # perturbation changes the prediction. 'entropy': how unsure the prediction is. The last two
+    # also learn from reviews without labels.
+    objective.terms = ml_collections.ConfigDict()
+    objective.terms.adversarial = 0.0
+    objective.terms.virtual_adversarial = 0.0
+    objective.terms.entropy = 0.0
+    # Norm of the perturbation of a review, in standard deviations of the embedding.
+    objective.perturbation = 5.0
+    # Epochs before these terms join. A network that knows nothing yet doesn't learn with them.
+    objective.terms_after_epochs = 0
     return objective
 
 

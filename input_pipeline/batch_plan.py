@@ -119,6 +119,53 @@ def plan_of_blocks(
     return BatchPlan(np.concatenate(ids), np.concatenate(widths))
 
 
+def with_unlabelled(
+    plan: BatchPlan,
+    labelled: int,
+    lengths: np.ndarray,
+    batch_size: int,
+    width_step: int,
+    seed: int,
+    epoch: int,
+) -> BatchPlan:
+    """Returns a plan with `batch_size` more reviews in each step, of about the step's width.
+
+    They are reviews without a label, which come in an order of their own: each is read once before
+    any is read again, however many epochs of the labelled reviews that takes. The rows of a step
+    are mixed, so that each part of a batch has its share of both.
+
+    Args:
+        plan: of the labelled reviews.
+        labelled: their number, which is the id of the first review without a label.
+        lengths: tokens of each review without a label, <int>[reviews].
+        batch_size: how many of them a step reads, over all replicas.
+        width_step: in tokens.
+        seed: a number below 2**32, as is `epoch`.
+        epoch: its number.
+    """
+    wanted = len(plan) * batch_size
+    ids = _endless(len(lengths), epoch * wanted, wanted, seed)
+    widths = _round_up(lengths, width_step)
+    rows = ids[np.argsort(widths[ids], kind="stable")].reshape(len(plan), batch_size)
+    beside = np.empty_like(rows)
+    beside[np.argsort(plan.widths, kind="stable")] = rows  # the widest to the widest
+    both = np.concatenate([plan.ids, beside + np.int32(labelled)], axis=1)
+    places = [(np.arange(size) + 0.5) / size for size in (plan.ids.shape[1], batch_size)]
+    mixed = both[:, np.argsort(np.concatenate(places), kind="stable")]
+    return BatchPlan(mixed, np.maximum(plan.widths, widths[beside].max(axis=1)))
+
+
+def _endless(reviews: int, start: int, count: int, seed: int) -> np.ndarray:
+    """Returns a part <int32>[count] of an endless row of permutations of the reviews."""
+    first, last = start // reviews, (start + count - 1) // reviews
+    keys = ([seed + 2 * _SEEDS, number] for number in range(first, last + 1))
+    orders = [
+        np.argsort(np.random.Philox(key=key).random_raw(reviews), kind="stable") for key in keys
+    ]
+    begin = start - first * reviews
+    return np.concatenate(orders)[begin : begin + count].astype(np.int32)
+
+
 def evaluation_plan(lengths: np.ndarray, batch_size: int, width_step: int) -> BatchPlan:
     """Returns batches of reviews from the shortest to the longest, which needs least padding.
 

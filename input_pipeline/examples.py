@@ -6,6 +6,7 @@ examples = encode(split, "train", encoding)
 examples = examples.shortened(max_tokens=512, keep="head_tail").take(ids)
 """
 
+import collections
 import dataclasses
 import functools
 import hashlib
@@ -26,7 +27,7 @@ class Examples:
     """Reviews as token ids, and their labels."""
 
     tokens: tf.RaggedTensor  # ids <int32>[reviews, (tokens)]
-    labels: np.ndarray  # <int32>[reviews], their numbers
+    labels: np.ndarray  # <int32>[reviews], their numbers; NO_LABEL of a review without one
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -69,12 +70,26 @@ def from_arrays(tokens: np.ndarray, lengths: np.ndarray, labels: np.ndarray) -> 
     return Examples(ids, labels.astype(np.int32, copy=False))
 
 
-def build_encoding(split: Tokenized, data: ml_collections.ConfigDict) -> Encoding:
+def together(first: Examples, second: Examples) -> Examples:
+    """Returns the reviews of both, those of `first` with the lower numbers."""
+    parts = (first.tokens.flat_values.numpy(), second.tokens.flat_values.numpy())
+    lengths = np.concatenate([first.lengths, second.lengths])
+    return from_arrays(
+        np.concatenate(parts), lengths, np.concatenate([first.labels, second.labels])
+    )
+
+
+def build_encoding(
+    split: Tokenized, data: ml_collections.ConfigDict, unlabelled: Tokenized | None = None
+) -> Encoding:
     """Returns the most frequent tokens and the labels of the training split of a `data` config.
 
-    Tokens of reviews held out for validation don't count.
+    Tokens of reviews held out for validation don't count, those of reviews without a label do.
     """
     counts = split.counts(~held_out(len(split), data.validation_share))
+    if unlabelled:
+        counts = collections.Counter(counts)
+        counts.update(unlabelled.counts(np.ones(len(unlabelled), bool)))
     return Encoding(
         vocabularies.build(counts, data.vocabulary_size, text.rules_of(data.punctuation)),
         labels.choose(split.label_counts(), data.positive_label),
@@ -90,3 +105,9 @@ def encode(split: Tokenized, name: str, encoding: Encoding) -> Examples:
     numbers = encoding.labels.numbers(split.labels, name)
     ids = split.ids(encoding.vocabulary)
     return from_arrays(ids, split.lengths, numbers[split.label_numbers])
+
+
+def encode_unlabelled(split: Tokenized, encoding: Encoding) -> Examples:
+    """Returns all reviews of a split as token ids without a label, whatever labels they have."""
+    numbers = np.full(len(split), labels.NO_LABEL, np.int32)
+    return from_arrays(split.ids(encoding.vocabulary), split.lengths, numbers)

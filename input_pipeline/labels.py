@@ -22,6 +22,7 @@ from storage.errors import UserError
 from storage.store import Store
 
 LABELS_FILE = "labels.txt"
+NO_LABEL = -1  # the number of a review without a label
 _NEGATIVE, _POSITIVE = "negative", "positive"
 _SPELLINGS = dict.fromkeys(("positive", "pos", "1"), _POSITIVE) | dict.fromkeys(
     ("negative", "neg", "0"), _NEGATIVE

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from input_pipeline.batch_plan import BatchPlan
 from input_pipeline.examples import Examples
+from input_pipeline.labels import NO_LABEL
 from input_pipeline.vocabulary import PADDING
 
 STEPS_AHEAD = 8
@@ -21,8 +22,13 @@ class Batch(NamedTuple):
 
     tokens: tf.Tensor  # ids <int32>[batch, time], padded at the right
     lengths: tf.Tensor  # <int32>[batch], tokens of each row
-    labels: tf.Tensor  # their numbers <int32>[batch]
+    labels: tf.Tensor  # their numbers <int32>[batch], NO_LABEL of a review without one
     weights: tf.Tensor  # <float32>[batch], 1.0 or 0.0
+
+    @property
+    def labelled(self) -> tf.Tensor:
+        """Returns the weights <float32>[batch] with 0.0 for reviews without a label."""
+        return tf.where(self.labels == NO_LABEL, 0.0, self.weights)
 
 
 def batches(

@@ -1,6 +1,6 @@
 """Reviews to train on, in memory or in shards, behind one interface.
 
-    reviews = InMemory(examples)
+    reviews = InMemory(examples)                # or InMemory(examples, unlabelled, beside=64)
     reviews = Sharded(open_set(store, "train", cache), max_tokens=512, keep="head_tail")
     epoch = reviews.epoch(batch_size=64, width_step=16, seed=0, epoch=3)
     with epoch.faults():
@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from input_pipeline import batch_plan, pipeline
 from input_pipeline.batch_plan import BatchPlan
-from input_pipeline.examples import Examples
+from input_pipeline.examples import Examples, together
 from input_pipeline.shards.format import PackedReviews
 from input_pipeline.shards.reader import ShardSet
 from storage.errors import UserError
@@ -70,13 +70,19 @@ class TrainingSet(Protocol):
 
 
 class InMemory:
-    """A TrainingSet of examples that are cut to `max_tokens` already."""
+    """A TrainingSet of examples that are cut to `max_tokens` already.
 
-    def __init__(self, examples: Examples):
-        self.examples = examples
+    With `unlabelled` reviews each batch has `beside` of them beside the labelled ones; or with 0
+    they are planned as if they had labels.
+    """
+
+    def __init__(self, examples: Examples, unlabelled: Examples | None = None, beside: int = 0):
+        self.examples = together(examples, unlabelled) if unlabelled else examples
+        self._planned = len(examples) if beside else len(self.examples)
+        self._beside = beside
 
     def __len__(self) -> int:
-        return len(self.examples)
+        return self._planned
 
     @property
     def digest(self) -> str:
@@ -89,8 +95,11 @@ class InMemory:
 
     def epoch(self, batch_size: int, width_step: int, seed: int, epoch: int) -> "_PlannedEpoch":
         """Returns the epoch of one training plan."""
-        lengths = self.examples.lengths
-        plan = batch_plan.training_plan(lengths, batch_size, width_step, seed, epoch)
+        planned, others = np.split(self.examples.lengths, [self._planned])
+        plan = batch_plan.training_plan(planned, batch_size, width_step, seed, epoch)
+        if self._beside:
+            cut = (self._beside, width_step, seed, epoch)
+            plan = batch_plan.with_unlabelled(plan, self._planned, others, *cut)
         return _PlannedEpoch(self.examples, plan)
 
 

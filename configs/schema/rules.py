@@ -6,7 +6,7 @@ rules.check_widths(config)          # UserError for more widths than a TPU shoul
 rules.RULES["train.epochs"].accepted    # "an integer from 1 to 1000000000"
 
 A new field needs a line in RULES, one in configs/default.py, and one in SINCE of
-configs/schema/resume.py.
+configs/schema/resume.py. What fields allow together is in `combinations`.
 """
 
 import math
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
+from configs.schema import combinations
 from input_pipeline.sources import registry
 from storage.errors import UserError
 
@@ -59,7 +60,7 @@ def _is_tensorboard_dir(value: Any) -> bool:
 
 
 def _is_number_of_buckets(value: Any) -> bool:
-    return _is_integer(value, 0, 2**26) and _is_power_of_two(value)
+    return _is_integer(value, 0, 2**26) and combinations.is_power_of_two(value)
 
 
 def _are_writers(value: Any) -> bool:
@@ -96,6 +97,8 @@ RULES: dict[str, Rule] = {
     "data.dir": _TEXT,
     "data.train_split": _SPLIT,
     "data.test_split": _SPLIT,
+    "data.unlabelled_split": _TEXT,
+    "data.unlabelled_batch_size": _integer(0, _MILLION),
     "data.validation_share": _number("a number between 0.0 and 1.0", lambda v: 0 < v < 1),
     "data.vocabulary_size": _integer(3, _MILLION),
     "data.punctuation": FLAG,
@@ -121,6 +124,11 @@ RULES: dict[str, Rule] = {
     "model.kernel": _one_of("auto", "keras", "cpu", "xla"),
     "objective.name": _one_of("classification", "language_model"),
     "objective.sampled_words": _integer(0, _MILLION),
+    "objective.terms.adversarial": _NOT_NEGATIVE,
+    "objective.terms.virtual_adversarial": _NOT_NEGATIVE,
+    "objective.terms.entropy": _NOT_NEGATIVE,
+    "objective.perturbation": _POSITIVE,
+    "objective.terms_after_epochs": _integer(0, _BILLION),
     "train.epochs": _integer(1, _BILLION),
     "train.patience": _integer(0, _BILLION),
     "train.batch_size": _integer(1, _MILLION),
@@ -193,7 +201,7 @@ def check(config: Mapping[str, Any]) -> None:
     unknown = sorted(fields.keys() - RULES.keys())
     if unknown:
         raise UserError(f"config.{unknown[0]}: no such field; configs/default.py holds them all")
-    _check_combinations(fields)
+    combinations.check(fields)
 
 
 def static_widths(data: Mapping[str, Any]) -> tuple[int, ...]:
@@ -213,60 +221,23 @@ def check_widths(config: Mapping[str, Any]) -> None:
         )
 
 
-def _is_power_of_two(number: int) -> bool:
-    return number & (number - 1) == 0
-
-
 def _shown(value: Any) -> str:
     """Returns a value for a message, cut when it is long."""
     text = repr(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
-def _check_combinations(fields: Mapping[str, Any]) -> None:
-    """Raises UserError when fields that are fine one by one do not fit together."""
-    for field in ("data.dir", "data.cache_dir"):
-        registry.require_path(f"config.{field}", fields[field])
-    registry.require_path("config.data.source", fields["data.source"], prefix="files:")
-    batch_size, slices = fields["train.batch_size"], fields["train.slices"]
-    in_tree = fields["strategy.reduction"] == "tree"
-    if slices and (batch_size % slices or (in_tree and not _is_power_of_two(slices))):
-        divisor = "a power of two that divides" if in_tree else "a divisor of"
-        raise UserError(
-            f"config.train.slices: got {slices} with config.strategy.reduction="
-            f"{fields['strategy.reduction']!r}; accepted is 0 or {divisor} "
-            f"config.train.batch_size, {batch_size}"
-        )
-    layers, objective = len(fields["model.layer_sizes"]), fields["objective.name"]
-    if objective == "language_model" and fields["model.bidirectional"] and layers > 1:
-        raise UserError(
-            f"config.model.bidirectional: got True with {layers} layers, the second of which would "
-            f"see the words that config.objective.name={objective!r} predicts; accepted is True "
-            "with one layer in config.model.layer_sizes, or False"
-        )
-    virtual_devices, strategy = fields["strategy.virtual_devices"], fields["strategy.name"]
-    if virtual_devices and strategy not in ("auto", "mirrored"):
-        raise UserError(
-            f"config.strategy.virtual_devices: got {virtual_devices} with config.strategy.name="
-            f"{strategy!r}, which does not split the CPU; accepted is 0, or take 'mirrored'"
-        )
-    weight_decay, optimizer = fields["optimizer.weight_decay"], fields["optimizer.name"]
-    if weight_decay and optimizer != "adamw":
-        raise UserError(
-            f"config.optimizer.weight_decay: got {weight_decay} with config.optimizer.name="
-            f"{optimizer!r}; accepted is 0.0, or take 'adamw'"
-        )
-
-
 def check_replicas(config: ml_collections.ConfigDict, replicas: int) -> None:
     """Raises UserError unless `replicas` can share the batches and slices of a complete config."""
-    train, evaluation = config.train, config.evaluation
-    for field, size in (
-        ("train.batch_size", train.batch_size),
-        ("train.slices", train.slices),
-        ("evaluation.batch_size", evaluation.batch_size),
-    ):
-        if size % replicas:
+    shared = (
+        "train.batch_size",
+        "train.slices",
+        "data.unlabelled_batch_size",
+        "evaluation.batch_size",
+    )
+    for field in shared:
+        section, name = field.split(".")
+        if (size := config[section][name]) % replicas:
             raise UserError(
                 f"config.{field}: got {size} on {replicas} replicas, accepted is a multiple of "
                 f"{replicas}"

@@ -7,6 +7,9 @@ files, or a file `PATH/<split>.csv` (.jsonl, .parquet) with the columns `data.te
 `data.label_column`. When PATH itself is such a folder or file, or a folder with nothing but such a
 file, a fixed tenth of its reviews is the split `test` and the others are `train`. A relative PATH
 is below `data.dir`, or below the working folder when that is ''.
+
+The split `data.unlabelled_split`, such as `unsup` or `train/unsup`, is a folder of text files, or a
+file of which only the texts are read.
 """
 
 import contextlib
@@ -68,13 +71,13 @@ def _open_source(argument: str, data: ml_collections.ConfigDict) -> Source:
         require_regular(place, _UNPACK)
         return place
 
-    def pairs(place: Path) -> Iterator[tuple[str, str]]:
-        return _checked(_rows(place, columns), place, data.on_bad_text)
+    def pairs(place: Path, labelled: bool = True) -> Iterator[tuple[str, str]]:
+        return _checked(_rows(place, columns, labelled), place, data.on_bad_text, labelled)
 
     def read(split: str) -> Iterator[tuple[str, str]]:
         with _readable():
             place = place_of(split)
-            reviews = pairs(place)
+            reviews = pairs(place, labelled=split != data.unlabelled_split)
             if is_set:
                 count = sum(1 for _ in pairs(place))
                 reviews = itertools.compress(reviews, _drawn(place, count, split))
@@ -83,11 +86,13 @@ def _open_source(argument: str, data: ml_collections.ConfigDict) -> Source:
     def fingerprint(split: str) -> str:
         with _readable():
             place = place_of(split)
+            labelled = split != data.unlabelled_split
             files = [place]
             if place.is_dir():
-                files = [file for _, file in folder.text_files(place)]
+                files = [file for _, file in _text_files(place, labelled)]
             named = ((str(file.relative_to(place.parent)), file) for file in files)
-            return digest_of([is_set and split, data.on_bad_text, *columns], named)
+            read = columns if labelled else (columns.text,)
+            return digest_of([is_set and split, data.on_bad_text, *read], named)
 
     return source_of_pairs(fingerprint, read)
 
@@ -114,7 +119,7 @@ def _has_splits(path: Path, data: ml_collections.ConfigDict) -> bool:
     alike = [entry.name for entry in entries if _split_of(entry).lower() in spellings]
     if alike:
         raise Refusal(path, f"holds {listed(alike)}; name the splits exactly 'train' and 'test'")
-    known = read.union(_SPLITS)
+    known = read.union(_SPLITS, [data.unlabelled_split])
     others = [entry.name for entry in entries if _split_of(entry) not in known]
     if others and len(others) < len(entries):
         once.warn(
@@ -151,6 +156,9 @@ def _only_file(path: Path) -> Path | None:
 
 def _place(path: Path, split: str) -> Path:
     """Returns the folder or file below `path` that holds a split; UserError without just one."""
+    above, _, inner = split.partition("/")
+    if inner and _split_of(path / above) == above and (path / above).is_dir():
+        return _place(path / above, inner)
     places = _places(path, split)
     if len(places) == 1:
         return places[0]
@@ -173,27 +181,35 @@ def _drawn(place: Path, reviews: int, split: str) -> np.ndarray:
     return drawn
 
 
-def _rows(place: Path, columns: Columns) -> Iterator[Row]:
+def _text_files(place: Path, labelled: bool) -> list[tuple[str, Path]]:
+    return folder.text_files(place) if labelled else folder.unlabelled_files(place)
+
+
+def _rows(place: Path, columns: Columns, labelled: bool) -> Iterator[Row]:
     if place.is_dir():
-        return folder.read(place)
+        return folder.read(_text_files(place, labelled))
+    if not labelled:
+        columns = Columns(columns.text, columns.text)  # its labels are not read
     if place.suffix.lower() not in _FORMATS:
         signature.check_is_utf8(place)
         raise Refusal(place, f"ends in none of {', '.join(_FORMATS)}; convert or rename it")
     return _FORMATS[place.suffix.lower()](place, columns)
 
 
-def _checked(rows: Iterator[Row], place: Path, on_bad_text: str) -> Iterator[tuple[str, str]]:
+def _checked(
+    rows: Iterator[Row], place: Path, on_bad_text: str, labelled: bool
+) -> Iterator[tuple[str, str]]:
     """Yields the text and the label's name of each row; UserError for a row that can't be used.
 
-    With `on_bad_text` "skip", rows that are not UTF-8 are left out and counted in a warning, as
-    rows without a text are. UserError, too, when no row is left.
+    Without labels the name is "". With `on_bad_text` "skip", rows that are not UTF-8 are left out
+    and counted in a warning, as rows without a text are. UserError, too, when no row is left.
     """
     used = skipped = blank = 0
     for row in rows:
         if not row.fault:
             used += 1
             blank += not row.text.strip()
-            yield row.text, label_name(row)
+            yield row.text, label_name(row) if labelled else ""
         elif on_bad_text == "skip":
             skipped += 1
         else:

@@ -55,9 +55,11 @@ class TextReviews:
         return self._source
 
     def make_encoding(self) -> Encoding:
-        """Counts tokens and labels of the training reviews."""
-        tokenized = self._tokenize(self._data.train_split, text.rules_of(self._data.punctuation))
-        return examples.build_encoding(tokenized, self._data)
+        """Counts tokens and labels of the training reviews, and tokens of those without a label."""
+        data, rules = self._data, text.rules_of(self._data.punctuation)
+        unlabelled = self._tokenize(data.unlabelled_split, rules) if data.unlabelled_split else None
+        tokenized = self._tokenize(data.train_split, rules)
+        return examples.build_encoding(tokenized, data, unlabelled)
 
     def load_split(self, split: str, encoding: Encoding) -> Examples:
         """Tokenises the reviews of a split, or takes their tokens from the cache."""
@@ -72,7 +74,12 @@ class TextReviews:
         reviews = reviews.shortened(data.max_tokens, data.keep)
         held_out = hold_out(data, reviews.labels, encoding.labels)
         train, validation = (reviews.take(np.flatnonzero(mask)) for mask in (~held_out, held_out))
-        return InMemory(train), validation
+        if not data.unlabelled_split:
+            return InMemory(train), validation
+        tokenized = self._tokenize(data.unlabelled_split, encoding.vocabulary.rules)
+        unlabelled = examples.encode_unlabelled(tokenized, encoding)
+        unlabelled = unlabelled.shortened(data.max_tokens, data.keep)
+        return InMemory(train, unlabelled, data.unlabelled_batch_size), validation
 
     def _tokenize(self, split: str, rules: int) -> Tokenized:
         """Tokenises a split once: the vocabulary is made of the reviews to train on."""

@@ -22,7 +22,11 @@ _Item = TypeVar("_Item")
 
 # Split name -> (seed, number of reviews, which sentences: their checksums modulo 3).
 # A sentence can occur in one split only, so no test sentence was seen in training.
-SPLITS = {"train": (20011, 6000, (1, 2)), "test": (20021, 2000, (0,))}
+SPLITS = {
+    "train": (20011, 6000, (1, 2)),
+    "test": (20021, 2000, (0,)),
+    "unlabelled": (20031, 6000, (1, 2)),
+}
 # Fractions of reviews that are easier: with a verdict, in plain sentences, without a rival.
 VERDICT_SHARE, PLAIN_SHARE, ALONE_SHARE = 0.3, 0.15, 0.1
 

@@ -33,10 +33,10 @@ from storage.errors import UserError
 
 def open_reviews(argument: str, data: ml_collections.ConfigDict) -> TextReviews:
     """Opens the data set named by the argument; UserError when it can't be had."""
-    return TextReviews(_open_source(argument, data.dir), data)
+    return TextReviews(_open_source(argument, data.dir, data.unlabelled_split), data)
 
 
-def _open_source(name: str, folder: str) -> Source:
+def _open_source(name: str, folder: str, unlabelled: str) -> Source:
     builder = _prepared(name, folder)
     text, label = _text_and_label(builder, name)
     names = _names(builder, label)
@@ -47,7 +47,8 @@ def _open_source(name: str, folder: str) -> Source:
         if not 0 <= number < len(names):  # TFDS writes -1 for a review without a label
             raise UserError(
                 f"config.data.source: {name} has the {label} {number}, accepted are 0 to "
-                f"{len(names) - 1} ({', '.join(names)}); take a split whose reviews have labels"
+                f"{len(names) - 1} ({', '.join(names)}); take a split whose reviews have labels, "
+                "or name this one in config.data.unlabelled_split"
             )
         return names[number]
 
@@ -55,7 +56,8 @@ def _open_source(name: str, folder: str) -> Source:
         with intact(builder, _checked(builder, split)):
             files = builder.info.splits[split].filepaths
             named = [(file.name, Path(file)) for file in files]
-            return digest_of([split, text, label, names], named)
+            labels = [] if split == unlabelled else [label, names]
+            return digest_of([split, text, *labels], named)
 
     def read(split: str) -> Iterable[tuple[tf.Tensor, list[int]]]:
         with intact(builder, _checked(builder, split)):
@@ -68,7 +70,7 @@ def _open_source(name: str, folder: str) -> Source:
         blank = 0
         for texts, numbers in read(split):
             blank += sum(not text.strip() for text in texts.numpy())
-            yield texts, [name_of_number(number) for number in numbers]
+            yield texts, ["" if split == unlabelled else name_of_number(n) for n in numbers]
         warn_of_blank_texts(f"{name}, split {split!r}", blank)
 
     return Source(fingerprint, batches)

@@ -210,3 +210,53 @@ def test_order_of_blocks_has_not_changed():
 def test_a_billion_reviews_are_planned_quickly():
     blocks = batch_plan.block_plan([65_536] * 15_259, 64, seed=2**31 - 1, epoch=10**9 - 1)
     assert blocks.locate(len(blocks) - 1) == (15_258, 1023)
+
+
+OTHERS = np.arange(300) * 53 % 197 + 1  # lengths of reviews without a label
+
+
+def with_unlabelled(epoch=0, batch=8, seed=0):
+    plan = training_plan(epoch=epoch, seed=seed)
+    cut = (batch, WIDTH_STEP, seed, epoch)
+    return plan, batch_plan.with_unlabelled(plan, len(LENGTHS), OTHERS, *cut)
+
+
+def test_labelled_reviews_of_a_step_stay_when_others_are_read_beside_them():
+    plan, both = with_unlabelled()
+    assert both.ids.shape == (len(plan), 32 + 8)
+    for row, alone in zip(both.ids, plan.ids, strict=True):
+        np.testing.assert_array_equal(row[row < len(LENGTHS)], alone)
+
+
+def test_each_review_without_a_label_is_read_before_any_is_read_again():
+    epochs = [with_unlabelled(epoch)[1].ids for epoch in range(5)]
+    read = [ids[ids >= len(LENGTHS)] - len(LENGTHS) for ids in epochs]
+    assert [len(ids) for ids in read] == [16 * 8] * 5
+    counts = np.bincount(np.concatenate(read), minlength=len(OTHERS))
+    assert set(counts) == {640 // 300, 640 // 300 + 1}
+    assert not np.array_equal(*(np.sort(ids) for ids in read[:2]))
+
+
+def test_reviews_without_a_label_are_about_as_long_as_the_others_of_their_step():
+    plan, both = with_unlabelled()
+    assert (both.widths >= plan.widths).all()
+    lengths = np.concatenate([LENGTHS, OTHERS])
+    assert _filled(both, lengths) > 0.98 * _filled(plan, lengths)
+
+
+def _filled(plan, lengths):
+    """The share of token slots that are no padding."""
+    tokens = np.where(plan.ids == NO_REVIEW, 0, lengths[plan.ids]).sum()
+    return tokens / (plan.widths * plan.ids.shape[1]).sum()
+
+
+def test_each_part_of_a_batch_has_its_share_of_reviews_without_a_label():
+    _, both = with_unlabelled(batch=16)
+    parts = np.split(both.ids >= len(LENGTHS), 8, axis=1)  # 6 rows each: 4 and 2
+    assert all((part.sum(axis=1) == 2).all() for part in parts)
+
+
+def test_order_of_reviews_without_a_label_never_changes():
+    """A resumed run computes the plan again, perhaps years later."""
+    _, both = with_unlabelled(epoch=3, seed=7)
+    assert digest(both) == "6e0f4951308f54e6d4967f3b623dc979a5f35fad9c566178b88c9df4b43e7a3e"

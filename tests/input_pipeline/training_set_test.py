@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_pipeline import pipeline
+from input_pipeline import examples, pipeline
+from input_pipeline.labels import NO_LABEL
 from input_pipeline.pipeline import Batch
 from input_pipeline.shards.cache import ShardCache
 from input_pipeline.shards.format import concatenate
@@ -237,3 +238,27 @@ def test_strategies_accept_the_batches(reviews):
         parts = [strategy.experimental_local_results(field) for field in batch]
         for got, expected in zip(parts, whole[step], strict=True):
             np.testing.assert_array_equal(np.concatenate(got), expected)
+
+
+UNLABELLED = examples.from_arrays(np.arange(2, 62), np.full(20, 3), np.full(20, NO_LABEL))
+
+
+def test_reviews_without_a_label_are_beside_the_others():
+    alone, both = memory(), InMemory(memory().examples, UNLABELLED, beside=4)
+    assert len(both) == len(alone)
+    assert both.steps_per_epoch(BATCH) == alone.steps_per_epoch(BATCH)
+    assert both.digest != alone.digest
+    for batch, expected in zip(
+        collected(epoch_of(both).batches(1)), collected(epoch_of(alone).batches(1)), strict=True
+    ):
+        others = batch.labels == NO_LABEL
+        assert others.sum() == 4
+        np.testing.assert_array_equal(batch.labels[~others], expected.labels)
+        np.testing.assert_array_equal(batch.lengths[~others], expected.lengths)
+
+
+def test_reviews_without_a_label_may_be_among_the_others():
+    both = InMemory(memory().examples, UNLABELLED)
+    assert len(both) == len(memory()) + 20
+    labels = np.concatenate([batch.labels for batch in collected(epoch_of(both).batches(1))])
+    assert (labels == NO_LABEL).sum() == 20

@@ -27,6 +27,16 @@ def binary_cross_entropy(
     return tf.reduce_sum(losses * weights), tf.reduce_sum(weights)
 
 
+def log_probabilities(logits: tf.Tensor) -> tf.Tensor:
+    """Returns the logarithms of the probabilities of the labels <float32>[batch, labels].
+
+    They are of logits <float32>[batch] of two labels, of more <float32>[batch, labels].
+    """
+    if len(logits.shape) == 1:
+        return tf.math.log_sigmoid(tf.stack([-logits, logits], axis=-1))
+    return tf.nn.log_softmax(logits)
+
+
 def cross_entropy(
     logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, label_smoothing: float
 ) -> tuple[tf.Tensor, tf.Tensor]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from input_pipeline.labels import NO_LABEL
 from input_pipeline.pipeline import Batch
 from trainer.model.network import Classifier
 
@@ -26,6 +27,7 @@ def set_ratios(networks: Sequence[Classifier], batches: Iterable[Batch]) -> None
     for batch in batches:
         numbers, counted = (part.numpy() for part in n_grams(batch.tokens))
         labels = np.broadcast_to(batch.labels.numpy()[:, None, None], numbers.shape)
+        counted = counted & (labels != NO_LABEL)
         np.add.at(counts, (labels[counted], numbers[counted]), 1)
     ratios = log_ratios(counts)[-outputs:].T.astype(np.float32)
     for part in parts:

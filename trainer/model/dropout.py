@@ -14,6 +14,9 @@ import tensorflow as tf
 
 from trainer.model.hashing import mix
 
+# What the layer of a mask is for noise; the layers' numbers are smaller.
+_NOISE = 2**17
+
 
 class DropoutKey(NamedTuple):
     """What decides a mask, beside the layer."""
@@ -25,6 +28,20 @@ class DropoutKey(NamedTuple):
 def step_bits(seed: int, step: tf.Tensor) -> tf.Tensor:
     """Returns a hash <uint32>[] of a run's seed and the number of a step <int64>[]."""
     return mix(mix(tf.constant(seed, tf.uint32)) ^ tf.cast(step, tf.uint32))
+
+
+def gaussian(key: DropoutKey, time: tf.Tensor, units: int) -> tf.Tensor:
+    """Returns normally distributed noise <float32>[batch, time, units].
+
+    `time` is <int32>[]. The noise at a place does not depend on it.
+    """
+    bits = key.bits
+    for value in (_NOISE, key.rows[:, None, None], tf.range(time)[:, None], tf.range(units)):
+        bits = mix(bits ^ tf.cast(value, tf.uint32))
+    # In the middle of one of 2**23 parts, since the ends would be infinite.
+    number = tf.cast(tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32)), tf.int32)
+    shares = (tf.cast(number, tf.float32) + 0.5) * 2.0**-23
+    return tf.math.ndtri(shares)
 
 
 def mask(key: DropoutKey, layer: int, units: int, rate: float) -> tf.Tensor:

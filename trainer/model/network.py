@@ -1,9 +1,11 @@
 """The networks: an encoder of embedding and LSTM layers, and a classifier on top of it.
 
     network = Classifier(config.model, 20_000, labels=2, seed=0, kernel=keras_kernel)
-    inputs = network.inputs(tokens)                         # or any tensors in its place
-    logits = network.logits(inputs, lengths)                                # evaluation
-    logits = network.logits(inputs, lengths, dropout=DropoutKey(...))       # training
+    logits = network.logits(network.inputs(tokens), lengths)                # evaluation
+    inputs = network.inputs(tokens, dropout=key)                            # training
+    logits = network.logits(inputs, lengths, dropout=key)
+
+`key` is a `DropoutKey`. Any tensors may stand in the place of `inputs`.
 
 Reviews are padded at the right and no mask is used. The layers run over the padding as well, and
 pooling reads only the slots before it, so a review's logit does not depend on the width of its
@@ -177,8 +179,11 @@ class Classifier(Encoder):
         self.wide = Wide(config, outputs) if config.wide_buckets else None
         self._wide_dropout = config.wide_dropout
 
-    def inputs(self, tokens: tf.Tensor) -> Inputs:
-        """Returns what the classifier reads of ids <int32>[batch, time]."""
+    def inputs(self, tokens: tf.Tensor, dropout: DropoutKey | None = None) -> Inputs:
+        """Returns what the classifier reads of ids <int32>[batch, time].
+
+        Training gives the key here too, for masks on tokens.
+        """
         return Inputs(self.embed(tokens), self.wide(tokens) if self.wide else None)
 
     def logits(

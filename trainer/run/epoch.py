@@ -15,7 +15,7 @@ from input_pipeline.training_set import StepSizes
 from storage.errors import UserError
 from trainer.learning import schedule
 from trainer.learning.metrics import MetricSums
-from trainer.learning.objectives.objective import train_metric_names
+from trainer.learning.objectives.objective import Objective, train_metric_names
 from trainer.learning.steps import StepResult
 from trainer.machines.distribution import distribute_batches
 from trainer.machines.preemption import StopRequests
@@ -31,13 +31,19 @@ _SECONDS_BETWEEN_CHECKS = 0.2  # for a request to leave, while waiting for a sav
 def train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -> None:
     """Trains the rest of an epoch, from the step that `progress` stands at."""
     config, begin = run.config, epoch * run.steps_per_epoch
+    objective = run.objective.at_epoch(epoch)
     end = begin + run.steps_per_epoch
     batch_size, width_step = config.train.batch_size, config.data.width_step
     plan = run.data.train.epoch(batch_size, width_step, config.seed, epoch)
     iterator = distribute_batches(run.strategy, plan.batches, progress.step - begin)
     rate, counted = Rate(), run.clock.wall()
     bar = ProgressBar(
-        epoch + 1, config.train.epochs, len(plan), progress.step - begin, run.time_left
+        epoch + 1,
+        config.train.epochs,
+        len(plan),
+        progress.step - begin,
+        run.time_left,
+        objective.work,
     )
     with contextlib.closing(bar), plan.faults():
         while progress.step < end:
@@ -51,7 +57,7 @@ def train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) ->
             if "compile" not in run.clock.seconds:
                 count = 1  # the process's first step is compiled
             with run.profile.call(progress.step, count):
-                results = _call(run, iterator, count)
+                results = _call(run, objective, iterator, count)
             # What the loop did since the call before belongs to these steps, each a part.
             now = run.clock.wall()
             counted, seconds = now, (now - counted) / count
@@ -60,7 +66,7 @@ def train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) ->
                 rate.add(sizes.reviews, sizes.tokens, seconds)
                 progress.step += 1
                 progress.metrics, progress.score = {}, None
-                _account(run, progress, result, sizes, rate)
+                _account(run, objective, progress, result, sizes, rate)
                 loss = progress.epoch_sums.means()["loss"]
                 bar.advance(sizes.reviews, sizes.tokens, seconds, loss)
             if progress.step < end and schedule.due(progress.step, config.checkpoint.every_steps):
@@ -88,12 +94,12 @@ def train_metrics(sums: MetricSums) -> dict[str, float]:
     return {name: value for name, value in sums.means().items() if name != "filled"}
 
 
-def _call(run: Run, iterator: Iterator, count: int) -> list[StepResult]:
+def _call(run: Run, objective: Objective, iterator: Iterator, count: int) -> list[StepResult]:
     """Does `count` steps in the graph."""
     compiled = "compile" in run.clock.seconds
     cause = "training" if compiled else "compile"
     with run.clock.timed(cause), tf.device(run.loop_device):
-        results = run.train_steps(iterator, tf.constant(count))
+        results = run.train_steps(objective)(iterator, tf.constant(count))
         results = StepResult(*(values.numpy().tolist() for values in results))
     if compiled:
         run.clock.move("training", "input wait", sum(results.input_wait))
@@ -101,10 +107,15 @@ def _call(run: Run, iterator: Iterator, count: int) -> list[StepResult]:
 
 
 def _account(
-    run: Run, progress: Progress, result: StepResult, sizes: StepSizes, rate: Rate
+    run: Run,
+    objective: Objective,
+    progress: Progress,
+    result: StepResult,
+    sizes: StepSizes,
+    rate: Rate,
 ) -> None:
     """Adds a finished step to the sums and writes a line when one is due."""
-    pairs = dict(zip(train_metric_names(run.objective), result.metrics, strict=True))
+    pairs = dict(zip(train_metric_names(objective), result.metrics, strict=True))
     _check_finite(run, progress.step, pairs["loss"], result.gradient_norm)
     pairs["filled"] = (sizes.tokens, sizes.slots)
     for sums in (progress.epoch_sums, progress.line_sums):

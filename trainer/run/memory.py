@@ -80,7 +80,9 @@ def _batch(run: Run) -> int:
     replicas, directions = run.strategy.num_replicas_in_sync, 2 if model.bidirectional else 1
     units = directions * sum(model.layer_sizes)
     kept = _KEPT_BOTH_WAYS if model.bidirectional else _KEPT_ONE_WAY
-    trained = _rows(run)
+    terms = config.objective.terms
+    passes = 1 + (terms.adversarial > 0) + (terms.virtual_adversarial > 0)
+    trained = passes * _rows(run)
     evaluated = -(-config.evaluation.batch_size // replicas)
     numbers = max(
         trained * (model.embedding_size + kept * units),
@@ -99,8 +101,9 @@ def _logits(run: Run) -> int:
 
 def _rows(run: Run) -> int:
     """Returns the reviews that a replica computes at once in training."""
-    replicas, train = run.strategy.num_replicas_in_sync, run.config.train
-    return -(-train.batch_size // max(replicas, train.slices))
+    config = run.config
+    rows = config.train.batch_size + config.data.unlabelled_batch_size
+    return -(-rows // max(run.strategy.num_replicas_in_sync, config.train.slices))
 
 
 def _width(run: Run) -> int:

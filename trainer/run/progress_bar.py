@@ -30,8 +30,11 @@ class ProgressBar:
         steps: int,
         first_step: int,
         time_left: TimeLeft,
+        work: float,
         now: Callable[[], float] = time.monotonic,
     ):
+        """`work` is that of the objective."""
+        self._work = work
         self._name, self._steps, self._step = f"{epoch}/{epochs}", steps, first_step
         self._time_left, self._now = time_left, now
         self._rate, self._shown = Rate(), now()
@@ -55,7 +58,7 @@ class ProgressBar:
         """Moves on by a step that took `seconds`; `loss` is the mean so far."""
         self._rate.add(reviews, tokens, seconds)
         self._step += 1
-        self._time_left.advance(tokens)
+        self._time_left.advance(tokens, self._work)
         tokens_per_second = f"{self._rate.values()['tokens_per_second']:,.0f} tokens/s"
         if not self._bar.disable:
             state = f"loss {loss:.3f}, {tokens_per_second}{self._left()}"

@@ -12,6 +12,7 @@ What comes from where, in this order:
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -71,7 +72,8 @@ class Run:
     strategy: tf.distribute.Strategy
     loop_device: str | None  # see strategy.loop_device
     state: TrainState
-    train_steps: Callable[[Iterator, tf.Tensor], StepResult]
+    # By the objective of an epoch.
+    train_steps: Callable[..., Callable[[Iterator, tf.Tensor], StepResult]]
     scorer: Scorer
     saver: Saver | NoSaver
     writer: Writers | NoWriter
@@ -143,7 +145,11 @@ def start(
         strategy=strategy,
         loop_device=loop_device,
         state=state,
-        train_steps=steps.make_train_steps(strategy, objective, state, config, total_steps, widths),
+        train_steps=functools.cache(
+            lambda learned: steps.make_train_steps(
+                strategy, learned, state, config, total_steps, widths
+            )
+        ),
         scorer=Scorer(strategy, objective, state.evaluated, config, check),
         saver=saver,
         writer=writer,
@@ -151,7 +157,7 @@ def start(
         check=check,
         workers=workers,
         clock=clock,
-        time_left=TimeLeft(work_left(config, data, steps_per_epoch, progress.step)),
+        time_left=TimeLeft(work_left(config, data, objective, steps_per_epoch, progress.step)),
         claim=claim,
         steps_per_epoch=steps_per_epoch,
     )

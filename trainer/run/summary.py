@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from input_pipeline.labels import NO_LABEL
 from input_pipeline.sources import once
 from input_pipeline.training_set import InMemory
 from input_pipeline.vocabulary import UNKNOWN
@@ -97,8 +98,11 @@ def _labels(run: Run) -> str:
     labels = run.encoding.labels
     if not isinstance(run.data.train, InMemory):
         return str(labels)
-    counts = np.bincount(run.data.train.examples.labels, minlength=len(labels))
-    return f"{labels}; {' + '.join(f'{count:,}' for count in counts)} reviews to train on"
+    numbers = run.data.train.examples.labels
+    counts = np.bincount(numbers[numbers != NO_LABEL], minlength=len(labels))
+    others = len(numbers) - counts.sum()
+    without = f", and {others:,} without a label" if others else ""
+    return f"{labels}; {' + '.join(f'{count:,}' for count in counts)} reviews to train on{without}"
 
 
 def _vocabulary(run: Run) -> str:
@@ -124,10 +128,12 @@ def _name(layer: keras.layers.Layer, network: Encoder) -> str:
 
 def _training(run: Run, progress: Progress) -> str:
     config, steps = run.config.train, run.steps_per_epoch
+    beside = run.config.data.unlabelled_batch_size
+    also = f" and {beside:,} without a label" if beside else ""
     done = f", {progress.step:,} of them done" if progress.step else ""
     early = f"; ends after {config.patience} without a better score" if config.patience else ""
     return (
-        f"{config.epochs:,} epoch(s) of {steps:,} steps of {config.batch_size:,} reviews, "
+        f"{config.epochs:,} epoch(s) of {steps:,} steps of {config.batch_size:,} reviews{also}, "
         f"{config.epochs * steps:,} steps in all{done}{early}"
     )
 

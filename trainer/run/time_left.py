@@ -1,12 +1,12 @@
 """How long a run will still take, by what its steps have taken so far.
 
-    time_left = TimeLeft(work_left(config, data, steps_per_epoch, step=0))
+    time_left = TimeLeft(work_left(config, data, objective, steps_per_epoch, step=0))
     time_left.advance(tokens)        # after each step; says the time left, once it is known
     time_left.seconds()              # None before that
 
-Work is counted in tokens of training. A token of an evaluation counts as a third of one, since a
-training step computes forward once and backward, which takes about twice that (Kaplan et al. 2020,
-arXiv:2001.08361, section 2.1).
+Work is counted in tokens of training, each times the objective's `work`. A token of an evaluation
+counts as a third of one, since a training step computes forward once and backward, which takes
+about twice that (Kaplan et al. 2020, arXiv:2001.08361, section 2.1).
 """
 
 import time
@@ -17,6 +17,7 @@ import numpy as np
 
 from input_pipeline.examples import Examples
 from input_pipeline.load import TrainingData
+from trainer.learning.objectives.objective import Objective
 from trainer.run import terminal
 from trainer.run.clock import in_words
 
@@ -30,23 +31,27 @@ class TimeLeft:
         """`work` is in tokens of training, see `work_left`."""
         self._left, self._now = work, now
         self._began: float | None = None
-        self._done, self._steps = 0.0, 0
+        self._done, self._tokens, self._steps = 0.0, 0.0, 0
         self._said = False
 
-    def advance(self, work: float) -> None:
-        """Counts a step's tokens, or the work of an evaluation; says the time left, once."""
-        self._left -= work
+    def advance(self, tokens: float, work: float = 1.0) -> None:
+        """Counts a step's tokens, each of so much work, or the work of an evaluation.
+
+        Says the time left, once.
+        """
+        self._left -= tokens * work
         if self._began is None:
             self._began = self._now()
             return
-        self._done += work
+        self._done += tokens * work
+        self._tokens += tokens
         self._steps += 1
         seconds = self.seconds()
         if seconds is not None and not self._said:
             self._said = True
             terminal.say(
                 f"About {in_words(seconds)} to the end of the last epoch and the test, at "
-                f"{self._done / self._elapsed():,.0f} tokens/s"
+                f"{self._tokens / self._elapsed():,.0f} tokens/s"
             )
 
     def seconds(self) -> float | None:
@@ -60,7 +65,11 @@ class TimeLeft:
 
 
 def work_left(
-    config: ml_collections.ConfigDict, data: TrainingData, steps_per_epoch: int, step: int
+    config: ml_collections.ConfigDict,
+    data: TrainingData,
+    objective: Objective,
+    steps_per_epoch: int,
+    step: int,
 ) -> float:
     """Returns the work from a step to the end of a run, in tokens of training.
 
@@ -68,7 +77,10 @@ def work_left(
     They are taken to be as long as those to validate, which are a random part of the same split.
     """
     epochs = config.train.epochs - step / steps_per_epoch
-    training = epochs * len(data.train) * float(data.validation.lengths.mean())
+    reviews = len(data.train) + steps_per_epoch * config.data.unlabelled_batch_size
+    done = np.clip(step / steps_per_epoch - np.arange(config.train.epochs), 0.0, 1.0)
+    work = sum(objective.at_epoch(epoch).work * (1.0 - share) for epoch, share in enumerate(done))
+    training = work * reviews * float(data.validation.lengths.mean())
     test = np.minimum(data.test.lengths, config.data.max_tokens).sum() / 3
     return training + np.ceil(epochs) * evaluation_work(data.validation) + float(test)
 

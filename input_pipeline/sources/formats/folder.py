@@ -1,12 +1,12 @@
 """Reads a folder of text files: each subfolder is a label, each file in it a review.
 
 for label, file in text_files(Path("train")): ...
-for row in read(Path("train")): ...
+for row in read(text_files(Path("train"))): ...
 """
 
 import collections
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from input_pipeline.sources import once
@@ -65,9 +65,27 @@ def text_files(folder: Path) -> list[tuple[str, Path]]:
     return files
 
 
-def read(folder: Path) -> Iterator[Row]:
-    """Yields a row for each review."""
-    for label, file in text_files(folder):
+def unlabelled_files(folder: Path) -> list[tuple[str, Path]]:
+    """Returns "" and the path of each .txt file in a folder, sorted, and says what it leaves out.
+
+    Raises UserError when there is none, and OSError when the folder can't be listed.
+    """
+    entries = [entry for entry in _entries(folder) if not entry.name.startswith(".")]
+    files = [folder / entry.name for entry in entries if entry.name.lower().endswith(_ENDING)]
+    if not files:
+        raise Refusal(folder, f"has no file that ends in {_ENDING}; put one there for each review")
+    for file in files:
+        require_regular(file, "remove it")
+    if len(files) < len(entries):
+        once.warn(
+            f"{folder}: left out what doesn't end in {_ENDING}: {len(entries) - len(files):,}"
+        )
+    return [("", file) for file in files]
+
+
+def read(files: Iterable[tuple[str, Path]]) -> Iterator[Row]:
+    """Yields a row for each review of `text_files` or `unlabelled_files`."""
+    for label, file in files:
         content = file.read_bytes()
         if fault := signature.fault_of(content[: signature.SAMPLE_BYTES]):
             yield Row(f"{file}, line 1", "", label, fault)

@@ -12,6 +12,8 @@ ACCEPTED = {
     "data.dir": "elsewhere",
     "data.train_split": "train[:10%]",
     "data.test_split": "train[90%:]",
+    "data.unlabelled_split": "unsupervised",
+    "data.unlabelled_batch_size": 32,
     "data.validation_share": 0.999,
     "data.vocabulary_size": 3,
     "data.punctuation": True,
@@ -37,6 +39,11 @@ ACCEPTED = {
     "model.kernel": "xla",
     "objective.name": "language_model",
     "objective.sampled_words": 0,
+    "objective.terms.adversarial": 1.0,
+    "objective.terms.virtual_adversarial": 0.5,
+    "objective.terms.entropy": 1e30,
+    "objective.perturbation": 1e-30,
+    "objective.terms_after_epochs": 1,
     "train.epochs": 1,
     "train.patience": 10**9,
     "train.batch_size": 1,
@@ -80,6 +87,14 @@ ACCEPTED = {
     "serving.batch_size": 1,
     "serving.batch_milliseconds": 0,
 }
+
+# What else a field needs before that value is accepted.
+_UNLABELLED = {
+    "data.unlabelled_split": "unsupervised",
+    "data.unlabelled_batch_size": 32,
+    "objective.terms.virtual_adversarial": 1.0,
+}
+PARTNERS = {"data.unlabelled_split": _UNLABELLED, "data.unlabelled_batch_size": _UNLABELLED}
 
 
 def changed(values: dict[str, Any], schedule: str = "constant") -> dict[str, Any]:

@@ -5,7 +5,7 @@ import pytest
 from configs import default, imdb, imdb_gpu, imdb_large_batch, imdb_multiworker, imdb_tpu, sample
 from configs.schema import rules
 from storage.errors import UserError
-from tests.configs.schema.field_values import ACCEPTED, changed
+from tests.configs.schema.field_values import ACCEPTED, PARTNERS, changed
 
 # Each field with values that are not accepted, most of them of the right type.
 REFUSED = {
@@ -14,6 +14,8 @@ REFUSED = {
     "data.dir": (False,),
     "data.train_split": ("",),
     "data.test_split": ("",),
+    "data.unlabelled_split": (None, "unsupervised"),  # the second without a term that reads it
+    "data.unlabelled_batch_size": (-1, 0.5, 32),  # the third without a split
     "data.validation_share": (0.0, 1.0, -0.1, 8),
     "data.vocabulary_size": (2, 20_000.0),
     "data.punctuation": (1, "yes"),
@@ -39,6 +41,11 @@ REFUSED = {
     "model.kernel": ("", "cudnn"),
     "objective.name": ("", "regression", "Classification"),
     "objective.sampled_words": (-1, 10**6 + 1, 0.5),
+    "objective.terms.adversarial": (-1.0, "1"),
+    "objective.terms.virtual_adversarial": (-1.0, True),
+    "objective.terms.entropy": (-1.0, float("inf")),
+    "objective.perturbation": (0.0, -5.0),
+    "objective.terms_after_epochs": (-1, 0.5),
     "train.epochs": (0, -1, 2.5),
     "train.patience": (-1, 0.5, True),
     "train.batch_size": (0, -64),
@@ -112,7 +119,7 @@ def test_every_field_is_tested_here():
 
 @pytest.mark.parametrize(("field", "value"), ACCEPTED.items())
 def test_value_is_accepted(field, value):
-    values = {"optimizer.name": "adamw", field: value}
+    values = {"optimizer.name": "adamw", **PARTNERS.get(field, {}), field: value}
     rules.check(changed(values | {"train.slices": 1} if "batch" in field else values))
 
 

@@ -3,7 +3,9 @@
 import logging
 import os
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from tests.input_pipeline.sources.reading import complaint, open_source, read, read_files, write
 
@@ -256,3 +258,31 @@ def test_fingerprint_of_files_changes_with_how_they_are_read(tmp_path):
     options = [{}, {"on_bad_text": "skip"}, {"text_column": "a"}, {"label_column": "a"}]
     sources = [open_source(f"files:{tmp_path}", **option) for option in options]
     assert len({source.fingerprint("train") for source in sources}) == len(options)
+
+
+@pytest.mark.parametrize("split", ["unsup", "train/unsup"])
+def test_unlabelled_split_is_a_folder_of_texts(tmp_path, split):
+    texts = {f"{split}/{number}.txt": f"What {number}?" for number in range(2)}
+    write(tmp_path, {**FOLDERS, **texts})
+    expected = [("What 0?", ""), ("What 1?", "")]
+    assert read_files(tmp_path, split, unlabelled_split=split) == expected
+
+
+@pytest.mark.parametrize("name", ["more.csv", "more.jsonl", "more.parquet"])
+def test_only_the_texts_of_an_unlabelled_file_are_read(tmp_path, name):
+    write(
+        tmp_path,
+        {"train.csv": ROWS, "more.csv": "text\nWhat?\n", "more.jsonl": '{"text": "What?"}\n'},
+    )
+    table = pyarrow.table({"text": ["What?"]})
+    parquet.write_table(table, tmp_path / "more.parquet")
+    for other in ("more.csv", "more.jsonl", "more.parquet"):
+        if other != name:
+            (tmp_path / other).unlink()
+    assert read_files(tmp_path, "more", unlabelled_split="more") == [("What?", "")]
+
+
+def test_unlabelled_folder_without_texts_is_refused(tmp_path):
+    write(tmp_path, {**FOLDERS, "unsup/readme.md": "None."})
+    message = complaint(read_files, tmp_path, "unsup", unlabelled_split="unsup")
+    assert "unsup: has no file that ends in .txt" in message

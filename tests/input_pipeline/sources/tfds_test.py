@@ -274,3 +274,21 @@ def test_default_folder_in_a_bucket_is_refused(monkeypatch):
     monkeypatch.setattr(tfds.core.constants, "DATA_DIR", "gs://bucket/tfds")
     line = complaint(read, "tfds:reviews")
     assert line.startswith("$TFDS_DATA_DIR: got 'gs://bucket/tfds', accepted is a path")
+
+
+def test_labels_of_the_unlabelled_split_are_not_read(tfds_dir):
+    data = {"folder": tfds_dir, "unlabelled_split": "train"}
+    assert read("tfds:partly", **data) == [(f"Review {i}.", "") for i in range(5)]
+    labelled, unlabelled = (
+        open_source("tfds:reviews", folder=tfds_dir),
+        open_source("tfds:reviews", **data),
+    )
+    assert labelled.fingerprint("train") != unlabelled.fingerprint("train")
+    assert labelled.fingerprint("test") == unlabelled.fingerprint("test")
+
+
+@needs_imdb
+def test_imdb_has_reviews_without_a_label():
+    source = open_source("tfds:imdb_reviews", unlabelled_split="unsupervised")
+    _, labels = next(iter(source.batches("unsupervised")))
+    assert set(labels) == {""}

@@ -32,7 +32,7 @@ class WithPerturbed(Classification):
         return shift(network.embed(batch.tokens))
 
     def sums(self, network, batch, key, frozen):
-        plain = super().sums(network, batch, key, None)
+        plain = super().sums(network, batch, key, ())
         logits = network.logits(Inputs(network.embed(batch.tokens) + frozen), batch.lengths, key)
         tokens = batch.weights * tf.cast(batch.lengths, tf.float32)
         perturbed, _ = binary_cross_entropy(logits, batch.labels, tokens, 0.0)

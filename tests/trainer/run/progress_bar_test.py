@@ -18,7 +18,7 @@ from trainer.run.time_left import TimeLeft
 def train(steps, seconds, work=10e6):
     """Does steps of 64 reviews and 10,000 tokens with a progress bar."""
     time = Time()
-    bar = ProgressBar(2, 3, 360, 100, TimeLeft(work, time), time)
+    bar = ProgressBar(2, 3, 360, 100, TimeLeft(work, time), 1.0, time)
     for step in range(steps):
         time.seconds += seconds
         bar.advance(reviews=64, tokens=10_000, seconds=seconds, loss=0.4321)
@@ -55,7 +55,7 @@ def test_terminal_that_is_closed_while_the_bar_moves_stops_nothing():
         "streams.guard(); streams.make_output_optional()\n"
         "from trainer.run.progress_bar import ProgressBar\n"
         "from trainer.run.time_left import TimeLeft\n"
-        "bar = ProgressBar(1, 1, 2, 0, TimeLeft(1e6)); input()\n"
+        "bar = ProgressBar(1, 1, 2, 0, TimeLeft(1e6), 1.0); input()\n"
         "from trainer.run import terminal; terminal.say('a line meanwhile')\n"
         "bar.advance(1, 1, 1.0, 0.5); bar.close(); streams.finish(0)\n"
     )

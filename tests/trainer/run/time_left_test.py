@@ -3,7 +3,9 @@
 import pytest
 
 from input_pipeline import load
+from input_pipeline.labels import SENTIMENTS
 from tests.trainer.run.clock_test import Time
+from trainer.learning.objectives.registry import create_objective
 from trainer.run.time_left import TimeLeft, evaluation_work, work_left
 
 
@@ -32,9 +34,26 @@ def test_work_left_at_each_step_is_what_the_steps_will_count(config):
     config.data.source = "sample"
     data = load.load_training_data(config.data, load.make_encoding(config.data))
     steps = data.train.steps_per_epoch(config.train.batch_size)
-    test = work_left(config, data, steps, config.train.epochs * steps)
+    objective = create_objective(config, SENTIMENTS)
+    test = work_left(config, data, objective, steps, config.train.epochs * steps)
     assert test == pytest.approx(data.test.lengths.clip(max=config.data.max_tokens).sum() / 3)
     epoch = data.train.examples.lengths.sum() + evaluation_work(data.validation)
     for step, epochs in ((0, 2), (steps, 1)):
-        left = work_left(config, data, steps, step)
+        left = work_left(config, data, objective, steps, step)
         assert left == pytest.approx(test + epochs * epoch, rel=0.02)
+
+
+def test_work_of_further_loss_terms_counts_from_the_epoch_in_which_they_join(config):
+    config.data.update(
+        source="sample",
+        unlabelled_split="unlabelled",
+        unlabelled_batch_size=config.train.batch_size,
+    )
+    config.objective.terms.virtual_adversarial = 1.0
+    config.objective.terms_after_epochs = 1
+    data = load.load_training_data(config.data, load.make_encoding(config.data))
+    steps, objective = 10, create_objective(config, SENTIMENTS)
+    start, middle, end = (
+        work_left(config, data, objective, steps, step) for step in (0, steps, 2 * steps)
+    )
+    assert middle - end == pytest.approx((start - middle) * (1 + 7 / 3), rel=0.02)

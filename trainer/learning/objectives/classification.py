@@ -3,11 +3,13 @@
 objective = Classification(labels, label_smoothing=0.0)
 objective.evaluate(logits, reviews)     # {"loss": 0.31, "accuracy": 0.88, "auc": 0.95, ...}
 
-`multiclass` is the same for more labels.
+`multiclass` is the same for more labels. Other loss terms, such as `adversarial`, can join.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import TypeVar
 
 import ml_collections
 import numpy as np
@@ -20,8 +22,11 @@ from trainer.learning.kernel_choice import choose_kernel
 from trainer.learning.losses import binary_cross_entropy
 from trainer.learning.metrics import area_under_roc, confusion
 from trainer.learning.objectives.objective import Sums
+from trainer.learning.objectives.term import Term
 from trainer.model.dropout import DropoutKey
 from trainer.model.network import Classifier
+
+_Self = TypeVar("_Self", bound="Classification")
 
 
 class Classification:
@@ -30,11 +35,31 @@ class Classification:
     terms: Mapping[str, float] = MappingProxyType({"classification": 1.0})
     train_metrics: tuple[str, ...] = ("accuracy",)
     score = "accuracy"
+    work = 1.0
 
     def __init__(self, labels: Labels, label_smoothing: float):
         """`label_smoothing` is that of `losses`."""
         self._labels = labels
         self._label_smoothing = label_smoothing
+        self._others: tuple[Term, ...] = ()
+        self._first_epoch, self._alone = 0, self
+
+    def with_terms(self: _Self, terms: Mapping[str, tuple[float, Term]], first_epoch: int) -> _Self:
+        """Returns this objective with other terms, by name with their factors, beside its own.
+
+        They join in the epoch `first_epoch`, counted from 0.
+        """
+        objective = copy.copy(self)
+        factors = {name: factor for name, (factor, _) in terms.items()}
+        objective.terms = MappingProxyType({**self.terms, **factors})
+        objective._others = tuple(term for _, term in terms.values())
+        objective.work = self.work + sum(term.work for _, term in terms.values())
+        objective._first_epoch, objective._alone = first_epoch, self
+        return objective
+
+    def at_epoch(self, epoch: int) -> "Classification":
+        """Returns the objective of an epoch, counted from 0."""
+        return self._alone if epoch < self._first_epoch else self
 
     def network(self, config: ml_collections.ConfigDict, vocabulary_size: int) -> Classifier:
         """Creates the classifier of a whole config."""
@@ -43,19 +68,30 @@ class Classification:
         return Classifier(config.model, vocabulary_size, labels, config.seed, kernel)
 
     def weights(self, batch: Batch) -> tf.Tensor:
-        """Returns the number of reviews <float32>[1]."""
-        return tf.reduce_sum(batch.weights)[None]
+        """Returns the number of reviews that each term is of <float32>[terms]."""
+        others = (term.weight(batch) for term in self._others)
+        return tf.stack([tf.reduce_sum(batch.labelled), *others])
 
-    def frozen(self, network: Classifier, batch: Batch, key: DropoutKey) -> None:
-        """Does nothing: the loss has no part without a gradient."""
+    def frozen(self, network: Classifier, batch: Batch, key: DropoutKey) -> tuple:
+        """Returns what the other terms freeze."""
+        return tuple(term.frozen(network, batch, key) for term in self._others)
 
-    def sums(self, network: Classifier, batch: Batch, key: DropoutKey, frozen: None) -> Sums:
-        """Sums up the cross-entropy, and the reviews whose label the logits give."""
-        logits = network.logits(network.inputs(batch.tokens), batch.lengths, dropout=key)
-        loss, weight = self._loss(logits, batch.labels, batch.weights, self._label_smoothing)
+    def sums(self, network: Classifier, batch: Batch, key: DropoutKey, frozen: tuple) -> Sums:
+        """Sums up the cross-entropy and other terms, and the reviews that the logits get right."""
+        inputs = network.inputs(batch.tokens, dropout=key)
+        logits = network.logits(inputs, batch.lengths, dropout=key)
+        loss, weight = self.loss(logits, batch)
         right = tf.cast(self._predicted(logits) == batch.labels, tf.float32)
-        accuracy = (tf.reduce_sum(batch.weights * right), weight)
-        return Sums(losses=loss[None], metrics={"accuracy": accuracy})
+        accuracy = (tf.reduce_sum(batch.labelled * right), weight)
+        others = [
+            term.loss(network, batch, key, logits, part)
+            for term, part in zip(self._others, frozen, strict=True)
+        ]
+        return Sums(losses=tf.stack([loss, *others]), metrics={"accuracy": accuracy})
+
+    def loss(self, logits: tf.Tensor, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the sum of the cross-entropy of the labelled reviews, and their number."""
+        return self._loss(logits, batch.labels, batch.labelled, self._label_smoothing)
 
     def outputs(self, network: Classifier, batch: Batch) -> tf.Tensor:
         """Returns the logits <float32>[batch], of more than two labels <float32>[batch, labels]."""

@@ -37,6 +37,7 @@ class LanguageModeling:
     terms: Mapping[str, float] = MappingProxyType({"language_model": 1.0})
     train_metrics: tuple[str, ...] = ()
     score = "-loss"
+    work = 1.0
 
     def __init__(self, bidirectional: bool, sampled_words: int):
         """`bidirectional` is that of the network.
@@ -45,6 +46,10 @@ class LanguageModeling:
         """
         self._directions = 2 if bidirectional else 1
         self._sampled_words = sampled_words
+
+    def at_epoch(self, epoch: int) -> "LanguageModeling":
+        """Returns itself: all epochs learn the same."""
+        return self
 
     def network(self, config: ml_collections.ConfigDict, vocabulary_size: int) -> LanguageModel:
         """Creates the language model of a whole config."""

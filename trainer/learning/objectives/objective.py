@@ -41,6 +41,11 @@ class Objective(Protocol):
     terms: Mapping[str, float]  # the loss terms by name and their factors; the first one's is 1.0
     train_metrics: tuple[str, ...]  # names of the metrics that are summed up in training
     score: str  # the evaluation metric that ranks checkpoints; "-loss" where less is better
+    work: float  # of a step, in that of computing the network once forward and once backward
+
+    def at_epoch(self, epoch: int) -> "Objective":
+        """Returns what is learned in an epoch, counted from 0; one of a few objects."""
+        ...
 
     def network(self, config: Any, vocabulary_size: int) -> Encoder:
         """Creates the network of a whole config, in the strategy's scope."""

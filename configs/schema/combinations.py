@@ -1,0 +1,87 @@
+"""Which fields of a config fit together, once each of them is in range.
+
+check(flatten(config))      # UserError for the first fields that don't
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from input_pipeline.sources import registry
+from storage.errors import UserError
+
+# The loss terms of a classification that learn from reviews without labels.
+UNLABELLED_TERMS = ("virtual_adversarial", "entropy")
+
+
+def check(fields: Mapping[str, Any]) -> None:
+    """Raises UserError when fields, by their full names, do not fit together."""
+    for field in ("data.dir", "data.cache_dir"):
+        registry.require_path(f"config.{field}", fields[field])
+    registry.require_path("config.data.source", fields["data.source"], prefix="files:")
+    _check_slices(fields)
+    _check_unlabelled(fields)
+    layers, objective = len(fields["model.layer_sizes"]), fields["objective.name"]
+    if objective == "language_model" and fields["model.bidirectional"] and layers > 1:
+        raise UserError(
+            f"config.model.bidirectional: got True with {layers} layers, the second of which would "
+            f"see the words that config.objective.name={objective!r} predicts; accepted is True "
+            "with one layer in config.model.layer_sizes, or False"
+        )
+    virtual_devices, strategy = fields["strategy.virtual_devices"], fields["strategy.name"]
+    if virtual_devices and strategy not in ("auto", "mirrored"):
+        raise UserError(
+            f"config.strategy.virtual_devices: got {virtual_devices} with config.strategy.name="
+            f"{strategy!r}, which does not split the CPU; accepted is 0, or take 'mirrored'"
+        )
+    weight_decay, optimizer = fields["optimizer.weight_decay"], fields["optimizer.name"]
+    if weight_decay and optimizer != "adamw":
+        raise UserError(
+            f"config.optimizer.weight_decay: got {weight_decay} with config.optimizer.name="
+            f"{optimizer!r}; accepted is 0.0, or take 'adamw'"
+        )
+
+
+def is_power_of_two(number: int) -> bool:
+    """Returns True for 0 and for powers of two."""
+    return number & (number - 1) == 0
+
+
+def _check_slices(fields: Mapping[str, Any]) -> None:
+    slices, in_tree = fields["train.slices"], fields["strategy.reduction"] == "tree"
+    batch_size, beside = fields["train.batch_size"], fields["data.unlabelled_batch_size"]
+    rows = batch_size + beside
+    if slices and (rows % slices or (in_tree and not is_power_of_two(slices))):
+        divisor = "a power of two that divides" if in_tree else "a divisor of"
+        also = f" + config.data.unlabelled_batch_size, {beside}" if beside else ""
+        raise UserError(
+            f"config.train.slices: got {slices} with config.strategy.reduction="
+            f"{fields['strategy.reduction']!r}; accepted is 0 or {divisor} "
+            f"config.train.batch_size, {batch_size}{also}"
+        )
+
+
+def _check_unlabelled(fields: Mapping[str, Any]) -> None:
+    split, beside = fields["data.unlabelled_split"], fields["data.unlabelled_batch_size"]
+    if beside and not split:
+        raise UserError(
+            f"config.data.unlabelled_batch_size: got {beside} without reviews to take; accepted "
+            "is 0, or name a split in config.data.unlabelled_split"
+        )
+    terms = [fields[f"objective.terms.{name}"] for name in UNLABELLED_TERMS]
+    is_read = beside > 0 and any(terms)
+    if split and fields["objective.name"] == "classification" and not is_read:
+        raise UserError(
+            f"config.data.unlabelled_split: got {split!r}, of which nothing would be learned; "
+            "accepted is '', or give config.data.unlabelled_batch_size and a factor in "
+            f"config.objective.terms to one of {', '.join(UNLABELLED_TERMS)}"
+        )
+    if split and split in (fields["data.train_split"], fields["data.test_split"]):
+        raise UserError(
+            f"config.data.unlabelled_split: got {split!r}, which is another split already; "
+            "accepted is a third one, or ''"
+        )
+    if split and fields["data.source"].startswith("shards:"):
+        raise UserError(
+            f"config.data.unlabelled_split: got {split!r} with prepared shards, which hold "
+            "labelled reviews only; accepted is '', or a source of texts"
+        )
