@@ -93,10 +93,11 @@ def _batch(run: Run) -> int:
 
 def _logits(run: Run) -> int:
     """Returns the bytes of a replica's logits of words: to train on, or to evaluate."""
-    sampled, directions = run.config.objective.sampled_words, 1 + run.config.model.bidirectional
-    words = sampled or len(run.encoding.vocabulary)
-    trained = directions * _rows(run) * _width(run) * words
-    return _NUMBER * _KEPT_LOGITS * max(trained, MOST_LOGITS)
+    config, words = run.config, len(run.encoding.vocabulary)
+    evaluated = min(MOST_LOGITS, config.evaluation.batch_size * _width(run) * words)
+    trained = _rows(run) * _width(run) * (config.objective.sampled_words or words)
+    directions = 2 if config.model.bidirectional else 1
+    return _NUMBER * _KEPT_LOGITS * max(directions * trained, evaluated)
 
 
 def _rows(run: Run) -> int:

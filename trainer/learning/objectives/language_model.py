@@ -132,7 +132,8 @@ def _summed_in_pieces(network: LanguageModel, found: Predictions) -> tf.Tensor:
     The logits of all words are large: only those of a few places are held at a time.
     """
     batch, places = found.words.shape[0], tf.shape(found.words)[1]
-    size = max(1, MOST_LOGITS // (batch * network.vocabulary_size))
+    most = max(1, MOST_LOGITS // (batch * network.vocabulary_size))
+    size = tf.clip_by_value(places, 1, most)
     pieces = (places + size - 1) // size
     lacks = pieces * size - places
     padded = [
@@ -152,7 +153,7 @@ def _summed_in_pieces(network: LanguageModel, found: Predictions) -> tf.Tensor:
     return total
 
 
-def _piece(values: tf.Tensor, begin: tf.Tensor, shape: tuple[int, int]) -> tf.Tensor:
-    """Returns some places of values [batch, places, ...]; `shape` (batch, n) is static for TPUs."""
+def _piece(values: tf.Tensor, begin: tf.Tensor, shape: tuple[int, tf.Tensor]) -> tf.Tensor:
+    """Returns some places of values [batch, places, ...]; `shape` is (batch, n)."""
     rest = values.shape[2:]
     return tf.slice(values, [0, begin, *[0] * len(rest)], [*shape, *rest])
