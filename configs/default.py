@@ -122,8 +122,14 @@ def _model() -> ml_collections.ConfigDict:
 
 def _objective() -> ml_collections.ConfigDict:
     objective = ml_collections.ConfigDict()
-    # What the network learns: 'classification' of reviews by their labels.
+    # What the network learns: 'classification' of reviews by their labels; or 'language_model',
+    # each next word of a review, and with model.bidirectional each word before too. A classifier
+    # can start from that with checkpoint.init_from.
     objective.name = "classification"
+    # For 'language_model': number of words that training compares each word with, drawn anew in
+    # each step, frequent ones more often; 0 takes the whole vocabulary. The training loss, as that
+    # of a choice among fewer words, is then below the validation loss, which is of all.
+    objective.sampled_words = 1000
     # Factors of further loss terms of the classification; 0.0 is off. 'adversarial': the same loss
     # where the embeddings are perturbed so that it rises most. 'virtual_adversarial': how much a
     # perturbation changes the prediction. 'entropy': how unsure the prediction is. The last two
@@ -239,7 +245,8 @@ def _checkpoint() -> ml_collections.ConfigDict:
     checkpoint.keep_last = 2
     # How long failed requests to a bucket are retried, in seconds.
     checkpoint.retry_seconds = 120.0
-    # Workdir of another run, whose best weights and vocabulary a new run starts from; '' is off.
+    # Workdir of another run, whose vocabulary and best weights a new run starts from; of a run with
+    # another objective, pooling or wide part, the weights of embedding and LSTM layers. '' is off.
     checkpoint.init_from = ""
     return checkpoint
 

@@ -27,6 +27,13 @@ def check(fields: Mapping[str, Any]) -> None:
             f"{tokens}; accepted is a smaller overlap, or segment_tokens=0, which is off"
         )
     _check_vectors(fields)
+    layers, objective = len(fields["model.layer_sizes"]), fields["objective.name"]
+    if objective == "language_model" and fields["model.bidirectional"] and layers > 1:
+        raise UserError(
+            f"config.model.bidirectional: got True with {layers} layers, the second of which would "
+            f"see the words that config.objective.name={objective!r} predicts; accepted is True "
+            "with one layer in config.model.layer_sizes, or False"
+        )
     virtual_devices, strategy = fields["strategy.virtual_devices"], fields["strategy.name"]
     if virtual_devices and strategy not in ("auto", "mirrored"):
         raise UserError(

@@ -67,6 +67,7 @@ SINCE: dict[str, Any] = {
     "model.word_dropout": 0.0,
     "objective.name": "classification",
     "objective.perturbation": 5.0,
+    "objective.sampled_words": 1000,
     "objective.terms.adversarial": 0.0,
     "objective.terms.entropy": 0.0,
     "objective.terms.virtual_adversarial": 0.0,

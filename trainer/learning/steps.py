@@ -130,8 +130,9 @@ def train_step(
     network, optimizer = state.model, state.optimizer
     gradients = optimizer.of_trained(gradients, network.depths)
     weight = metrics[0, 1]
-    # Undoes the factor that `summed_gradients` puts in, and makes a mean of the sum.
-    unscale = config.train.batch_size / (state.loss_scale * weight)
+    # Undoes the factor that `summed_gradients` puts in, and makes a mean of the sum. A batch in
+    # which nothing counts has no gradient.
+    unscale = tf.math.divide_no_nan(float(config.train.batch_size), state.loss_scale * weight)
     norm = tf.linalg.global_norm(gradients) * unscale
     clip = config.optimizer.clip_norm
     factor = unscale * (tf.minimum(1.0, clip / norm) if clip else 1.0)

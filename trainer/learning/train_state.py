@@ -86,8 +86,20 @@ def create(
 
 def load_weights(path: str, config: ml_collections.ConfigDict, network: Encoder) -> None:
     """Reads the weights that `config`'s run evaluates from a checkpoint's files into `network`."""
+    _read_evaluated(path, config, network)
+
+
+def load_encoder(path: str, config: ml_collections.ConfigDict, network: Encoder) -> None:
+    """Reads as `load_weights` does, but embedding and LSTM layers only: those of any network."""
+    layers = {name: getattr(network, name) for name in ("embedding", "forward", "backward")}
+    _read_evaluated(path, config, tf.train.Checkpoint(**layers))
+
+
+def _read_evaluated(
+    path: str, config: ml_collections.ConfigDict, variables: tf.Module | tf.train.Checkpoint
+) -> None:
     part = "average" if config.train.average_decay else "model"
-    status = _read(tf.train.Checkpoint(**{part: network}), path)
+    status = _read(tf.train.Checkpoint(**{part: variables}), path)
     status.expect_partial().assert_existing_objects_matched()
 
 

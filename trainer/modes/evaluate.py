@@ -28,6 +28,7 @@ from trainer.modes.interface import Call
 from trainer.run import terminal
 from trainer.run.ensemble import Member, describe, load_members
 from trainer.run.manifest import Manifest
+from trainer.run.trained_network import classifier_of
 from trainer.run.workdir import scoring_config
 
 
@@ -60,6 +61,9 @@ def evaluate(
     strategy = make_strategy(config)
     with strategy.scope():
         members = load_members(config, [store, *others], checkpoint)
+    if others:
+        for member in members:
+            classifier_of(member.store, member.trained, "evaluate")
     source, split = load.open_reviews(config.data), config.data.test_split
     reviews = source.load_split(split, members[0].trained.encoding)
     # One run's reviews after the other: each run has its own token ids.

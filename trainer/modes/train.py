@@ -145,7 +145,8 @@ def _end_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) -> 
         outputs = run.scorer(validation, run.config.data.width_step)
     run.time_left.advance(evaluation_work(validation))
     metrics = run.objective.evaluate(outputs, validation)
-    samples = review_samples(validation, run.objective.probabilities(outputs), run.encoding)
+    shares = run.objective.probabilities(outputs)
+    samples = () if shares is None else review_samples(validation, shares, run.encoding)
     run.writer.write("validation", progress.step, metrics, samples)
     _report_epoch(run, epoch, progress, metrics)
     progress.epoch_sums = MetricSums()
@@ -203,9 +204,10 @@ def _test_best(run: Run, progress: Progress, stop: StopRequests) -> Manifest:
         line = {**metrics, "checkpoint": manifest.step}
         embedding = vocabulary_embedding(run.state.evaluated, run.encoding.vocabulary)
         run.writer.write("test", progress.step, line, [embedding])
-        if run.workers.is_chief and run.config.evaluation.report:
+        shares = run.objective.probabilities(outputs)
+        if run.workers.is_chief and run.config.evaluation.report and shares is not None:
             with run.clock.timed("report"):
-                _keep_results(run, manifest.step, outputs, stop)
+                _keep_results(run, manifest.step, shares, stop)
     return manifest
 
 
@@ -216,10 +218,8 @@ def _write_report(run: Run) -> str:
     return report.write_report(run.store, run.store, run.claim.check)
 
 
-def _keep_results(run: Run, step: int, outputs: np.ndarray, stop: StopRequests) -> None:
-    """Keeps what the test gave for each review in the workdir, for the report."""
+def _keep_results(run: Run, step: int, shares: np.ndarray, stop: StopRequests) -> None:
+    """Keeps the probabilities of each review of the test in the workdir, for the report."""
     described = devices.describe(run.strategy)
-    results = examine(
-        run.config, run.store, step, outputs, run.data.test, run.objective, described, stop.check
-    )
+    results = examine(run.config, run.store, step, shares, run.data.test, described, stop.check)
     run.store.write(test_results.NAME, test_results.to_bytes(results), run.claim.check)

@@ -56,6 +56,8 @@ def pair_in_words(runs: Mapping[str, Record], second: str) -> str:
     """Says how a run differs from the first on the same test reviews, or why no one can say."""
     first = next(iter(runs))
     pair = f"{second} and {first}"
+    if not all(runs[name].predicts_labels for name in (first, second)):
+        return f"{pair} can't be compared review by review: a language model predicts no labels."
     lacking = [name for name in (first, second) if results_of_test(runs[name]) is None]
     if lacking:
         return (

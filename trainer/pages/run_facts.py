@@ -37,7 +37,7 @@ def verdict(record: Record) -> str:
         steps, done = record.lines[-1].step if record.lines else 0, len(record.of_kind("epoch"))
         epochs = f"{done} of {record.config.train.epochs} epochs"
         return f"In progress or stopped: step {steps:,}, {epochs}"
-    name = "accuracy" if "accuracy" in test.values else "loss"
+    name = next((n for n in ("accuracy", "perplexity") if n in test.values), "loss")
     results, text = results_of_test(record), f"Test {name} {test.value(name):.3f}"
     if results is None or name != "accuracy":
         return text
@@ -67,7 +67,7 @@ def facts(record: Record) -> list[tuple[str, str]]:
         ),
         ("Labels", str(record.labels)),
         ("Vocabulary", vocabulary),
-        ("Network", _network(config.model)),
+        ("Network", _network(record)),
         ("Epochs", f"{len(record.of_kind('epoch'))} of {config.train.epochs}"),
     ]
     if record.best is not None:
@@ -88,13 +88,13 @@ def missing(record: Record) -> list[str]:
         sentences.append(f"{METRICS_FILE} has no line yet: curves appear while the run goes on.")
     if record.test is None:
         sentences.append(f"The run has no test: {AGAIN}, which resumes it and tests at its end.")
-    elif results_of_test(record) is None:
+    elif record.predicts_labels and results_of_test(record) is None:
         sentences.append(
             f"There are no results of each review ({test_results.NAME}), so no confusion matrix, "
             f"curves of the test or mistakes: {AGAIN}, with config.evaluation.report=True, which "
             "tests a finished run again and writes them."
         )
-    if record.tokens is None:
+    if record.predicts_labels and record.tokens is None:
         sentences.append(f"vocabulary.txt is missing, so mistakes have no words: {AGAIN}.")
     if record.lines and not any(line.start for line in record.lines):
         sentences.append(
@@ -133,8 +133,9 @@ def dumped(config: Mapping[str, Any]) -> dict[str, str]:
     return {field: json.dumps(value) for field, value in sorted(flatten(config).items())}
 
 
-def _network(model: Any) -> str:
+def _network(record: Record) -> str:
+    model = record.config.model
     sizes = ", ".join(map(str, model.layer_sizes))
     directions = "in both directions" if model.bidirectional else "in one direction"
-    rest = f"embedding {model.embedding_size}, pooling {model.pooling}"
-    return f"LSTM layers of {sizes} units {directions}, {rest}"
+    head = f"pooling {model.pooling}" if record.predicts_labels else "a language model"
+    return f"LSTM layers of {sizes} units {directions}, embedding {model.embedding_size}, {head}"

@@ -1,6 +1,6 @@
-"""Turns the outputs of a run's test into its test results, with the worst mistakes explained.
+"""Turns what a run's test predicted into its test results, with the worst mistakes explained.
 
-    results = examine(config, store, manifest.step, outputs, reviews, objective, "1 CPU")
+    results = examine(config, store, manifest.step, probabilities, reviews, "1 CPU")
     store.write(test_results.NAME, test_results.to_bytes(results), claim.check)
 
 Words are explained by a network that is loaded on the CPU, whatever the strategy of the run.
@@ -18,7 +18,6 @@ from input_pipeline.examples import Examples
 from input_pipeline.vocabulary import UNKNOWN
 from storage.store import Store
 from trainer.learning.explainer import Explainer
-from trainer.learning.objectives.objective import Objective
 from trainer.run.test_results import Mistake, TestResults
 from trainer.run.trained_network import load_predictor
 
@@ -31,9 +30,8 @@ def examine(
     config: ml_collections.ConfigDict,
     store: Store,
     step: int,
-    outputs: np.ndarray,
+    probabilities: np.ndarray,
     reviews: Examples,
-    objective: Objective,
     devices: str,
     check: Callable[[], None] = lambda: None,
 ) -> TestResults:
@@ -43,28 +41,26 @@ def examine(
         config: the whole config of the run in `store`.
         store: the workdir, whose checkpoint of `step` is loaded.
         step: of the checkpoint that was tested.
-        outputs: the objective's, <float32>[reviews, ...].
+        probabilities: of each label, <float32>[reviews, labels].
         reviews: those of the test, in full length.
-        objective: of the run.
         devices: that the test ran on, in words.
         check: called again and again; may raise to leave.
 
     Raises UserError when the store fails or the checkpoint is gone.
     """
-    shares = objective.probabilities(outputs)
     rows = reviews.tokens.row_lengths().numpy()
     is_unknown = reviews.tokens.flat_values.numpy() == UNKNOWN
     return TestResults(
         step=step,
         tested=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         devices=devices,
-        probabilities=shares,
+        probabilities=probabilities,
         labels=reviews.labels,
         lengths=rows.astype(np.int32),
         unknown=np.bincount(
             np.repeat(np.arange(len(rows)), rows), is_unknown, minlength=len(rows)
         ).astype(np.int32),
-        mistakes=_mistakes(config, store, step, shares, reviews, check),
+        mistakes=_mistakes(config, store, step, probabilities, reviews, check),
     )
 
 

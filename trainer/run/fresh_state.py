@@ -41,11 +41,11 @@ def fresh_state(
     if newest:
         return state
     load_vectors(config, encoding.vocabulary, state)
-    if config.checkpoint.init_from:
-        load_initial_weights(config, encoding, state)
-    elif config.model.wide_buckets:
+    if config.checkpoint.init_from and load_initial_weights(config, encoding, state):
+        return state
+    networks = [n for n in (state.model, state.average) if isinstance(n, Classifier) and n.wide]
+    if networks:
         epoch = data.train.epoch(config.train.batch_size, config.data.width_step, 0, epoch=0)
-        networks = [n for n in (state.model, state.average) if isinstance(n, Classifier)]
         with epoch.faults():
             naive_bayes.set_ratios(networks, epoch.batches(replicas=1))
     return state

@@ -1,6 +1,9 @@
 """A fresh run's first weights: those of another run's best checkpoint.
 
-load_initial_weights(config, encoding, state)
+has_all = load_initial_weights(config, encoding, state)
+
+The encoder, which is the embedding and the LSTM layers, is taken over from any run with the same
+one; the rest of the network, if the other run has that too.
 """
 
 import json
@@ -17,40 +20,48 @@ from trainer.run.checkpoints import restore
 from trainer.run.manifest import Manifest
 from trainer.run.workdir import check_config, check_encoding, open_init_from
 
-_SHAPES = (
-    "embedding_size",
-    "layer_sizes",
-    "bidirectional",
-    "pooling",
-    "wide_buckets",
-    "wide_ngrams",
-)
+# The fields that decide the encoder of a network; and by objective those that decide the rest.
+_ENCODER = ("embedding_size", "layer_sizes", "bidirectional")
+_HEAD = {"classification": ("pooling", "wide_buckets", "wide_ngrams"), "language_model": ()}
 
 
 def load_initial_weights(
     config: ml_collections.ConfigDict, encoding: Encoding, state: TrainState
-) -> None:
+) -> bool:
     """Reads the weights of the run in `checkpoint.init_from` into a fresh state.
 
-    Raises UserError when that run has another network or encoding, or no checkpoint.
+    Returns True when these are all weights, False when they are those of the encoder alone. Raises
+    UserError when that run has another encoder or encoding, or no checkpoint.
     """
     other = open_init_from(config)
     other_config = stored_config(other)
-    for field in _SHAPES:
-        # As JSON, since a stored tuple comes back as a list.
-        if json.dumps(other_config.model[field]) != json.dumps(config.model[field]):
+    for field in _ENCODER:
+        if not _is_same(field, config.model, other_config.model):
             raise UserError(
                 f"config.model.{field}: got {config.model[field]!r}, but the run in "
                 f"config.checkpoint.init_from has {other_config.model[field]!r}; give that value"
             )
+    has_all = _is_same("name", config.objective, other_config.objective) and all(
+        _is_same(field, config.model, other_config.model) for field in _HEAD[config.objective.name]
+    )
+    load = train_state.load_weights if has_all else train_state.load_encoder
 
     def read(path: str, manifest: Manifest) -> None:
         check_config(other, manifest)
         check_encoding(other, encoding, manifest)
         for network in filter(None, (state.model, state.average)):
-            train_state.load_weights(path, other_config, network)
+            load(path, other_config, network)
 
     manifest = restore(other, "best", read)
     if manifest is None:
         raise UserError(f"config.checkpoint.init_from: {other.url} holds no checkpoint yet")
-    terminal.say(f"Starting from the weights of {other.url}, step {manifest.step}")
+    what = "all weights" if has_all else "the encoder"
+    terminal.say(f"Starting from {what} of {other.url}, step {manifest.step}")
+    return has_all
+
+
+def _is_same(
+    field: str, section: ml_collections.ConfigDict, other: ml_collections.ConfigDict
+) -> bool:
+    # As JSON, since a stored tuple comes back as a list.
+    return json.dumps(section[field]) == json.dumps(other[field])

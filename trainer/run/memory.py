@@ -18,6 +18,8 @@ import sys
 import tensorflow as tf
 
 from input_pipeline.training_set import InMemory
+from trainer.learning.objectives.language_model import MOST_LOGITS
+from trainer.model.language_model import LanguageModel
 from trainer.run.start import Run
 
 _TENSORFLOW = 800_000_000  # bytes of a process that trains next to nothing; measured
@@ -25,6 +27,7 @@ _TENSORFLOW = 800_000_000  # bytes of a process that trains next to nothing; mea
 # directions there are copies in reverse order too.
 _KEPT_ONE_WAY, _KEPT_BOTH_WAYS = 11, 15
 _KEPT_TO_EVALUATE = 3  # the same without a backward pass; the embedding counts twice then
+_KEPT_LOGITS = 2  # for each logit of a language model; measured
 _NUMBER = 4  # bytes of a float32 or a token id
 
 
@@ -35,12 +38,15 @@ def estimate(run: Run) -> dict[str, int]:
     averages = 1 if run.state.average else 0
     # Weights, two moments of Adam and gradients; the saver's copy has no gradients.
     copies = replicas * (4 + averages) + 3 + averages
-    return {
+    parts = {
         "TensorFlow": _TENSORFLOW,
         "reviews": _NUMBER * _tokens(run),
         "weights and optimizer": _NUMBER * parameters * copies,
         "the widest batch": replicas * _batch(run),
     }
+    if isinstance(run.state.model, LanguageModel):
+        parts["the output layer"] = replicas * _logits(run)
+    return parts
 
 
 def describe(run: Run) -> str:
@@ -74,10 +80,9 @@ def _batch(run: Run) -> int:
     replicas, directions = run.strategy.num_replicas_in_sync, 2 if model.bidirectional else 1
     units = directions * sum(model.layer_sizes)
     kept = _KEPT_BOTH_WAYS if model.bidirectional else _KEPT_ONE_WAY
-    rows = config.train.batch_size + config.data.unlabelled_batch_size
     terms = config.objective.terms
     passes = 1 + (terms.adversarial > 0) + (terms.virtual_adversarial > 0)
-    trained = passes * -(-rows // (max(replicas, config.train.slices)))
+    trained = passes * _rows(run)
     evaluated = -(-config.evaluation.batch_size // replicas)
     embedded = model.embedding_size * (width := _width(run))
     states = units * run.state.model.segments.slots(width)
@@ -86,6 +91,22 @@ def _batch(run: Run) -> int:
         evaluated * (2 * embedded + _KEPT_TO_EVALUATE * states),
     )
     return tf.as_dtype(model.precision).size * numbers
+
+
+def _logits(run: Run) -> int:
+    """Returns the bytes of a replica's logits of words: to train on, or to evaluate."""
+    config, words = run.config, len(run.encoding.vocabulary)
+    evaluated = min(MOST_LOGITS, config.evaluation.batch_size * _width(run) * words)
+    trained = _rows(run) * _width(run) * (config.objective.sampled_words or words)
+    directions = 2 if config.model.bidirectional else 1
+    return _NUMBER * _KEPT_LOGITS * max(directions * trained, evaluated)
+
+
+def _rows(run: Run) -> int:
+    """Returns the reviews that a replica computes at once in training."""
+    config = run.config
+    rows = config.train.batch_size + config.data.unlabelled_batch_size
+    return -(-rows // max(run.strategy.num_replicas_in_sync, config.train.slices))
 
 
 def _width(run: Run) -> int:

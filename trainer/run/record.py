@@ -64,6 +64,11 @@ class Record(NamedTuple):
         return next(reversed(self.of_kind("test")), None)
 
     @property
+    def predicts_labels(self) -> bool:
+        """False of a language model."""
+        return bool(self.config.objective.name == "classification")
+
+    @property
     def score(self) -> str:
         """The name of the validation metric that the report ranks by."""
         validations = self.of_kind("validation")

@@ -18,7 +18,7 @@ from input_pipeline.sources import once
 from input_pipeline.training_set import InMemory
 from input_pipeline.vocabulary import UNKNOWN
 from storage.url_list import quoted
-from trainer.model.network import Encoder
+from trainer.model.network import Classifier, Encoder
 from trainer.run import memory, terminal
 from trainer.run.clock import in_words
 from trainer.run.manifest import Manifest
@@ -34,6 +34,7 @@ _NEXT = (
     "--mode=export",
     "--mode=report",
 )
+_NEXT_WITHOUT_LABELS = ("--mode=evaluate", "--mode=report")
 
 
 def before(run: Run, progress: Progress) -> None:
@@ -61,6 +62,8 @@ def after(run: Run, tested: Manifest, report: str | None) -> None:
     `tested` is the checkpoint that was tested, `report` the URL of the report if one was written.
     """
     workdir = run.store.url.rstrip("/")
+    predicts_labels = isinstance(run.state.model, Classifier)
+    start = f"--config.checkpoint.init_from={shlex.quote(workdir)}"
     lines = [
         f"Time: {_time(run)}",
         f"Memory: {memory.in_units(memory.peak())} at its peak",
@@ -68,18 +71,20 @@ def after(run: Run, tested: Manifest, report: str | None) -> None:
         f"Best checkpoint: {workdir}/{Path(tested.prefix).parent}",
         *([f"Report: {report}"] if report else []),
         *_curves(run),
+        *([] if predicts_labels else [f"A classifier can start from this run: {start}"]),
         "Next:",
-        *next_commands(workdir),
+        *next_commands(workdir, predicts_labels),
     ]
     for line in lines:
         terminal.say(line)
 
 
-def next_commands(workdir: str) -> list[str]:
+def next_commands(workdir: str, predicts_labels: bool) -> list[str]:
     """Returns a command for each thing to do with a finished run, quoted for a shell."""
     program = "longhaul" if Path(sys.argv[0]).stem == "longhaul" else "python -m trainer"
     place = shlex.quote(quoted(workdir))
-    return [f"  {program} --workdir={place} {flags}" for flags in _NEXT]
+    modes = _NEXT if predicts_labels else _NEXT_WITHOUT_LABELS
+    return [f"  {program} --workdir={place} {flags}" for flags in modes]
 
 
 def _data(run: Run) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 from configs import default
 
 # Each field with an accepted value other than the default's, at an end of its range if it has one.
-# The objective has no other.
 ACCEPTED = {
     "seed": 2**31 - 1,
     "data.source": "files:reviews",
@@ -44,7 +43,8 @@ ACCEPTED = {
     "model.recurrent_dropout": 0.999,
     "model.precision": "bfloat16",
     "model.kernel": "xla",
-    "objective.name": "classification",
+    "objective.name": "language_model",
+    "objective.sampled_words": 0,
     "objective.terms.adversarial": 1.0,
     "objective.terms.virtual_adversarial": 0.5,
     "objective.terms.entropy": 1e30,

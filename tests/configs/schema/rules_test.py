@@ -46,6 +46,7 @@ REFUSED = {
     "model.precision": ("float64", "bf16"),
     "model.kernel": ("", "cudnn"),
     "objective.name": ("", "regression", "Classification"),
+    "objective.sampled_words": (-1, 10**6 + 1, 0.5),
     "objective.terms.adversarial": (-1.0, "1"),
     "objective.terms.virtual_adversarial": (-1.0, True),
     "objective.terms.entropy": (-1.0, float("inf")),
@@ -191,6 +192,15 @@ def test_segments_overlap_by_less_than_their_length():
     message = refusal(changed({"model.segment_tokens": 64, "model.segment_overlap": 64}))
     assert message.startswith("config.model.segment_overlap: got 64 with config.model.segment_tok")
     rules.check(changed({"model.segment_tokens": 64, "model.segment_overlap": 63}))
+
+
+def test_language_model_in_both_directions_has_one_layer():
+    values = {"objective.name": "language_model", "model.bidirectional": True}
+    message = refusal(changed(values))
+    assert message.startswith("config.model.bidirectional: got True with 2 layers")
+    assert "accepted is True with one layer" in message
+    rules.check(changed(values | {"model.layer_sizes": (128,)}))
+    rules.check(changed(values | {"model.bidirectional": False}))
 
 
 @pytest.mark.parametrize(

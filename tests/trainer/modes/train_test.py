@@ -100,7 +100,7 @@ def test_new_run_starts_from_the_weights_of_another(run_config, finished, tmp_pa
     config.train.epochs = 1
     config.optimizer.learning_rate = 1e-9
     start(config, tmp_path / "new")
-    assert f"Starting from the weights of {finished}" in capsys.readouterr().out
+    assert f"Starting from all weights of {finished}" in capsys.readouterr().out
     (best,) = ranked(open_store(str(finished)), "best")[:1]
     got = tensors(tmp_path / "new", 41)
     name = next(n for n in got if n.startswith("model/embedding"))

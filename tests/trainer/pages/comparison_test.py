@@ -40,6 +40,12 @@ def test_other_reviews_have_no_paired_test(pair, changed):
     assert comparison.paired(first, renamed) is None
 
 
+def test_language_models_are_not_compared_review_by_review(pair):
+    runs = {"one": pair[0], "other": record_of(objective__name="language_model")}
+    found = comparison.pair_in_words(runs, "other")
+    assert "other and one can't be compared review by review: a language model" in found
+
+
 def test_page_shows_differences_and_curves(pair, tmp_path, open_page):  # noqa: F811
     file = tmp_path / "comparison.html"
     file.write_text(comparison.page(pair))

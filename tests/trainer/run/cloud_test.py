@@ -96,4 +96,4 @@ def test_new_run_starts_from_weights_in_a_bucket(run_config, url, tmp_path, caps
     start(run_config, url)
     run_config.checkpoint.init_from = url
     start(run_config, str(tmp_path / "fresh"))
-    assert f"Starting from the weights of {url}" in capsys.readouterr().out
+    assert f"Starting from all weights of {url}" in capsys.readouterr().out

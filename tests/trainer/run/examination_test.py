@@ -26,8 +26,8 @@ def examine_three(finished, run_config, **options):
     objective = create_objective(run_config, read_encoding(store).labels)
     tokens = tf.ragged.constant([[2, 3, 4], LONG, [7]], dtype=tf.int32)
     reviews = Examples(tokens, np.int32([1, 0, 0]))
-    outputs = np.float32([2.0, 3.0, -1.0])
-    return examine(run_config, store, STEPS, outputs, reviews, objective, "1 CPU", **options)
+    shares = objective.probabilities(np.float32([2.0, 3.0, -1.0]))
+    return examine(run_config, store, STEPS, shares, reviews, "1 CPU", **options)
 
 
 @pytest.fixture
@@ -72,10 +72,9 @@ def test_request_to_stop_does_not_wait_for_the_mistakes(finished, run_config):
 
 def test_checkpoint_that_is_gone_is_named(finished, run_config, tmp_path):
     store = open_store(str(shutil.copytree(finished, tmp_path / "run")))
-    objective = create_objective(run_config, read_encoding(store).labels)
     reviews = Examples(tf.ragged.constant([[2]], dtype=tf.int32), np.int32([1]))
     with pytest.raises(UserError, match="no step 7 in"):
-        examine(run_config, store, 7, np.float32([-1.0]), reviews, objective, "")
+        examine(run_config, store, 7, np.float32([[0.7, 0.3]]), reviews, "")
 
 
 def test_mistakes_are_the_12_most_confident_of_each_kind_of_two_labels():

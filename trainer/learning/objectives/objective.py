@@ -71,17 +71,18 @@ class Objective(Protocol):
         """Returns metrics by name, "loss" among them, of outputs <float32>[reviews, ...]."""
         ...
 
-    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray | None:
         """Returns each label's probability <float32>[reviews, labels] of the same outputs.
 
-        The predicted label is the one with the largest.
+        The predicted label is the one with the largest. Returns None when the objective predicts no
+        labels.
         """
         ...
 
     def averaged(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
         """Returns outputs whose probabilities are the mean over several networks' outputs.
 
-        All are <float32>[reviews, ...], of the same reviews.
+        All are <float32>[reviews, ...], of the same reviews. Only of an objective with labels.
         """
         ...
 

@@ -11,6 +11,7 @@ from input_pipeline.labels import Labels
 from trainer.learning.objectives.adversarial import Adversarial
 from trainer.learning.objectives.classification import Classification
 from trainer.learning.objectives.entropy import Entropy
+from trainer.learning.objectives.language_model import LanguageModeling
 from trainer.learning.objectives.multiclass import Multiclass
 from trainer.learning.objectives.objective import Objective
 from trainer.learning.objectives.term import Term
@@ -38,8 +39,13 @@ def _classification(config: ml_collections.ConfigDict, labels: Labels) -> Object
     return objective.with_terms(terms, config.objective.terms_after_epochs)
 
 
+def _language_model(config: ml_collections.ConfigDict, labels: Labels) -> Objective:
+    return LanguageModeling(config.model.bidirectional, config.objective.sampled_words)
+
+
 _MAKERS: dict[str, Callable[[ml_collections.ConfigDict, Labels], Objective]] = {
     "classification": _classification,
+    "language_model": _language_model,
 }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from input_pipeline.encoding import Encoding
 from input_pipeline.examples import Examples
 from input_pipeline.vocabulary import Vocabulary
+from trainer.model.language_model import LanguageModel
 from trainer.model.network import Classifier, Encoder
 from trainer.run.writers.writer import Embedding, Histogram, Text
 
@@ -58,6 +59,9 @@ def _named_weights(network: Encoder) -> list[tuple[str, np.ndarray]]:
     """Returns the weights by names such as `forward_1/kernel`, layers counted from 1."""
     lists = {"forward": network.forward, "backward": network.backward}
     layers = {"embedding": network.embedding}
+    if isinstance(network, LanguageModel):
+        lists["projection"] = network.projection
+        layers["output_bias"] = network.output_bias
     for name, members in lists.items():
         layers |= {f"{name}_{number}": layer for number, layer in enumerate(members, 1)}
     if isinstance(network, Classifier):

@@ -13,6 +13,7 @@ from input_pipeline.labels import SENTIMENTS, Labels
 from input_pipeline.vocabulary import Vocabulary
 from storage.store import open_store
 from trainer.model.kernels import KERNELS
+from trainer.model.language_model import LanguageModel
 from trainer.model.network import Classifier
 from trainer.run.trained_network import load_trained
 from trainer.run.writers.extras import review_samples, vocabulary_embedding, weight_histograms
@@ -91,3 +92,14 @@ def test_embedding_has_a_vector_for_each_token(trained):
     embedding = vocabulary_embedding(trained.network, trained.encoding.vocabulary)
     assert embedding.tokens[:2] == ("<pad>", "<unk>")
     assert embedding.vectors.shape == (len(trained.encoding.vocabulary), 8)
+
+
+def test_histograms_of_a_language_model_have_its_output_layer(config):
+    config.model.layer_sizes = (4,)
+    network = LanguageModel(config.model, 20, 0, KERNELS["cpu"])
+    names = {histogram.tag for histogram in weight_histograms(network)}
+    assert {
+        "weights/embedding/embeddings",
+        "weights/projection_1/kernel",
+        "weights/output_bias/embeddings",
+    } <= names
