@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.trainer.model.network_test import reviews, states_of  # noqa: F401
+from tests.trainer.model.network_test import KEY, reviews, states_of  # noqa: F401
+from trainer.model.dropout import with_unknown
 from trainer.model.kernels import KERNELS
 from trainer.model.language_model import LanguageModel
 
@@ -58,3 +59,15 @@ def test_two_layers_and_the_logits_of_some_words_are_those_of_all(config, review
     np.testing.assert_allclose(some[0], logits[:, [7, 49, 1]], atol=1e-5)
     each = network.logit_of_each(found.features, found.words)
     np.testing.assert_allclose(each[0], logits[np.arange(11), tokens[0, 1:]], atol=1e-5)
+
+
+def test_words_that_training_masks_are_still_predicted(config, reviews):  # noqa: F811
+    tokens, lengths = reviews
+    config.model.update(word_dropout=0.5, dropout=0.0)
+    network = LanguageModel(config.model, VOCABULARY, 1, KERNELS["cpu"])
+    found = network.predictions(tokens, lengths, KEY)
+    read = network.predictions(with_unknown(KEY, tokens, 0.5), lengths)
+    np.testing.assert_allclose(found.features, read.features, atol=1e-6)
+    plain = network.predictions(tokens, lengths)
+    np.testing.assert_array_equal(found.words, plain.words)
+    assert not np.allclose(found.features, plain.features)
