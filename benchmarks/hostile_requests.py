@@ -1,6 +1,6 @@
 """Sends a server malformed and hostile requests, and watches its answers and its memory.
 
-    python -m benchmarks.hostile_requests --workdir=runs/imdb --count=10000
+    python -m benchmarks.hostile_requests --workdir=runs/imdb-lstm --count=10000
 
 Serves the run with `--mode=serve` in a process of its own, with a time limit of 2 seconds, and
 sends a random choice of `benchmarks.hostile.KINDS` from several clients at a time. Prints a row for

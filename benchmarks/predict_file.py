@@ -1,6 +1,6 @@
 """Measures predictions in bulk: rate, peak memory, and the output after kills at random moments.
 
-    python -m benchmarks.predict_file --workdir=runs/imdb
+    python -m benchmarks.predict_file --workdir=runs/imdb-lstm
 
 Writes the reviews of IMDB's test split (TFDS; set TFDS_DATA_DIR) to a CSV file and runs three
 commands with the run in the workdir: the evaluation of these reviews, without a cache of tokens;

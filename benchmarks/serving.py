@@ -1,6 +1,6 @@
 """Measures a server's latency and rate against its model called in process, a text at a time.
 
-    python -m benchmarks.serving --workdir=runs/imdb
+    python -m benchmarks.serving --workdir=runs/imdb-lstm
 
 Exports the run, serves the export with `--mode=serve` in a process of its own, and sends it the
 reviews of the run's test split, one a request: from one client, and from --clients at the same
