@@ -18,6 +18,8 @@ _DEPLOY = [
 _PARQUET = ["pyarrow>=16,<40"]
 # The server of predictions: HTTP, routes, and the metrics that Prometheus reads.
 _SERVE = ["prometheus-client>=0.20,<1", "starlette>=0.40,<2", "uvicorn>=0.30,<1"]
+# Trains word vectors. Before 4.4 it needs NumPy 1; the major version decides the numbers it makes.
+_VECTORS = ["gensim>=4.4,<5"]
 _WANDB = ["wandb>=0.31,<1"]
 _MLFLOW = ["mlflow-skinny>=3.1,<4"]
 
@@ -68,6 +70,7 @@ setup(
         "deploy": _DEPLOY,
         "parquet": _PARQUET,
         "serve": _SERVE,
+        "vectors": _VECTORS,
         # Where metrics can go beside TensorBoard.
         "wandb": _WANDB,
         "mlflow": _MLFLOW,
@@ -75,6 +78,7 @@ setup(
             *_DEPLOY,
             *_PARQUET,
             *_SERVE,
+            *_VECTORS,
             *_WANDB,
             *_MLFLOW,
             "httpx>=0.27,<1",

@@ -149,7 +149,8 @@ def write_json(args: argparse.Namespace, name: str, results: Sequence[Mapping[st
         return
     flags = {flag: value for flag, value in vars(args).items() if flag != "json"}
     whole = {"benchmark": name, "flags": flags, **facts(), "results": results}
-    Path(args.json).write_text(json.dumps(whole, indent=1) + "\n")
+    # A flag may be a path.
+    Path(args.json).write_text(json.dumps(whole, indent=1, default=str) + "\n")
 
 
 def facts() -> dict[str, dict[str, Any]]:

@@ -82,6 +82,9 @@ def _model() -> ml_collections.ConfigDict:
     model = ml_collections.ConfigDict()
     # Width of the embedding: numbers per token.
     model.embedding_size = 128
+    # File of word vectors that the embedding of a new run starts from, in word2vec's text format or
+    # GloVe's, such as --mode=vectors writes; words that it lacks start at random. '' is off.
+    model.vectors = ""
     # Units of each LSTM layer, in the order in which the layers read.
     model.layer_sizes = (128, 64)
     # Reads each review in both directions, each with its own weights.
@@ -176,6 +179,14 @@ def _optimizer() -> ml_collections.ConfigDict:
     optimizer.warmup_steps = 0
     # The learning rate after the warm-up: 'constant', or a 'cosine' down to 0 at the last step.
     optimizer.schedule = "constant"
+    # Each layer further below the head trains at a learning rate multiplied by this once more: the
+    # head and the parts beside it at the whole rate, the last LSTM layer at layer_decay times it,
+    # and the embedding at the lowest rate. 1.0 is off.
+    optimizer.layer_decay = 1.0
+    # Steps after which another layer joins the training: at first only the head and the parts
+    # beside it are trained, then the last LSTM layer as well, and so on down to the embedding. With
+    # more steps than the run has, the layers below stay as they are. 0 is off.
+    optimizer.unfreeze_steps = 0
     # Adam's decay rates of the gradient's first and second moments, and the constant that is added
     # to the denominator (https://arxiv.org/abs/1412.6980).
     optimizer.beta1 = 0.9

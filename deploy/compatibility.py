@@ -48,6 +48,12 @@ def check_reachable(config: ml_collections.ConfigDict, mode: str = TRAIN) -> Non
             f"config.checkpoint.init_from: got {init_from!r}, which the job's machines can't "
             "reach; accepted is a gs:// URL, or ''"
         )
+    if config.model.vectors and mode != PREPARE:
+        raise UserError(
+            f"config.model.vectors: got {config.model.vectors!r}, a file that the job's machines "
+            "don't have; accepted is '', with which a job resumes a run that has started from "
+            "vectors here, with --workdir=gs://BUCKET/PATH, and saved a checkpoint"
+        )
     if config.strategy.virtual_devices:
         raise UserError(
             f"config.strategy.virtual_devices: got {config.strategy.virtual_devices}, accepted is "

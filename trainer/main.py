@@ -21,7 +21,7 @@ from absl import flags
 
 from configs.schema import command_line, rules
 from configs.schema.stored import stored_config
-from storage import standard_streams
+from storage import standard_streams, url_list
 from storage.errors import UserError
 from storage.exit_codes import RUN_AGAIN
 from storage.store import Store, open_store
@@ -41,18 +41,24 @@ class Mode(NamedTuple):
     tensorflow: bool = True  # whether it works with TensorFlow
     prints_answer: bool = False  # whether it has failed when its output is lost
     accepts_export: bool = False  # whether the workdir may be the folder of an export instead
+    averages: bool = False  # whether it takes several workdirs, whose runs it averages
 
 
 MODES = {
     "train_and_evaluate": Mode("trainer.modes.train", ("config",)),
     "evaluate": Mode(
-        "trainer.modes.evaluate", ("config", "checkpoint"), needs_config=False, prints_answer=True
+        "trainer.modes.evaluate",
+        ("config", "checkpoint"),
+        needs_config=False,
+        prints_answer=True,
+        averages=True,
     ),
     "predict": Mode(
         "trainer.modes.predict",
         ("config", "checkpoint", "text", "input", "output", "text_column", "on_bad_row"),
         needs_config=False,
         prints_answer=True,
+        averages=True,
     ),
     "export": Mode(
         "trainer.modes.export",
@@ -80,11 +86,15 @@ MODES = {
         accepts_export=True,
     ),
     "prepare": Mode("trainer.modes.prepare", ("config",)),
+    "vectors": Mode("trainer.modes.vectors", ("config",)),
 }
 
 _CONFIG = command_line.define_config()
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder or gs:// URL of the run; the same command again resumes it."
+    "workdir",
+    None,
+    "Folder or gs:// URL of the run; the same command again resumes it. evaluate and predict "
+    r"average several, with commas between; a comma in a name is written as \,",
 )
 _MODE = flags.DEFINE_enum("mode", "train_and_evaluate", list(MODES), "What to do.")
 _CHECKPOINT = flags.DEFINE_string(
@@ -160,15 +170,28 @@ def _run_mode(name: str) -> None:
     elif mode.needs_config:
         raise UserError("--config: missing; give a config such as configs/sample.py")
     patience = {} if config is None else {"retry_seconds": config.checkpoint.retry_seconds}
-    store = open_store(_WORKDIR.value, **patience)
+    store, *others = (open_store(url, **patience) for url in _workdirs(_WORKDIR.value, name, mode))
     if not mode.needs_config:
-        _check_workdir(store, mode)
+        for workdir in (store, *others):
+            _check_workdir(workdir, mode)
     if not mode.prints_answer:
         standard_streams.make_output_optional()
     module = _import(mode)
 
     with StopRequests() as stop:
-        module.run(Call(store, config, stop, _STARTED, **_flags()))
+        module.run(Call(store, config, stop, _STARTED, others, **_flags()))
+
+
+def _workdirs(value: str, name: str, mode: Mode) -> list[str]:
+    """Returns the folders and URLs of --workdir; UserError when the mode takes one only."""
+    workdirs = url_list.split("--workdir", value)
+    if len(workdirs) > 1 and not mode.averages:
+        takers = "|".join(other for other, its in MODES.items() if its.averages)
+        raise UserError(
+            f"--workdir: got {len(workdirs)} with commas between, but --mode={name} takes one; "
+            f"several are for --mode={takers}; write a comma in a name as {url_list.quoted(',')}"
+        )
+    return workdirs
 
 
 def _check_workdir(store: Store, mode: Mode) -> None:
@@ -186,7 +209,7 @@ def _check_workdir(store: Store, mode: Mode) -> None:
 def _flags() -> dict[str, Any]:
     """Returns the fields of a call that are flags of the same name."""
     values = {name: holder.value for name, holder in _OF_SOME_MODES.items() if name != "config"}
-    compared = [url for urls in _COMPARE.value or () for url in urls.split(",") if url]
+    compared = [url for urls in _COMPARE.value or () for url in url_list.split("--compare", urls)]
     return {**values, "text": tuple(_TEXT.value or ()), "compare": tuple(compared)}
 
 

@@ -20,6 +20,7 @@ def check(fields: Mapping[str, Any]) -> None:
     registry.require_path("config.data.source", fields["data.source"], prefix="files:")
     _check_slices(fields)
     _check_unlabelled(fields)
+    _check_vectors(fields)
     layers, objective = len(fields["model.layer_sizes"]), fields["objective.name"]
     if objective == "language_model" and fields["model.bidirectional"] and layers > 1:
         raise UserError(
@@ -84,4 +85,14 @@ def _check_unlabelled(fields: Mapping[str, Any]) -> None:
         raise UserError(
             f"config.data.unlabelled_split: got {split!r} with prepared shards, which hold "
             "labelled reviews only; accepted is '', or a source of texts"
+        )
+
+
+def _check_vectors(fields: Mapping[str, Any]) -> None:
+    vectors, init_from = fields["model.vectors"], fields["checkpoint.init_from"]
+    registry.require_path("config.model.vectors", vectors, instead="")
+    if vectors and init_from:
+        raise UserError(
+            f"config.model.vectors: got {vectors!r} with config.checkpoint.init_from="
+            f"{init_from!r}, whose embedding the run starts from; accepted is '' for one of them"
         )

@@ -32,6 +32,7 @@ from deploy.targets.target import Following, Listed, Target, Waiting
 from storage import standard_streams
 from storage.errors import UserError
 from storage.exit_codes import DONE, FAILED, RUN_AGAIN
+from storage.url_list import quoted
 
 _SECONDS_TO_STOP = 45.0  # for the others when a worker is lost; they take up to 30
 
@@ -65,7 +66,7 @@ class LocalTarget:
         if submission.mode != PREPARE:
             _check_config(submission.config, own)
         mode = f"--mode={submission.mode}"
-        arguments = (*submission.arguments, mode, f"--workdir={submission.workdir}")
+        arguments = (*submission.arguments, mode, f"--workdir={quoted(submission.workdir)}")
         return LocalPlan(arguments, own, together=submission.mode != PREPARE)
 
     def follow(self, following: Following, options: Options) -> int:

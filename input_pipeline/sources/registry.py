@@ -83,17 +83,22 @@ def is_source(value: Any) -> bool:
     return isinstance(value, str) and _split(value) is not None
 
 
-def require_path(field: str, value: str, prefix: str = "") -> None:
+def require_path(
+    field: str,
+    value: str,
+    prefix: str = "",
+    instead: str = ", or prepare them as shards with --mode=prepare, which are read from a bucket",
+) -> None:
     """Raises UserError for a URL, after `prefix`, where a path of this machine is read.
 
-    Nothing here reads TFDS's sets, files of reviews or the cache from a bucket, and "gs://bucket"
-    would be taken for a folder with the name "gs:".
+    Nothing here reads TFDS's sets, files of reviews or vectors or the cache from a bucket, and
+    "gs://bucket" would be taken for a folder with the name "gs:". `instead` is what else can be
+    done than to copy the files.
     """
     if re.match(rf"{prefix}\w+:/", value):
         raise UserError(
             f"{field}: got {value!r}, accepted is a path on the machine that reads it, not a URL; "
-            "copy the files there with `gcloud storage rsync`, or prepare them as shards with "
-            "--mode=prepare, which are read from a bucket"
+            f"copy the files there with `gcloud storage rsync`{instead}"
         )
 
 

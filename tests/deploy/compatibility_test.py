@@ -24,10 +24,13 @@ def test_config_with_more_widths_than_a_tpu_compiles_is_refused(target):
     assert load(target).request(make_job(config=config), options)
 
 
-def reachable(mode="train_and_evaluate", source="tfds:imdb_reviews", folder="", init_from=""):
+def reachable(
+    mode="train_and_evaluate", source="tfds:imdb_reviews", folder="", init_from="", vectors=""
+):
     config = sample.get_config()
     config.data.update(source=source, dir=folder)
     config.checkpoint.init_from = init_from
+    config.model.vectors = vectors
     check_reachable(config, mode)
 
 
@@ -38,6 +41,10 @@ def reachable(mode="train_and_evaluate", source="tfds:imdb_reviews", folder="", 
         ({"source": "shards:sets"}, "config.data.source: got 'shards:sets', which the job's"),
         ({"folder": "/data/tfds"}, "config.data.dir: got '/data/tfds', a folder that the job's"),
         ({"init_from": "runs/a"}, "config.checkpoint.init_from: got 'runs/a', which the job's"),
+        (
+            {"vectors": "vectors.txt"},
+            "config.model.vectors: got 'vectors.txt', a file that the job",
+        ),
         (
             {"source": "shards:gs://bucket/sets", "mode": PREPARE},
             "config.data.source: got 'shards:gs://bucket/sets', which is prepared already",
@@ -53,6 +60,7 @@ def test_data_that_the_job_could_not_use_is_refused(values, line):
     [
         {},
         {"mode": PREPARE},
+        {"mode": PREPARE, "vectors": "vectors.txt"},
         {"source": "sample"},
         {"source": "shards:gs://bucket/sets", "init_from": "gs://bucket/runs/a"},
     ],

@@ -7,16 +7,27 @@ sums.means()                            # {"loss": 0.69, "accuracy": 0.80}
 groups = by_length(reviews.lengths)     # [(64, ids), (128, ids), ..., (None, ids)]
 area_under_roc(logits, labels == 1)     # 0.95
 confusion(labels, predicted, count=2)   # [[1100, 150], [130, 1120]]
+calibration(probabilities, labels)      # its error is 0.02, of the predicted label's probability
 """
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 # Upper bounds, in tokens, of the groups that an evaluation is broken down by; a last one is open.
 LENGTH_BOUNDS = (64, 128, 256, 512)
+BINS = 15  # of the calibration, as in Guo et al. 2017, arXiv:1706.04599
+
+
+class Calibration(NamedTuple):
+    """Confidence and accuracy of the bins that hold predictions, and their distance."""
+
+    confidence: np.ndarray  # <float64>[bins], mean probability of the predicted label in each
+    accuracy: np.ndarray  # <float64>[bins], fraction that was right
+    counts: np.ndarray  # <int64>[bins]
+    error: float  # expected calibration error: mean distance of the two, weighted by counts
 
 
 class MetricSums:
@@ -94,3 +105,23 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, count: int) -> np.ndarr
     """
     cells = labels * count + predicted
     return np.bincount(cells, minlength=count * count).reshape(count, count)
+
+
+def calibration(probabilities: np.ndarray, labels: np.ndarray) -> Calibration:
+    """Compares the predicted labels' probabilities with how often they are right.
+
+    The bins are BINS of equal width from 0 to 1; those without a prediction are left out. The
+    error is the expected calibration error of Guo et al. 2017, arXiv:1706.04599, equation 3.
+
+    Args:
+        probabilities: of each label, <float>[reviews, labels]; the largest is the predicted one's.
+        labels: <int>[reviews].
+    """
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    bins = np.searchsorted(np.linspace(0.0, 1.0, BINS + 1)[1:-1], confidence)
+    counts = np.bincount(bins, minlength=BINS)
+    held = counts > 0
+    sums = (np.bincount(bins, weights, BINS)[held] for weights in (confidence, right))
+    mean, accuracy = (total / counts[held] for total in sums)
+    error = (counts[held] * np.abs(mean - accuracy)).sum() / max(len(confidence), 1)
+    return Calibration(mean, accuracy, counts[held], float(error))

@@ -1,6 +1,8 @@
-"""Schedules: the learning rate of a step, and what is due after a step.
+"""Schedules: the learning rate of a step and of a layer, and what is due after a step.
 
 rate = learning_rate(step, config.optimizer, total_steps=1080)
+rate_of_layer(rate, depth=2, config=config.optimizer)
+updates_of_layer(updates, depth=2, config=config.optimizer)    # negative while it is frozen
 due(step=400, every=200)    # True
 """
 
@@ -28,6 +30,28 @@ def learning_rate(
     if warmup:
         rate *= tf.minimum((step + 1.0) / warmup, 1.0)
     return rate
+
+
+def rate_of_layer(rate: tf.Tensor, depth: int, config: ml_collections.ConfigDict) -> tf.Tensor:
+    """Returns the learning rate <float32>[] of the layer that is `depth` layers below the head.
+
+    It is the head's rate times `layer_decay` for each layer in between (Howard and Ruder 2018,
+    arXiv:1801.06146, section 3.2, where the decay is 1 / 2.6).
+    """
+    return rate * config.layer_decay**depth if config.layer_decay != 1.0 else rate
+
+
+def updates_of_layer(
+    updates: tf.Tensor, depth: int, config: ml_collections.ConfigDict
+) -> tf.Tensor:
+    """Returns how often the layer that is `depth` layers below the head was updated <int64>[].
+
+    It joins the training after `unfreeze_steps` for each layer above it, and the number is negative
+    until then (the same paper, section 3.3, with an epoch for each layer). `updates` <int64>[] are
+    those of the head. They are the steps, apart from those that float16 skips: these train nothing,
+    so the layer below does not come closer by them.
+    """
+    return updates - depth * config.unfreeze_steps if config.unfreeze_steps else updates
 
 
 def due(step: int, every: int) -> bool:

@@ -4,6 +4,7 @@ train = make_train_steps(strategy, objective, state, config, total_steps)
 results = train(iterator, tf.constant(8))       # a StepResult with a leading [8]
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -31,6 +32,25 @@ class StepResult(NamedTuple):
     gradient_norm: tf.Tensor  # <float32>[], before clipping
     learning_rate: tf.Tensor  # <float32>[]
     input_wait: tf.Tensor  # <float32>[], seconds until the step's batch was ready
+
+
+def by_objective(
+    strategy: tf.distribute.Strategy,
+    state: TrainState,
+    config: ml_collections.ConfigDict,
+    total_steps: int,
+    widths: Sequence[int] = (),
+) -> Callable[..., Callable[[Iterator[Batch], tf.Tensor], StepResult]]:
+    """Returns a function from an objective to its `make_train_steps`, which keeps what it made.
+
+    A run's objective may change from epoch to epoch.
+    """
+
+    @functools.cache
+    def made(objective: Objective) -> Callable[[Iterator[Batch], tf.Tensor], StepResult]:
+        return make_train_steps(strategy, objective, state, config, total_steps, widths)
+
+    return made
 
 
 def make_train_steps(
@@ -107,6 +127,8 @@ def train_step(
     <float32>[2 * names + 2].
     """
     metrics, gradients = summed_gradients(objective, state, batch, config)
+    network, optimizer = state.model, state.optimizer
+    gradients = optimizer.of_trained(gradients, network.depths)
     weight = metrics[0, 1]
     # Undoes the factor that `summed_gradients` puts in, and makes a mean of the sum. A batch in
     # which nothing counts has no gradient.
@@ -118,7 +140,7 @@ def train_step(
 
     def update() -> tf.Operation:
         clipped = [gradient * factor for gradient in gradients]
-        state.optimizer.update(state.model.weights, clipped, learning_rate)
+        optimizer.update(network.weights, clipped, network.depths, learning_rate)
         if state.average:
             _update_average(state.average, state, config.train.average_decay)
         return tf.no_op()

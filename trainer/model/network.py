@@ -128,6 +128,14 @@ class Encoder(tf.Module):
         return [variable.value for layer in self.layers for variable in layer.trainable_variables]
 
     @property
+    def depths(self) -> list[int]:
+        """How many layers below the head each of `weights` is; 0 for the head and beside it."""
+        depths = {self.embedding: len(self.forward) + 1}
+        for direction in (self.forward, self.backward):
+            depths.update((layer, len(direction) - at) for at, layer in enumerate(direction))
+        return [depths.get(layer, 0) for layer in self.layers for _ in layer.trainable_variables]
+
+    @property
     def constants(self) -> list[tf.Variable]:
         """All variables that a training sets once."""
         return []

@@ -25,10 +25,11 @@ def require_utf8(text: str) -> None:
 class Call(NamedTuple):
     """One command; a flag that the mode doesn't take has its default."""
 
-    store: Store  # the workdir
+    store: Store  # the workdir, of several the first
     config: ml_collections.ConfigDict | None  # checked; None where the mode can do without
     stop: StopRequests
     started: float  # when the process started, by time.monotonic
+    others: Sequence[Store]  # further workdirs, of runs that are averaged with the first
     checkpoint: str  # 'best', 'last' or a step
     text: Sequence[str]  # reviews given as flags
     to: str  # folder or URL to write to; "" for a place in the workdir

@@ -2,11 +2,12 @@
 
 predict(scoring_config(store, None), store, "best", ["A film to remember."])
 
-With --input the texts are the rows of a file: see `predict_file.py`.
+Of several runs it takes the mean probabilities. With --input the texts are the rows of a file: see
+`predict_file.py`.
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import ml_collections
 
@@ -17,7 +18,7 @@ from trainer.modes.interface import Call, require_utf8
 from trainer.run import terminal
 from trainer.run.bulk.lines import lines
 from trainer.run.bulk.windows import windows
-from trainer.run.trained_network import load_predictor
+from trainer.run.ensemble import load_ensemble
 from trainer.run.workdir import scoring_config
 
 _TO_ONE_CELL = str.maketrans("\t\r\n", "   ")
@@ -38,23 +39,29 @@ def run(call: Call) -> None:
     if not call.text and sys.stdin.isatty():
         print("Type a review a line; Ctrl-D ends.", file=sys.stderr)
     texts = call.text or lines(sys.stdin.buffer)
-    predict(scoring_config(call.store, call.config), call.store, call.checkpoint, texts)
+    config = scoring_config(call.store, call.config)
+    predict(config, call.store, call.checkpoint, texts, call.others)
 
 
 def predict(
-    config: ml_collections.ConfigDict, store: Store, checkpoint: str, texts: Iterable[str | None]
+    config: ml_collections.ConfigDict,
+    store: Store,
+    checkpoint: str,
+    texts: Iterable[str | None],
+    others: Sequence[Store] = (),
 ) -> None:
     """Prints a line for each text: probability, predicted label, text; tabs between.
 
     The probability is that of the positive label if there are two labels, otherwise that of the
-    predicted one. None among the texts prints what is there so far.
+    predicted one, and with `others` its mean over the runs in all these workdirs. None among the
+    texts prints what is there so far.
 
     Names the checkpoint on standard error, so that the output has as many lines as the input.
     """
-    predictor, trained = load_predictor(config, store, checkpoint, "predict")
-    names, batch_size = trained.encoding.labels.names, config.evaluation.batch_size
+    ensemble = load_ensemble(config, [store, *others], checkpoint, "predict")
+    names = ensemble.labels.names
     for window in windows(map(_checked, texts)):
-        probabilities = predictor.of_many(window, batch_size, config.data.width_step)
+        probabilities = ensemble.probabilities(window)
         for line, shares in zip(window, probabilities, strict=True):
             number = int(shares.argmax())
             # Of two labels, the number is the positive one's, whichever is predicted.
@@ -62,7 +69,7 @@ def predict(
             print(f"{probability:.4f}\t{names[number]}\t{line.translate(_TO_ONE_CELL)}")
         sys.stdout.flush()
     if not terminal.is_quiet():
-        print(f"Checkpoint: {trained.describe()}", file=sys.stderr)
+        print(f"Checkpoint: {ensemble.describe()}", file=sys.stderr)
 
 
 def _checked(line: str | None) -> str | None:

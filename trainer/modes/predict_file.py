@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from trainer.learning.predictor import Predictor
 from trainer.machines.preemption import Stopped, StopRequests
 from trainer.modes.interface import Call
 from trainer.run import terminal
@@ -26,7 +25,7 @@ from trainer.run.bulk.rows_bar import RowsBar
 from trainer.run.bulk.scan import Scan, reading, scan
 from trainer.run.bulk.table import Prediction, Table
 from trainer.run.bulk.windows import windows
-from trainer.run.trained_network import Trained, load_predictor
+from trainer.run.ensemble import Ensemble, load_ensemble
 from trainer.run.workdir import scoring_config
 
 
@@ -49,22 +48,21 @@ def run(call: Call) -> None:
             table = open_table(source, text)
             found = scan(table, source)
             found.require_good(call.on_bad_row)
-            predictor, trained = load_predictor(config, call.store, call.checkpoint, "predict")
-            checkpoint = f"step {trained.manifest.step} ({trained.manifest.digest:08x})"
-            command = {"input": f"SHA-256 {found.digest}", "checkpoint": checkpoint}
+            stores = [call.store, *call.others]
+            ensemble = load_ensemble(config, stores, call.checkpoint, "predict")
+            command = {"input": f"SHA-256 {found.digest}", "checkpoint": ensemble.identity()}
             command |= {"--text_column": text, "--on_bad_row": call.on_bad_row}
             work, rate = _Work(table, found, partial, call.stop), 0.0
             if partial.begin(command):
-                batch_size, width_step = config.evaluation.batch_size, config.data.width_step
-                rate = _predict(work, predictor, batch_size, width_step)
-                _write(work, trained.encoding.labels.names)
+                rate = _predict(work, ensemble)
+                _write(work, ensemble.labels.names)
         # A request to stop comes too late here: all rows are written.
         with contextlib.suppress(Stopped), call.stop.deferred():
             partial.finish()
-    _report(found, rate, source, output, trained)
+    _report(found, rate, source, output, ensemble)
 
 
-def _predict(work: _Work, predictor: Predictor, batch_size: int, width_step: int) -> float:
+def _predict(work: _Work, ensemble: Ensemble) -> float:
     """Predicts the rows that are left; returns the rate in rows per second."""
     table, found, partial, stop = work
     if partial.rows:
@@ -74,7 +72,7 @@ def _predict(work: _Work, predictor: Predictor, batch_size: int, width_step: int
     bar = RowsBar(found.rows, partial.rows)
     with contextlib.closing(bar), _stoppable(work):
         for window in windows(left):
-            probabilities = predictor.of_many(window, batch_size, width_step, stop.check)
+            probabilities = ensemble.probabilities(window, stop.check)
             partial.append(probabilities.argmax(axis=1), probabilities.max(axis=1))
             bar.advance(len(window))
     return bar.rate()
@@ -105,7 +103,7 @@ def _stoppable(work: _Work) -> Iterator[None]:
         ) from request
 
 
-def _report(found: Scan, rate: float, source: Path, output: Path, trained: Trained) -> None:
+def _report(found: Scan, rate: float, source: Path, output: Path, ensemble: Ensemble) -> None:
     """Prints what was done; names rows that were left out on standard error."""
     if found.blank:
         what = "row(s) without a text are predicted as reviews without a word"
@@ -116,4 +114,4 @@ def _report(found: Scan, rate: float, source: Path, output: Path, trained: Train
         print(*lines, *([f"and {more:,} more"] if more else []), sep="\n  ", file=sys.stderr)
     speed = f", {rate:,.0f} rows/s" if rate else ""
     terminal.result(f"Predicted {found.rows:,} rows, skipped {found.bad:,}{speed}: {output}")
-    terminal.say(f"Checkpoint: {trained.describe()}")
+    terminal.say(f"Checkpoint: {ensemble.describe()}")

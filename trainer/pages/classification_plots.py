@@ -4,7 +4,7 @@
     by_label(results, labels), by_length_table(results)
 
 With two labels the curves are those of the positive one. With more, each label is taken against
-all others and the mean is drawn, and the calibration is that of the predicted label.
+all others and the mean is drawn. The calibration is that of the predicted label.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from input_pipeline.labels import Labels
-from trainer.learning.metrics import by_length, confusion, length_name
+from trainer.learning.metrics import BINS, by_length, calibration, confusion, length_name
 from trainer.pages import statistics
 from trainer.pages.curves import MOST_POINTS, Drawing
 from trainer.pages.figures import FAINT, INK, SERIES, as_svg, new_figure
@@ -43,15 +43,7 @@ def plots(results: TestResults, labels: Labels) -> list[Drawing]:
         drawings += [_roc(results, labels.names[1]), _precision_recall(results, labels.names[1])]
     else:
         drawings += [_macro_roc(results)]
-    return [*drawings, _calibration(results, labels), _accuracy_by_length(results)]
-
-
-def calibration_of(results: TestResults) -> statistics.Calibration:
-    """Returns the calibration of the positive label of two, otherwise of the predicted one."""
-    shares = results.probabilities
-    if shares.shape[1] == 2:
-        return statistics.calibration(shares[:, 1], results.labels == 1)
-    return statistics.calibration(shares.max(axis=1), results.right)
+    return [*drawings, _calibration(results), _accuracy_by_length(results)]
 
 
 def by_label(results: TestResults, labels: Labels) -> Table:
@@ -164,8 +156,8 @@ def _line(axes: Any, curve: statistics.Curve) -> None:
     axes.plot(curve.x[kept], curve.y[kept], color=SERIES[0], label="this run")
 
 
-def _calibration(results: TestResults, labels: Labels) -> Drawing:
-    found = calibration_of(results)
+def _calibration(results: TestResults) -> Drawing:
+    found = calibration(results.probabilities, results.labels)
     figure, axes = new_figure(*_SIZE)
     axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", label="calibrated")
     spans = [
@@ -173,12 +165,13 @@ def _calibration(results: TestResults, labels: Labels) -> Drawing:
         for share, held in zip(found.accuracy, found.counts.tolist(), strict=True)
     ]
     _intervals(axes, found.confidence, found.accuracy, spans, "-o")
-    of = f"of {labels.names[1]!r}" if len(labels) == 2 else "of the predicted label"
     axes.set(
-        xlabel=f"predicted probability {of}", ylabel="fraction that is right", ylim=(-0.03, 1.03)
+        xlabel="probability of the predicted label",
+        ylabel="fraction that is right",
+        ylim=(-0.03, 1.03),
     )
     axes.legend(fontsize=8)
-    caption = f"Expected calibration error {found.error:.3f}, with {statistics.BINS} bins."
+    caption = f"Expected calibration error {found.error:.3f}, with {BINS} bins."
     return Drawing("Calibration", as_svg(figure, f"Reliability diagram. {caption}"), caption)
 
 

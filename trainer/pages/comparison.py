@@ -17,9 +17,9 @@ from trainer.pages.findings_of_test import Finding
 from trainer.pages.page import render
 from trainer.pages.report import MOST_SHOWN_LABELS, THROUGHPUT, throughput_of
 from trainer.pages.run_facts import results_of_test
-from trainer.pages.run_names import short_names
 from trainer.pages.statistics import Discordance, mcnemar
 from trainer.run.record import Record
+from trainer.run.run_names import short_names
 
 FILE = "comparison.html"
 
@@ -36,7 +36,7 @@ class Overview(NamedTuple):
 
 def page(records: Sequence[Record]) -> str:
     """Returns the page; UserError when a run is given twice."""
-    names = short_names([record.url for record in records])
+    names = short_names([record.url for record in records], "--compare")
     runs = dict(zip(names, records, strict=True))
     return render(
         FILE,

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trainer.learning.metrics import confusion
+from trainer.learning.metrics import calibration, confusion
 from trainer.pages import statistics
-from trainer.pages.classification_plots import calibration_of
 from trainer.run.record import Record
 from trainer.run.test_results import TestResults
 
@@ -121,7 +120,7 @@ def _confidence(results: TestResults, record: Record) -> list[Finding]:
     text = (
         f"{kind}: the predicted labels have a probability of {confidence:.3f} on average, and "
         f"{right.mean():.3f} of them are right (expected calibration error "
-        f"{calibration_of(results).error:.3f})."
+        f"{calibration(results.probabilities, results.labels).error:.3f})."
     )
     if confidence > high:
         return [Finding(text, "train.label_smoothing (larger) or train.epochs (fewer)")]

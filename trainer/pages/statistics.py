@@ -1,4 +1,4 @@
-"""Statistics of a test: curves, areas, calibration, intervals and tests of differences.
+"""Statistics of a test: curves, areas, intervals and tests of differences.
 
     curve = roc(probabilities[:, 1], labels == 1)
     area_under(curve)                       # 0.95
@@ -14,23 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-BINS = 15  # of the calibration, as in Guo et al. 2017, arXiv:1706.04599
-
 
 class Curve(NamedTuple):
     """Points of a curve, in the order in which the threshold falls."""
 
     x: np.ndarray  # <float64>[points]
     y: np.ndarray  # <float64>[points]
-
-
-class Calibration(NamedTuple):
-    """Confidence and accuracy of the bins that hold predictions, and their distance."""
-
-    confidence: np.ndarray  # <float64>[bins], mean probability in each
-    accuracy: np.ndarray  # <float64>[bins], fraction that was right
-    counts: np.ndarray  # <int64>[bins]
-    error: float  # expected calibration error: mean distance of the two, weighted by counts
 
 
 class Discordance(NamedTuple):
@@ -90,21 +79,6 @@ def macro_area(probabilities: np.ndarray, labels: np.ndarray) -> float:
     present = np.unique(labels)
     areas = [area_under(roc(probabilities[:, label], labels == label)) for label in present]
     return float(np.mean(areas)) if len(present) > 1 else math.nan
-
-
-def calibration(confidence: np.ndarray, right: np.ndarray) -> Calibration:
-    """Compares probabilities <float>[n] with how often they were right <bool>[n].
-
-    The bins are BINS of equal width from 0 to 1; those without a prediction are left out. The
-    error is the expected calibration error of Guo et al. 2017, arXiv:1706.04599, equation 3.
-    """
-    bins = np.searchsorted(np.linspace(0.0, 1.0, BINS + 1)[1:-1], confidence)
-    counts = np.bincount(bins, minlength=BINS)
-    held = counts > 0
-    sums = (np.bincount(bins, weights, BINS)[held] for weights in (confidence, right))
-    mean, accuracy = (total / counts[held] for total in sums)
-    error = (counts[held] * np.abs(mean - accuracy)).sum() / max(len(confidence), 1)
-    return Calibration(mean, accuracy, counts[held], float(error))
 
 
 def quantile(intervals: int) -> float:

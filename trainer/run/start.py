@@ -5,14 +5,14 @@
 
 What comes from where, in this order:
 1. the encoding and the reviews: the workdir's, or else made or read from the source;
-2. a fresh state, with the weights of `checkpoint.init_from` where the workdir has no checkpoint;
+2. a fresh state, where the workdir has no checkpoint with the weights of `checkpoint.init_from` or
+   the vectors of `model.vectors`;
 3. a check of all that against the newest checkpoint; up to here nothing is written;
 4. a claim on the workdir, then config and encoding into it;
 5. state, progress and metrics: those of the newest checkpoint that verifies.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from input_pipeline.load import TrainingData, load_training_data, open_reviews
 from storage.claims import Claim
 from storage.errors import UserError
 from storage.store import Store
-from trainer.learning import naive_bayes, steps, train_state
+from trainer.learning import steps, train_state
 from trainer.learning.objectives.objective import Objective
 from trainer.learning.objectives.registry import create_objective
 from trainer.learning.scorer import Scorer
@@ -38,13 +38,12 @@ from trainer.machines import devices
 from trainer.machines import strategy as strategies
 from trainer.machines.preemption import StopRequests
 from trainer.machines.workers import Workers
-from trainer.model.network import Classifier
 from trainer.run import progress as progresses
 from trainer.run import terminal
-from trainer.run.checkpoints import Checkpoints, ranked
+from trainer.run.checkpoints import Checkpoints
 from trainer.run.chief_decisions import claim_workdir, restore_on_all
 from trainer.run.clock import Clock
-from trainer.run.init_from import load_initial_weights
+from trainer.run.fresh_state import fresh_state
 from trainer.run.manifest import Manifest
 from trainer.run.progress import Progress
 from trainer.run.saver import METRICS, NoSaver, Saver
@@ -122,7 +121,7 @@ def start(
     objective = create_objective(config, encoding.labels)
     check_match = partial(_check_match, config, store, encoding, data)
     with strategy.scope():
-        state = _fresh_state(objective, config, store, encoding, data, check_match)
+        state = fresh_state(objective, config, store, encoding, data, check_match)
     claim = claim_workdir(config, store, encoding, data.train.digest, workers)
     if claim.number > 1:
         terminal.say(f"Start {claim.number} of this run; an earlier one that still runs will end")
@@ -145,11 +144,7 @@ def start(
         strategy=strategy,
         loop_device=loop_device,
         state=state,
-        train_steps=functools.cache(
-            lambda learned: steps.make_train_steps(
-                strategy, learned, state, config, total_steps, widths
-            )
-        ),
+        train_steps=steps.by_objective(strategy, state, config, total_steps, widths),
         scorer=Scorer(strategy, objective, state.evaluated, config, check),
         saver=saver,
         writer=writer,
@@ -179,31 +174,6 @@ def _total_steps(config: ml_collections.ConfigDict, steps_per_epoch: int) -> int
             f"fewer than the {total} steps of the run"
         )
     return total
-
-
-def _fresh_state(
-    objective: Objective,
-    config: ml_collections.ConfigDict,
-    store: Store,
-    encoding: Encoding,
-    data: TrainingData,
-    check_match: Callable[[Manifest], None],
-) -> TrainState:
-    """Creates the state; checks that it will fit the newest checkpoint, if there is one."""
-    state = train_state.create(objective, config, len(encoding.vocabulary))
-    newest = ranked(store, "last")[:1]
-    for manifest in newest:
-        check_match(manifest)
-    if newest:
-        return state
-    if config.checkpoint.init_from and load_initial_weights(config, encoding, state):
-        return state
-    networks = [n for n in (state.model, state.average) if isinstance(n, Classifier) and n.wide]
-    if networks:
-        epoch = data.train.epoch(config.train.batch_size, config.data.width_step, 0, epoch=0)
-        with epoch.faults():
-            naive_bayes.set_ratios(networks, epoch.batches(replicas=1))
-    return state
 
 
 def _make_saver(

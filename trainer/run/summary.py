@@ -17,6 +17,7 @@ from input_pipeline.labels import NO_LABEL
 from input_pipeline.sources import once
 from input_pipeline.training_set import InMemory
 from input_pipeline.vocabulary import UNKNOWN
+from storage.url_list import quoted
 from trainer.model.network import Classifier, Encoder
 from trainer.run import memory, terminal
 from trainer.run.clock import in_words
@@ -81,8 +82,8 @@ def after(run: Run, tested: Manifest, report: str | None) -> None:
 def next_commands(workdir: str, predicts_labels: bool) -> list[str]:
     """Returns a command for each thing to do with a finished run, quoted for a shell."""
     program = "longhaul" if Path(sys.argv[0]).stem == "longhaul" else "python -m trainer"
-    modes = _NEXT if predicts_labels else _NEXT_WITHOUT_LABELS
-    return [f"  {program} --workdir={shlex.quote(workdir)} {flags}" for flags in modes]
+    place, modes = shlex.quote(quoted(workdir)), _NEXT if predicts_labels else _NEXT_WITHOUT_LABELS
+    return [f"  {program} --workdir={place} {flags}" for flags in modes]
 
 
 def _data(run: Run) -> str:

@@ -46,14 +46,27 @@ def load_predictor(
     """
     threads.set_threads(config.strategy, on_cpus=not device_count("GPU"))
     trained = load_trained(config, store, checkpoint)
+    return make_predictor(config, store, trained, mode), trained
+
+
+def make_predictor(
+    config: ml_collections.ConfigDict, store: Store, trained: Trained, mode: str
+) -> Predictor:
+    """Returns what predicts with a network that `load_trained` loaded; see `load_predictor`."""
+    vocabulary, data = trained.encoding.vocabulary, config.data
+    classifier = classifier_of(store, trained, mode)
+    return Predictor(classifier, vocabulary, data.max_tokens, data.keep)
+
+
+def classifier_of(store: Store, trained: Trained, mode: str) -> Classifier:
+    """Returns the network of the run in a workdir; UserError as `load_predictor`."""
     if not isinstance(trained.network, Classifier):
         raise UserError(
             f"--mode: got {mode!r}, but the run in {store.url} is a language model, which predicts "
             f"no labels; a training with --config.checkpoint.init_from={store.url} starts a "
             "classifier from it"
         )
-    vocabulary, data = trained.encoding.vocabulary, config.data
-    return Predictor(trained.network, vocabulary, data.max_tokens, data.keep), trained
+    return trained.network
 
 
 def load_trained(config: ml_collections.ConfigDict, store: Store, checkpoint: str) -> Trained:

@@ -13,7 +13,7 @@ FREE = {
     *("strategy.name", "strategy.virtual_devices", "strategy.tpu", "evaluation.batch_size"),
     *("strategy.accelerators", "strategy.reduction"),
     *("strategy.intra_op_threads", "strategy.inter_op_threads"),
-    "model.kernel",
+    *("model.kernel", "model.vectors"),
     *("checkpoint.every_steps", "checkpoint.keep_last", "checkpoint.init_from"),
     "checkpoint.retry_seconds",
     *("data.text_column", "data.label_column", "strategy.connect_seconds", "train.patience"),

@@ -30,6 +30,7 @@ REFUSED = {
     "data.cache_bytes": (-1, 1.5),
     "data.shard_reviews": (0, -1),
     "model.embedding_size": (0, -1),
+    "model.vectors": (False, 1),
     "model.layer_sizes": ((), (128, 0), (128, -64), (128, 64.0), (128, "64"), ("64;import",), 128),
     "model.bidirectional": (1, "yes"),
     "model.pooling": ("", "average"),
@@ -62,6 +63,8 @@ REFUSED = {
     "optimizer.learning_rate": (0.0, -1e-3, float("inf"), float("nan"), True),
     "optimizer.warmup_steps": (-1, 0.5),
     "optimizer.schedule": ("linear", ""),
+    "optimizer.layer_decay": (0.0, 1.1, float("nan")),
+    "optimizer.unfreeze_steps": (-1, 0.5, True),
     "optimizer.beta1": (1.0, -0.9),
     "optimizer.beta2": (1.0, -0.9),
     "optimizer.epsilon": (0.0, -1e-7),
@@ -195,6 +198,7 @@ def test_language_model_in_both_directions_has_one_layer():
         ("data.dir", "gs://bucket/tfds"),
         ("data.dir", "gs:/bucket/tfds"),
         ("data.cache_dir", "gs://bucket/cache"),
+        ("model.vectors", "gs://bucket/vectors.txt"),
         ("data.source", "files:gs://bucket/reviews"),
         ("data.source", "files:https://host/reviews.csv"),
     ],
@@ -203,6 +207,11 @@ def test_url_where_files_are_read_is_refused_with_what_to_do(field, value):
     message = refusal(changed({field: value}))
     assert message.startswith(f"config.{field}: got {value!r}, accepted is a path")
     assert "gcloud storage rsync" in message
+
+
+def test_embedding_starts_from_vectors_or_from_another_run():
+    message = refusal(changed({"model.vectors": "a.txt", "checkpoint.init_from": "runs/a"}))
+    assert message.startswith("config.model.vectors: got 'a.txt' with config.checkpoint.init_from=")
 
 
 def test_source_of_shards_may_be_a_url():

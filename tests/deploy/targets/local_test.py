@@ -1,6 +1,10 @@
 """The environment of local workers; tests/trainer/machines/multi_worker_test.py runs jobs."""
 
+from configs import sample
+from deploy.defaults import Defaults
+from deploy.job import Submission
 from deploy.targets import local
+from deploy.targets.target import load, make_options
 
 
 def test_workers_that_prepare_go_on_when_one_is_lost(tmp_path):
@@ -20,3 +24,10 @@ def test_workers_that_prepare_go_on_when_one_is_lost(tmp_path):
     assert {path.parent.name for path in workdir.glob("*/index.json")} == {
         "train", "validation", "test"
     }  # fmt: skip
+
+
+def test_comma_in_the_workdir_is_quoted_for_the_trainer():
+    arguments, config = ("--config=configs/sample.py",), sample.get_config()
+    submission = Submission("", arguments, config, "runs/a,b", Defaults())
+    plan = load("local").prepare(submission, make_options("local", {}))
+    assert plan.arguments[-1] == r"--workdir=runs/a\,b"

@@ -214,6 +214,35 @@ def test_average_follows_the_weights(config):
     assert state.evaluated is state.average
 
 
+def moved(network, start):
+    """The depths below the head at which a weight differs from that of the network `start`."""
+    rows = zip(network.depths, network.weights, start.weights, strict=True)
+    return {depth for depth, weight, old in rows if not np.array_equal(weight, old)}
+
+
+def test_layers_join_one_by_one_on_any_number_of_replicas(config):
+    config.model.layer_sizes = (4,)
+    config.train.update(average_decay=0.9, slices=2)
+    config.optimizer.update(layer_decay=0.5, unfreeze_steps=4, name="adamw", weight_decay=0.1)
+    result, state = train(config, count=8)
+    start = create_state(config).model
+    assert moved(state.model, start) == moved(state.average, start) == {0, 1}
+    shared, shared_state = train(config, replicas=2, count=8)
+    assert shared.metrics.tobytes() == result.metrics.tobytes()
+    for a, b in zip(numbers(shared_state), numbers(state), strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_steps_that_an_overflow_skips_do_not_bring_a_layer_closer(config):
+    config.model.update(precision="float16", dropout=0.0, layer_sizes=(4,))
+    config.optimizer.unfreeze_steps = 5
+    # The gradients of the LSTM layer overflow, which counts from step 5 on; the head's are float32.
+    _, state = train(config, count=12, change=lambda state: state.loss_scale.assign(2.0**50))
+    assert state.optimizer.updates == 5
+    assert state.loss_scale == 2.0**43
+    assert moved(state.model, create_state(config).model) == {0}
+
+
 @pytest.mark.parametrize("replicas", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_steps_of_static_shape_compute_the_same(config, replicas):
     config.train.batch_size = 16

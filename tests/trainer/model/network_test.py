@@ -198,3 +198,13 @@ def test_perturbed_embedding_changes_the_logits_unless_it_is_padding(
     assert (np.abs(perturbed - logits) > 1e-5).all()
     padded = network.logits(Inputs(embedded + 0.1 * (1 - is_token)), lengths)
     np.testing.assert_array_equal(padded, logits)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_depths_count_the_layers_between_a_weight_and_the_head(config, bidirectional):
+    config.model.update(bidirectional=bidirectional, layer_sizes=(8, 4, 2), wide_buckets=16)
+    network = create(config)
+    of_a_layer = [depth for depth in (3, 2, 1) for _ in range(3)]  # kernels and bias
+    expected = [4, *of_a_layer * (2 if bidirectional else 1), 0, 0, 0]
+    assert network.depths == expected
+    assert len(network.weights) == len(expected)

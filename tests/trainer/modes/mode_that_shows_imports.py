@@ -1,4 +1,4 @@
-"""A mode for the tests: it prints which of some packages, and whether `train`, are imported."""
+"""A mode for the tests: it prints its workdirs, and which of some packages are imported."""
 
 import sys
 
@@ -9,4 +9,4 @@ from trainer.run.quick_imports import OPTIONAL
 def run(call: Call) -> None:
     names = ("tensorflow", "keras", *OPTIONAL, "trainer.modes.train")
     loaded = [name for name in names if name in sys.modules]
-    print(f"{call.store.url}: {loaded}")
+    print(f"{', '.join(store.url for store in (call.store, *call.others))}: {loaded}")

@@ -13,7 +13,8 @@ REPOSITORY = Path(__file__).parents[3]
 PROGRAM_WITH_EXTRA_MODE = """
 from trainer import main
 main.MODES["extra"] = main.Mode(
-    "tests.trainer.modes.mode_that_shows_imports", ("config",), tensorflow={tensorflow}
+    "tests.trainer.modes.mode_that_shows_imports", ("config",), tensorflow={tensorflow},
+    averages=True,
 )
 main.flags.FLAGS["mode"].parser.enum_values.append("extra")
 main.run()
@@ -86,6 +87,48 @@ def test_mode_imports_what_it_needs(tensorflow, imported, tmp_path):
         program=("-c", PROGRAM_WITH_EXTRA_MODE.format(tensorflow=tensorflow)),
     )
     assert (done.returncode, done.stdout) == (0, f"{tmp_path}: {imported}\n"), done.stderr
+
+
+def test_several_workdirs_have_commas_between_and_a_comma_in_a_name_is_quoted(tmp_path):
+    done = run(
+        "--mode=extra",
+        "--config=configs/sample.py",
+        rf"--workdir={tmp_path}/a\,b,{tmp_path}/c",
+        program=("-c", PROGRAM_WITH_EXTRA_MODE.format(tensorflow=False)),
+    )
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/a,b, {tmp_path}/c: []\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "error"),
+    [
+        (
+            ("--config=configs/sample.py", "--workdir={folder}/a,{folder}/b,{folder}/c"),
+            "--workdir: got 3 with commas between, but --mode=train_and_evaluate takes one; "
+            r"several are for --mode=evaluate|predict; write a comma in a name as \,",
+        ),
+        (
+            ("--mode=serve", "--workdir={folder}/a,{folder}/b"),
+            "--workdir: got 2 with commas between, but --mode=serve takes one; several are for "
+            r"--mode=evaluate|predict; write a comma in a name as \,",
+        ),
+        (
+            ("--mode=predict", "--workdir={folder}/a,"),
+            "--workdir: got '{folder}/a,', which has an empty part; give a folder or URL on both "
+            "sides of a comma",
+        ),
+        (
+            ("--mode=evaluate", "--workdir={finished},{folder}/a"),
+            "--workdir: {folder}/a holds no run (config.json is missing); give the training "
+            "command, which begins one or brings the file back",
+        ),
+    ],
+)
+def test_workdirs_that_do_not_fit_are_refused(flags, error, finished, tmp_path):
+    places = {"folder": tmp_path, "finished": finished}
+    done = run(*(flag.format(**places) for flag in flags))
+    assert (done.returncode, done.stderr) == (1, f"error: {error.format(**places)}\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_mode_without_its_dashes_is_guessed():

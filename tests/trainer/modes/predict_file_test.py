@@ -4,6 +4,7 @@ import csv
 import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,9 +27,11 @@ from trainer.learning.predictor import Predictor
 from trainer.machines.preemption import Stopped, StopRequests
 from trainer.modes import predict, predict_file
 from trainer.run.bulk.csv_table import CsvTable
+from trainer.run.ensemble import load_ensemble
 from trainer.run.trained_network import load_predictor
 
 REPOSITORY = Path(__file__).parents[3]
+OLD = REPOSITORY / "tests" / "data" / "version_0_1" / "finished"
 TEXTS = [text for text, _ in sample_corpus.reviews("test")[:700]]
 TEXTS += ["", "one", 'Two lines,\nwith "quotes".', "word " * 900, "café ✨"]
 
@@ -36,13 +39,14 @@ TEXTS += ["", "one", 'Two lines,\nwith "quotes".', "word " * 900, "café ✨"]
 @pytest.fixture(scope="module")
 def loaded(finished):
     store = open_store(str(finished))
-    return load_predictor(stored_config(store), store, "best", "predict")
+    return load_ensemble(stored_config(store), [store], "best", "predict")
 
 
 @pytest.fixture(scope="module")
-def expected(loaded):
+def expected(finished):
     """The probabilities <float32>[texts, labels] from a call with each text alone."""
-    predictor, _ = loaded
+    store = open_store(str(finished))
+    predictor, _ = load_predictor(stored_config(store), store, "best", "predict")
     return np.concatenate([predictor(tf.constant([text])).numpy() for text in TEXTS])
 
 
@@ -55,7 +59,7 @@ def small_windows(monkeypatch):
 
 @pytest.fixture
 def keep_network(monkeypatch, loaded):
-    monkeypatch.setattr(predict_file, "load_predictor", lambda *_: loaded)
+    monkeypatch.setattr(predict_file, "load_ensemble", lambda *_: loaded)
 
 
 @pytest.fixture
@@ -240,6 +244,31 @@ def test_work_is_not_continued_with_other_rows_or_another_checkpoint(finished, s
     message = complaint(predict.run, files_call(finished, source, output))
     assert "out.csv.partial holds unfinished work with another input: SHA-256" in message
     assert message.endswith("or delete that folder to begin again")
+
+
+def test_several_runs_give_their_mean_and_continue_together_only(
+    finished, source, loaded, monkeypatch, capsys
+):
+    source.write_text("".join(source.read_text().splitlines(keepends=True)[:41]))
+    stores, output = [open_store(str(finished)), open_store(str(OLD))], source.with_name("out.csv")
+    both = load_ensemble(stored_config(stores[0]), stores, "best", "predict")
+    known = {1: loaded, 2: both}
+    monkeypatch.setattr(predict_file, "load_ensemble", lambda _, given, *__: known[len(given)])
+    together = files_call(finished, source, output, others=stores[1:])
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(LocalLog, "append", interrupt)
+        predict.run(together)
+    message = complaint(predict.run, files_call(finished, source, output))
+    assert re.search(r"another checkpoint: step \d+ \(\w+\), step 16 \(\w+\), this", message)
+    capsys.readouterr()
+    predict.run(together)
+    rows = rows_of(output)
+    shares = both.probabilities([row["text"] for row in rows])
+    found = [float(row["probability"]) for row in rows]
+    np.testing.assert_allclose(found, shares.max(axis=1), rtol=0, atol=1e-6)
+    names = [both.labels.names[number] for number in shares.argmax(axis=1)]
+    assert [row["predicted_label"] for row in rows] == names
+    assert capsys.readouterr().out.endswith(f"Checkpoint: {both.describe()}\n")
 
 
 def interrupt(*_):

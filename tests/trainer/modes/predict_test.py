@@ -1,6 +1,7 @@
 """Modes `predict` and `evaluate` on a finished run."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,10 +9,13 @@ from configs.schema.stored import stored_config
 from input_pipeline import load
 from storage.errors import UserError
 from storage.store import open_store
+from tests.trainer.modes.runs import call
 from trainer.learning.metrics import finite_or_none
 from trainer.modes import evaluate, predict
 from trainer.run.checkpoints import ranked
 from trainer.run.workdir import scoring_config
+
+OLD = Path(__file__).parents[2] / "data" / "version_0_1" / "finished"
 
 
 @pytest.fixture
@@ -117,6 +121,16 @@ def test_evaluation_gives_the_test_metrics_of_the_training(store, capsys):
     (line,) = (json.loads(line) for line in store.read("metrics.jsonl").splitlines()[-1:])
     assert line["kind"] == "test"
     assert {name: line[name] for name in metrics} == finite_or_none(metrics)
+
+
+def test_several_runs_print_the_mean_of_their_probabilities(store, capsys):
+    other, text = open_store(str(OLD)), "A wonderful film."
+    alone = [float(predicted(one, [text], capsys)[0][0][0]) for one in (store, other)]
+    predict.run(call(store.url, others=[other], text=(text,)))
+    captured = capsys.readouterr()
+    assert float(captured.out.split("\t")[0]) == pytest.approx(sum(alone) / 2, abs=1e-4)
+    assert captured.err.startswith("Checkpoint: run: step ")
+    assert "; finished: step 16, validation accuracy 0.438" in captured.err
 
 
 def test_text_of_several_lines_is_one_row(store, capsys):

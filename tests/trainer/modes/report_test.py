@@ -104,8 +104,7 @@ def test_damaged_file_is_refused_and_nothing_written(name, content, tested):
         ),
         (
             ["--compare={folder}/run"],
-            "--compare: got '{folder}/run' twice; give each workdir once, and not that of "
-            "--workdir",
+            "--compare: the workdir '{folder}/run' is given twice; give each workdir once",
         ),
         (
             ["--compare=s3://bucket/run"],

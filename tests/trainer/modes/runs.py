@@ -18,6 +18,7 @@ STEPS = 82  # of a run of `run_config`
 
 # The flags of a command that gives none; a free port.
 FLAGS = {
+    "others": (),
     **{"checkpoint": "best", "text": (), "to": "", "input": "", "output": "", "text_column": ""},
     **{"on_bad_row": "fail", "compare": (), "host": "127.0.0.1", "port": 0, "name": "longhaul"},
 }

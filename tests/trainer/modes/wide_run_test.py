@@ -1,16 +1,13 @@
 """A run whose network has a wide part: from its start to an export."""
 
-import shutil
-import subprocess
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from configs.schema.stored import stored_config
 from storage.store import open_store
-from tests.trainer.main_test import REPOSITORY, command
-from tests.trainer.modes.runs import flags_of, numbers, start, tensors
+from tests.trainer.modes.runs import start, tensors
+from tests.trainer.moved_runs import resumed_on_four_replicas
 from trainer.modes.export import export
 from trainer.run.trained_network import load_predictor
 
@@ -34,20 +31,7 @@ def ended(wide_config, tmp_path_factory):
 
 
 def test_resumed_run_on_four_replicas_has_the_same_bits(wide_config, ended, tmp_path):
-    workdir = shutil.copytree(ended, tmp_path / "run")
-    for step in (80, 82):
-        shutil.rmtree(workdir / "checkpoints" / str(step))
-    config = wide_config.copy_and_resolve_references()
-    config.strategy.virtual_devices = 4
-    # TensorFlow's groups of replicas mix when a process has had other ones.
-    flags = (*flags_of(config), f"--workdir={workdir}")
-    done = subprocess.run(
-        command(*flags), cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "at step 60" in done.stdout
-    assert numbers(workdir) == numbers(ended)
-    assert tensors(workdir) == tensors(ended)
+    assert resumed_on_four_replicas(wide_config, ended, tmp_path / "run")
 
 
 def test_ratios_are_made_once_and_are_a_part_of_the_checkpoint(ended):

@@ -6,6 +6,7 @@ from sklearn import metrics
 
 from input_pipeline.labels import SENTIMENTS, Labels
 from tests.trainer.run.results import random_results, results_of
+from trainer.learning.metrics import calibration
 from trainer.pages import classification_plots, statistics
 
 STARS = Labels(("1", "2", "3", "4"))
@@ -44,7 +45,7 @@ def test_figures_of_two_labels_say_scikit_learns_areas():
     precision = metrics.average_precision_score(positive, scores)
     assert f"Area {area:.4f}" in drawings["ROC"].caption
     assert f"Average precision {precision:.4f}" in drawings["Precision and recall"].caption
-    error = statistics.calibration(scores, positive).error
+    error = calibration(results.probabilities, results.labels).error
     assert f"error {error:.3f}, with 15 bins" in drawings["Calibration"].caption
     right = metrics.accuracy_score(results.labels, results.predicted)
     assert f"{right:.1%} of the reviews" in drawings["Confusion matrix"].svg

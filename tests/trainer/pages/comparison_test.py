@@ -104,8 +104,17 @@ def test_perfect_runs_are_compared():
     assert "which chance may explain" in page
 
 
+def test_metric_that_a_run_of_an_earlier_version_lacks_is_a_dash(pair):
+    first, second = pair
+    newer = {"calibration_error": 0.03}
+    lines = [line._replace(values={**line.values, **newer}) for line in second.lines]
+    table = comparison_tables.metrics({"old": first, "new": second._replace(lines=lines)})
+    (row,) = (row for row in table.rows if row[0].text == "calibration_error")
+    assert [cell.text for cell in row[1:]] == ["-", "0.0300", "-"]
+
+
 def test_run_given_twice_is_refused(pair):
-    with pytest.raises(UserError, match="--compare: got 'runs/good' twice"):
+    with pytest.raises(UserError, match="--compare: the workdir 'runs/good' is given twice"):
         comparison.page([pair[0], pair[1], pair[0]])
 
 

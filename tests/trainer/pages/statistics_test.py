@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn import calibration, metrics
+from sklearn import metrics
 
 from trainer.pages import statistics
 
@@ -64,22 +64,6 @@ def test_one_label_has_no_curve():
     assert np.isnan(statistics.macro_area(probabilities, labels))
     assert np.isnan(statistics.macro_roc(probabilities, labels).y).all()
     assert np.isnan(statistics.area_under(statistics.roc(probabilities[:, 0], labels == 0)))
-
-
-def test_calibration_is_scikit_learns_with_the_error_of_its_bins(scored):
-    scores, positive = scored
-    result = statistics.calibration(scores, positive)
-    accuracy, confidence = calibration.calibration_curve(positive, scores, n_bins=statistics.BINS)
-    assert result.accuracy == pytest.approx(accuracy)
-    assert result.confidence == pytest.approx(confidence)
-    gaps = np.abs(accuracy - confidence)
-    assert result.error == pytest.approx((gaps * result.counts).sum() / len(scores))
-
-
-def test_calibrated_predictions_have_no_error():
-    right = np.array([True, True, True, False] * 10)
-    result = statistics.calibration(np.full(40, 0.75), right)
-    assert (result.error, result.counts.tolist()) == (0.0, [40])
 
 
 @pytest.mark.parametrize(("right", "count"), [(0, 10), (10, 10), (7, 10), (870, 1000), (1, 1)])

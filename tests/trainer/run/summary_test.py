@@ -9,6 +9,7 @@ import pytest
 
 from input_pipeline.sources import once
 from storage.store import open_store
+from storage.url_list import quoted
 from tests.trainer.run.terminals import standard_output
 from trainer.machines.preemption import StopRequests
 from trainer.run import checkpoints, memory, summary
@@ -73,7 +74,7 @@ def test_labels_in_shards_are_not_counted(config, tmp_path, monkeypatch):
 def test_end_names_files_time_and_commands_quoted_for_a_shell(
     run_config, finished, tmp_path, monkeypatch
 ):
-    folder = tmp_path / "it's a run"
+    folder = tmp_path / "it's a run, mine"
     shutil.copytree(finished, folder)
     run, _ = started(run_config, folder)
     best = checkpoints.ranked(run.store, "best")[0]
@@ -90,7 +91,7 @@ def test_end_names_files_time_and_commands_quoted_for_a_shell(
         assert reports == ([f"Report: {report}"] if report else [])
         commands = [shlex.split(line) for line in lines[lines.index("Next:") + 1 :]]
         assert [command[4] for command in commands] == [f"--mode={mode}" for mode in MODES]
-        assert all(command[3] == f"--workdir={folder}" for command in commands)
+        assert all(command[3] == f"--workdir={quoted(str(folder))}" for command in commands)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from input_pipeline.pipeline import Batch
-from trainer.learning.objectives.perturbation import along, perturbed
+from trainer.learning.objectives.perturbation import along
 from trainer.model.dropout import DropoutKey
 from trainer.model.network import Classifier
 
@@ -40,14 +40,10 @@ class Adversarial:
             total, _ = self._loss(network.logits(inputs, batch.lengths, key), batch)
         return along(tape.gradient(total, inputs.embedded), inputs.embedded, batch, self._norm)
 
-    def loss(
-        self,
-        network: Classifier,
-        batch: Batch,
-        key: DropoutKey,
-        logits: tf.Tensor,
-        frozen: tf.Tensor,
-    ) -> tf.Tensor:
+    def shift(self, frozen: tf.Tensor) -> tf.Tensor:
+        """Returns the perturbation."""
+        return frozen
+
+    def loss(self, logits: tf.Tensor, batch: Batch, frozen: tf.Tensor) -> tf.Tensor:
         """Returns the sum of the loss of the perturbed reviews."""
-        inputs = perturbed(network.inputs(batch.tokens, key), frozen)
-        return self._loss(network.logits(inputs, batch.lengths, key), batch)[0]
+        return self._loss(logits, batch)[0]

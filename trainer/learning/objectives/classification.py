@@ -18,13 +18,15 @@ import tensorflow as tf
 from input_pipeline.examples import Examples
 from input_pipeline.labels import Labels
 from input_pipeline.pipeline import Batch
+from trainer.learning import text_table
 from trainer.learning.kernel_choice import choose_kernel
 from trainer.learning.losses import binary_cross_entropy
-from trainer.learning.metrics import area_under_roc, confusion
+from trainer.learning.metrics import area_under_roc, calibration, confusion
 from trainer.learning.objectives.objective import Sums
+from trainer.learning.objectives.perturbation import perturbed
 from trainer.learning.objectives.term import Term
 from trainer.model.dropout import DropoutKey
-from trainer.model.network import Classifier
+from trainer.model.network import Classifier, Inputs
 
 _Self = TypeVar("_Self", bound="Classification")
 
@@ -78,14 +80,14 @@ class Classification:
 
     def sums(self, network: Classifier, batch: Batch, key: DropoutKey, frozen: tuple) -> Sums:
         """Sums up the cross-entropy and other terms, and the reviews that the logits get right."""
-        inputs = network.inputs(batch.tokens, dropout=key)
-        logits = network.logits(inputs, batch.lengths, dropout=key)
+        shifts = [term.shift(part) for term, part in zip(self._others, frozen, strict=True)]
+        logits, *shifted = _all_logits(network, batch, key, [s for s in shifts if s is not None])
         loss, weight = self.loss(logits, batch)
         right = tf.cast(self._predicted(logits) == batch.labels, tf.float32)
         accuracy = (tf.reduce_sum(batch.labelled * right), weight)
         others = [
-            term.loss(network, batch, key, logits, part)
-            for term, part in zip(self._others, frozen, strict=True)
+            term.loss(logits if shift is None else shifted.pop(0), batch, part)
+            for term, shift, part in zip(self._others, shifts, frozen, strict=True)
         ]
         return Sums(losses=tf.stack([loss, *others]), metrics={"accuracy": accuracy})
 
@@ -98,9 +100,10 @@ class Classification:
         return network.logits(network.inputs(batch.tokens), batch.lengths)
 
     def evaluate(self, outputs: np.ndarray, reviews: Examples) -> dict[str, float]:
-        """Returns loss, accuracy, AUC, precision, recall and F1 of logits <float32>[reviews].
+        """Returns metrics of logits <float32>[reviews].
 
-        A metric is nan where it is not defined, as the AUC of reviews of one label.
+        They are loss, accuracy, AUC, precision, recall, F1 and the error of `calibration`. A metric
+        is nan where it is not defined, as the AUC of reviews of one label.
         """
         logits, positive = outputs.astype(np.float64), reviews.labels == 1
         found = logits > 0
@@ -113,6 +116,7 @@ class Classification:
             "precision": _ratio(hits, found.sum()),
             "recall": _ratio(hits, positive.sum()),
             "f1": _ratio(2 * hits, found.sum() + positive.sum()),
+            "calibration_error": calibration(self.probabilities(outputs), reviews.labels).error,
         }
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
@@ -120,8 +124,15 @@ class Classification:
 
         The second is the logit's sigmoid.
         """
-        logits = outputs.astype(np.float64)[:, None] * (-1.0, 1.0)
-        return rounded(np.exp(-np.logaddexp(0.0, -logits)), (outputs > 0).astype(int))
+        return rounded(np.exp(_log_probabilities(outputs)), (outputs > 0).astype(int))
+
+    def averaged(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns the log-odds <float32>[reviews] of the mean probability of logits of that shape.
+
+        A mean of 0 or 1 is not rounded to on the way: all is computed with logarithms.
+        """
+        logs = np.logaddexp.reduce([_log_probabilities(logits) for logits in outputs])
+        return (logs[:, 1] - logs[:, 0]).astype(np.float32)
 
     def tables(self, outputs: np.ndarray, reviews: Examples) -> list[str]:
         """Returns the lines of the confusion matrix: a row a label, a column a prediction."""
@@ -133,6 +144,26 @@ class Classification:
     def _predicted(logits: tf.Tensor) -> tf.Tensor:
         """Returns the predicted labels <int32>[batch]."""
         return tf.cast(logits > 0, tf.int32)
+
+
+def _all_logits(
+    network: Classifier, batch: Batch, key: DropoutKey, shifts: Sequence[tf.Tensor]
+) -> list[tf.Tensor]:
+    """Returns the logits of a batch, and for each shift those of its shifted embeddings.
+
+    They are computed as one larger batch: that is faster, and each weight has one gradient.
+    TensorFlow's optimiser would add several in an order of its own.
+    """
+    inputs = network.inputs(batch.tokens, dropout=key)
+    if not shifts:
+        return [network.logits(inputs, batch.lengths, dropout=key)]
+    count = 1 + len(shifts)
+    shift = tf.concat([tf.zeros_like(shifts[0]), *shifts], axis=0)
+    wide = None if inputs.wide is None else tf.tile(inputs.wide, [count, 1, 1])
+    repeated = Inputs(tf.tile(inputs.embedded, [count, 1, 1]), wide)
+    key = DropoutKey(key.bits, tf.tile(key.rows, [count]))
+    lengths = tf.tile(batch.lengths, [count])
+    return tf.split(network.logits(perturbed(repeated, shift), lengths, dropout=key), count)
 
 
 def rounded(probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -150,8 +181,12 @@ def confusion_lines(matrix: np.ndarray, names: Sequence[str]) -> list[str]:
     """Returns a confusion matrix <int>[labels, labels] as text, with a head and a row a label."""
     rows = [("predicted:", *names)]
     rows += [(name, *map(str, counts)) for name, counts in zip(names, matrix, strict=True)]
-    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
-    return ["  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]) for row in rows]
+    return text_table.lines(rows)
+
+
+def _log_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Returns the logarithms <float64>[n, 2] of both labels' probabilities of <float32>[n]."""
+    return -np.logaddexp(0.0, logits.astype(np.float64)[:, None] * (1.0, -1.0))
 
 
 def _ratio(part: float, whole: float) -> float:

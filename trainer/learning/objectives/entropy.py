@@ -26,9 +26,10 @@ class Entropy:
     def frozen(self, network: Classifier, batch: Batch, key: DropoutKey) -> None:
         """Does nothing."""
 
-    def loss(
-        self, network: Classifier, batch: Batch, key: DropoutKey, logits: tf.Tensor, frozen: None
-    ) -> tf.Tensor:
+    def shift(self, frozen: None) -> None:
+        """Returns None: the embeddings stay as they are."""
+
+    def loss(self, logits: tf.Tensor, batch: Batch, frozen: None) -> tf.Tensor:
         """Returns the sum of the entropies, in nats."""
         logarithms = log_probabilities(logits)
         entropies = -tf.reduce_sum(tf.exp(logarithms) * logarithms, axis=-1)

@@ -12,7 +12,7 @@ one step to the next: the position in the data stays the step number, and the bi
 not depend on the number of replicas. Labels are not read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import ml_collections
@@ -95,6 +95,10 @@ class LanguageModeling:
 
     def probabilities(self, outputs: np.ndarray) -> None:
         """Returns None: a language model predicts no labels."""
+
+    def averaged(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns the mean outputs <float32>[reviews, 2]: of the likelihoods' geometric mean."""
+        return np.stack(outputs).mean(axis=0).astype(np.float32)
 
     def tables(self, outputs: np.ndarray, reviews: Examples) -> list[str]:
         """Returns no lines."""

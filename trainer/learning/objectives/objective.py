@@ -9,7 +9,7 @@ The training step, the loop, the checkpoints and the reports know an objective b
 only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -76,6 +76,13 @@ class Objective(Protocol):
 
         The predicted label is the one with the largest. Returns None when the objective predicts no
         labels.
+        """
+        ...
+
+    def averaged(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns outputs whose probabilities are the mean over several networks' outputs.
+
+        All are <float32>[reviews, ...], of the same reviews.
         """
         ...
 

@@ -1,7 +1,8 @@
 """A loss term beside the classification of reviews: one interface.
 
-    frozen = term.frozen(network, batch, key)                       # outside the gradient tape
-    total = term.loss(network, batch, key, logits, frozen)          # inside it
+    frozen = term.frozen(network, batch, key)       # outside the gradient tape
+    shift = term.shift(frozen)                      # of the embeddings, or None
+    total = term.loss(logits, batch, frozen)        # of the logits of the shifted embeddings
 
 `objective.terms` of a config holds the factors of the terms, by their names in `registry.TERMS`.
 """
@@ -28,8 +29,10 @@ class Term(Protocol):
         """Computes what no gradient of the weights flows through."""
         ...
 
-    def loss(
-        self, network: Classifier, batch: Batch, key: DropoutKey, logits: tf.Tensor, frozen: Any
-    ) -> tf.Tensor:
-        """Returns the sum of the loss <float32>[]; `logits` are those of the classification."""
+    def shift(self, frozen: Any) -> tf.Tensor | None:
+        """Returns what is added to the embeddings <float32>[batch, time, width], or None."""
+        ...
+
+    def loss(self, logits: tf.Tensor, batch: Batch, frozen: Any) -> tf.Tensor:
+        """Returns the sum of the loss <float32>[], given the logits of the shifted embeddings."""
         ...

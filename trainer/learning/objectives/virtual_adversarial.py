@@ -16,7 +16,7 @@ from input_pipeline.pipeline import Batch
 from trainer.learning.losses import log_probabilities
 from trainer.learning.objectives.perturbation import along, perturbed
 from trainer.model.dropout import DropoutKey, gaussian
-from trainer.model.network import Classifier, Inputs
+from trainer.model.network import Classifier
 
 # The norm of the first, random perturbation, in the unit of `perturbation.along`.
 _SMALL = 0.1
@@ -50,22 +50,22 @@ class VirtualAdversarial:
         start = along(random, inputs.embedded, batch, _SMALL)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(start)
-            total = _divergence(network, perturbed(inputs, start), batch, key, logarithms)
+            logits = network.logits(perturbed(inputs, start), batch.lengths, key)
+            total = _divergence(logarithms, logits, batch)
         gradient = tape.gradient(total, start)
         return _Frozen(logarithms, along(gradient, inputs.embedded, batch, self._norm))
 
-    def loss(
-        self, network: Classifier, batch: Batch, key: DropoutKey, logits: tf.Tensor, frozen: _Frozen
-    ) -> tf.Tensor:
+    def shift(self, frozen: _Frozen) -> tf.Tensor:
+        """Returns the perturbation."""
+        return frozen.perturbation
+
+    def loss(self, logits: tf.Tensor, batch: Batch, frozen: _Frozen) -> tf.Tensor:
         """Returns the sum of the divergences, in nats."""
-        inputs = perturbed(network.inputs(batch.tokens, key), frozen.perturbation)
-        return _divergence(network, inputs, batch, key, frozen.logarithms)
+        return _divergence(frozen.logarithms, logits, batch)
 
 
-def _divergence(
-    network: Classifier, inputs: Inputs, batch: Batch, key: DropoutKey, logarithms: tf.Tensor
-) -> tf.Tensor:
-    """Returns the sum of KL(p || q), with log p given and q that of the inputs."""
-    others = log_probabilities(network.logits(inputs, batch.lengths, key))
+def _divergence(logarithms: tf.Tensor, logits: tf.Tensor, batch: Batch) -> tf.Tensor:
+    """Returns the sum of KL(p || q), given log p and the logits of q."""
+    others = log_probabilities(logits)
     divergences = tf.reduce_sum(tf.exp(logarithms) * (logarithms - others), axis=-1)
     return tf.reduce_sum(divergences * batch.weights)

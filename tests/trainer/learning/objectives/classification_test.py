@@ -5,6 +5,7 @@ from sklearn import metrics
 
 from input_pipeline.examples import Examples
 from input_pipeline.labels import SENTIMENTS
+from trainer.learning.metrics import calibration
 from trainer.learning.objectives.classification import Classification
 
 
@@ -65,6 +66,13 @@ def test_precision_recall_and_f1_are_nan_where_they_are_undefined(logits, labels
         assert result[name] == expected[name]
 
 
+def test_calibration_error_is_that_of_the_predicted_labels(rounded):
+    logits, labels = rounded
+    positive = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    expected = calibration(np.stack([1 - positive, positive], axis=1), labels).error
+    assert evaluate(logits, labels)["calibration_error"] == pytest.approx(expected, abs=1e-6)
+
+
 def test_auc_of_reviews_with_one_label_is_nan():
     assert np.isnan(evaluate([1, 1, 1], [1, 1, 1])["auc"])
 
@@ -82,3 +90,21 @@ def test_logit_next_to_zero_has_the_label_that_the_accuracy_counts():
     shares = Classification(SENTIMENTS, 0.0).probabilities(np.float32([1e-9, -1e-9, 0.0]))
     assert shares.argmax(axis=1).tolist() == [1, 0, 0]
     assert shares == pytest.approx(np.full((3, 2), 0.5))
+
+
+def test_average_has_the_mean_probabilities():
+    objective, generator = Classification(SENTIMENTS, 0.0), np.random.default_rng(0)
+    each = generator.normal(0, 3, (3, 50)).astype(np.float32)
+    averaged = objective.averaged(list(each))
+    assert (averaged.shape, averaged.dtype) == ((50,), np.float32)
+    mean = np.mean([objective.probabilities(logits) for logits in each], axis=0)
+    assert objective.probabilities(averaged) == pytest.approx(mean, abs=1e-6)
+    assert objective.averaged([each[0]]) == pytest.approx(each[0], rel=1e-6)
+
+
+def test_average_of_probabilities_that_round_to_0_or_1_is_finite():
+    """Of two sure networks the surer one does not win; of two that agree the mean is as sure."""
+    sure, surer = np.float32([200, 200, -200]), np.float32([-200, 300, -300])
+    averaged = Classification(SENTIMENTS, 0.0).averaged([sure, surer])
+    log_of_two = np.log(2)
+    assert averaged == pytest.approx([0.0, 200 + log_of_two, -200 - log_of_two], abs=1e-4)

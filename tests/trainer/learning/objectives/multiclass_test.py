@@ -5,6 +5,7 @@ from sklearn import metrics
 
 from input_pipeline.examples import Examples
 from input_pipeline.labels import SENTIMENTS, Labels
+from trainer.learning.metrics import calibration
 from trainer.learning.objectives.multiclass import Multiclass
 from trainer.learning.objectives.registry import create_objective
 
@@ -35,6 +36,7 @@ def test_metrics_agree_with_scikit_learn(scored):
             "loss": metrics.log_loss(labels, shares, labels=range(4)),
             "accuracy": metrics.accuracy_score(labels, predicted),
             "macro_f1": metrics.f1_score(labels, predicted, average="macro"),
+            "calibration_error": calibration(shares, labels).error,
         },
         abs=1e-6,
     )
@@ -75,3 +77,15 @@ def test_logits_next_to_each_other_have_the_label_that_the_accuracy_counts():
     outputs = np.float32([[0, 1e-9, -1], [0, 1, 1]])
     labels = Multiclass(STARS, 0.0).probabilities(outputs).argmax(axis=1)
     assert labels.tolist() == outputs.argmax(axis=1).tolist() == [1, 1]
+
+
+def test_average_has_the_mean_probabilities_also_of_large_logits(scored):
+    logits, _ = scored
+    sure = np.float32([[900, 0, -900, 0]] * len(logits))
+    objective = Multiclass(STARS, 0.0)
+    each = [logits, logits[::-1], sure]
+    averaged = objective.averaged(each)
+    assert (averaged.shape, averaged.dtype) == (logits.shape, np.float32)
+    assert np.isfinite(averaged).all()
+    mean = np.mean([tf.nn.softmax(one).numpy() for one in each], axis=0)
+    assert objective.probabilities(averaged) == pytest.approx(mean, abs=1e-6)

@@ -93,9 +93,9 @@ def test_adversarial_loss_is_that_of_the_labelled_reviews_when_perturbed(objecti
     term = Adversarial(objective.loss, NORM)
     frozen = term.frozen(network, BATCH, KEY)
     inputs = network.inputs(BATCH.tokens)
-    logits = logits_of(network, inputs)
-    found = term.loss(network, BATCH, KEY, logits, frozen)
-    logarithms = log_probabilities(logits_of(network, perturbed(inputs, frozen)))
+    logits = logits_of(network, perturbed(inputs, term.shift(frozen)))
+    found = term.loss(logits, BATCH, frozen)
+    logarithms = log_probabilities(logits)
     expected = -sum(logarithms[row, label] for row, label in ((0, 1), (1, 0), (2, 1), (4, 0)))
     assert float(found) == pytest.approx(expected, rel=1e-5)
     assert float(term.weight(BATCH)) == 4
@@ -117,9 +117,9 @@ def test_virtual_adversarial_loss_is_the_divergence_of_all_reviews(network):
     term = VirtualAdversarial(NORM)
     frozen = term.frozen(network, BATCH, KEY)
     inputs = network.inputs(BATCH.tokens)
-    found = term.loss(network, BATCH, KEY, logits_of(network, inputs), frozen)
-    p = log_probabilities(logits_of(network, inputs))
-    q = log_probabilities(logits_of(network, perturbed(inputs, frozen.perturbation)))
+    logits = logits_of(network, perturbed(inputs, term.shift(frozen)))
+    found = term.loss(logits, BATCH, frozen)
+    p, q = log_probabilities(logits_of(network, inputs)), log_probabilities(logits)
     assert float(found) == pytest.approx((np.exp(p) * (p - q))[:5].sum(), rel=1e-4)
     assert float(term.weight(BATCH)) == 5
 
@@ -127,18 +127,42 @@ def test_virtual_adversarial_loss_is_the_divergence_of_all_reviews(network):
 def test_virtual_adversarial_perturbation_changes_more_than_a_random_one(network):
     term, inputs = VirtualAdversarial(0.3), network.inputs(BATCH.tokens)
     frozen = term.frozen(network, BATCH, KEY)
-    random = frozen._replace(perturbation=random_perturbation(network, inputs, norm=0.3))
+    random = random_perturbation(network, inputs, norm=0.3)
     worst, other = (
-        float(term.loss(network, BATCH, KEY, None, frozen)) for frozen in (frozen, random)
+        float(term.loss(logits_of(network, perturbed(inputs, shift)), BATCH, frozen))
+        for shift in (term.shift(frozen), random)
     )
     assert worst > 2 * other > 0
 
 
 def test_entropy_is_that_of_the_predictions(network):
     logits = logits_of(network, network.inputs(BATCH.tokens))
-    found = Entropy().loss(network, BATCH, KEY, logits, None)
+    found = Entropy().loss(logits, BATCH, None)
     logarithms = log_probabilities(logits)
     assert float(found) == pytest.approx(-(np.exp(logarithms) * logarithms)[:5].sum(), rel=1e-5)
+
+
+def test_sums_are_those_of_the_terms_each_by_itself(config):
+    config.objective.update(perturbation=NORM)
+    config.objective.terms.update(adversarial=1.0, virtual_adversarial=1.0, entropy=1.0)
+    config.model.update(dropout=0.3, bidirectional=True, wide_buckets=64)
+    objective = create_objective(config, SENTIMENTS)
+    network = objective.network(config, vocabulary_size=60)
+    inputs = network.inputs(BATCH.tokens, KEY)
+    adversarial, virtual, entropy = (
+        Adversarial(objective.loss, NORM),
+        VirtualAdversarial(NORM),
+        Entropy(),
+    )
+    expected = [objective.loss(logits_of(network, inputs), BATCH)[0]]
+    for term in (adversarial, virtual, entropy):
+        frozen = term.frozen(network, BATCH, KEY)
+        shift = term.shift(frozen)
+        moved = inputs if shift is None else perturbed(inputs, shift)
+        expected.append(term.loss(logits_of(network, moved), BATCH, frozen))
+    frozen = objective.frozen(network, BATCH, KEY)
+    found = objective.sums(network, BATCH, KEY, frozen).losses
+    np.testing.assert_allclose(found, tf.stack(expected), rtol=1e-4, atol=1e-7)
 
 
 def test_reviews_without_a_label_count_in_their_terms_only(config):

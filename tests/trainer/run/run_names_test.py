@@ -1,7 +1,7 @@
 import pytest
 
 from storage.errors import UserError
-from trainer.pages.run_names import short_names
+from trainer.run.run_names import short_names
 
 
 @pytest.mark.parametrize(
@@ -16,9 +16,9 @@ from trainer.pages.run_names import short_names
     ],
 )
 def test_names_are_the_shortest_ends_that_differ(urls, names):
-    assert short_names(urls) == names
+    assert short_names(urls, "--compare") == names
 
 
 def test_run_given_twice_is_refused():
-    with pytest.raises(UserError, match=r"got '\./a/run/' twice"):
-        short_names(["a/run", "./a/run/"])
+    with pytest.raises(UserError, match=r"--workdir: the workdir .\./a/run/. is given twice"):
+        short_names(["a/run", "./a/run/"], "--workdir")

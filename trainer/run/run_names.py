@@ -1,6 +1,6 @@
 """Short names for runs: the ends of their workdirs' paths, as long as they need to be to differ.
 
-short_names(["runs/a/imdb", "runs/b/imdb"])     # ["a/imdb", "b/imdb"]
+short_names(["runs/a/imdb", "runs/b/imdb"], "--compare")    # ["a/imdb", "b/imdb"]
 """
 
 import re
@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from storage.errors import UserError
 
 
-def short_names(urls: Sequence[str]) -> list[str]:
-    """Returns a distinct name for each workdir; UserError when one is given twice."""
+def short_names(urls: Sequence[str], flag: str) -> list[str]:
+    """Returns a distinct name for each workdir.
+
+    Raises UserError, which names `flag`, when one is given twice.
+    """
     paths = [[part for part in re.split(r"/+", url) if part not in ("", ".")] for url in urls]
     for place, path in enumerate(paths):
         if path in paths[:place]:
             raise UserError(
-                f"--compare: got {urls[place]!r} twice; give each workdir once, and not that of "
-                "--workdir"
+                f"{flag}: the workdir {urls[place]!r} is given twice; give each workdir once"
             )
     return ["/".join(path[-_needed(path, paths) :]) for path in paths]
 
