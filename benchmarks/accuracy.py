@@ -60,7 +60,7 @@ def main() -> None:
     """Trains what is missing, prints the table and writes the results."""
     parser = arguments(__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="of the workdirs")
-    parser.add_argument("--config", default="configs/imdb.py")
+    parser.add_argument("--config", default="configs/imdb_lstm.py")
     parser.add_argument("--rows", help=f"some of {','.join(ROWS)}; default all")
     parser.add_argument("--seeds", default="0,1,2")
     args = parser.parse_args()

@@ -1,6 +1,6 @@
 """Measures what saving to a bucket costs a run, and how long resuming from the bucket takes.
 
-    python -m benchmarks.checkpointing --config=configs/imdb.py
+    python -m benchmarks.checkpointing --config=configs/imdb_lstm.py
 
 Runs the config with a checkpoint every 200 steps in a Cloud Storage server on this machine, a
 separate process, and then restores the last checkpoint several times. The stall is the time that
@@ -139,7 +139,7 @@ def fresh_state(store: Store) -> train_state.TrainState:
 def main() -> None:
     """Runs everything and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--config", default="configs/imdb.py")
+    parser.add_argument("--config", default="configs/imdb_lstm.py")
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="longhaul-") as name, bucket():

@@ -2,11 +2,11 @@
 
     python -m benchmarks.gradients
 
-The first table shows whole training steps of `configs/imdb.py` on random reviews in one process. Of
-their time, the parts that grow with the vocabulary are the dense gradient, its norm, and Adam's
-update of all rows. The second table shows two processes on this machine that sum a gradient with
-TensorFlow's ring, over the loopback: a dense one, as the training step has it, and a sparse one,
-made of the slices of the tokens that occurred. Each row is measured in new processes.
+The first table shows whole training steps of `configs/imdb_lstm.py` on random reviews in one
+process. Of their time, the parts that grow with the vocabulary are the dense gradient, its norm,
+and Adam's update of all rows. The second table shows two processes on this machine that sum a
+gradient with TensorFlow's ring, over the loopback: a dense one, as the training step has it, and a
+sparse one, made of the slices of the tokens that occurred. Each row is measured in new processes.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from benchmarks.common import machine, print_table
-from configs import imdb
+from configs import imdb_lstm
 from input_pipeline.labels import SENTIMENTS
 from input_pipeline.pipeline import Batch
 from trainer.learning import steps, train_state
@@ -46,7 +46,7 @@ def median_ms(work: Callable[[], object]) -> float:
 
 def step(vocabulary: int) -> dict[str, float]:
     """Measures a training step of one replica on random tokens: milliseconds, and MiB at most."""
-    config = imdb.get_config()
+    config = imdb_lstm.get_config()
     objective = create_objective(config, SENTIMENTS)
     state = train_state.create(objective, config, vocabulary)
     tokens = tf.random.uniform([_REVIEWS, _TOKENS], 2, vocabulary, tf.int32)

@@ -20,7 +20,7 @@ import scipy.sparse
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.common import arguments, machine, print_table, write_json
-from configs import imdb
+from configs import imdb_lstm
 from input_pipeline import load, text
 from input_pipeline.batch_plan import held_out
 from input_pipeline.tokenized import Tokenized, tokenize_split
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--data_source", default="tfds:imdb_reviews", help="as config.data.source")
     args = parser.parse_args()
     started = time.monotonic()
-    data = imdb.get_config().data
+    data = imdb_lstm.get_config().data
     data.source = args.data_source
     train, test = read(data)
     held = held_out(len(train.labels), data.validation_share)

@@ -8,7 +8,7 @@ first, the middle and the last step on; a whole epoch with all reviews in memory
 without shards; and a whole epoch from a Cloud Storage server on this machine, with a cache of a
 quarter of the set. `ready` is the time from the start of Python to the first batch, `first batch`
 the part of it after the set is opened. Memory is the largest resident set of the process. At the
-end comes the time from the command to the first step of a training run of `configs/imdb.py`.
+end comes the time from the command to the first step of a training run of `configs/imdb_lstm.py`.
 """
 
 import argparse
@@ -104,7 +104,7 @@ def time_to_first_step(url: str, folder: Path) -> float:
     """Returns the seconds from the command of a training run to its first line of metrics."""
     overrides = (f"data.source=shards:{url}", "train.log_every_steps=1")
     log, begin = folder / "log", time.monotonic()
-    with training("configs/imdb.py", folder / "run", log, *overrides) as process:
+    with training("configs/imdb_lstm.py", folder / "run", log, *overrides) as process:
         done = wait_until(process, log, lambda: bool(metrics(folder / "run")), poll=0.005)
         process.kill()
     return done - begin

@@ -61,7 +61,7 @@ def main() -> None:
     """Runs the rounds, prints the table and writes the results."""
     parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--config", default="configs/imdb.py")
+    parser.add_argument("--config", default="configs/imdb_lstm.py")
     args = parser.parse_args()
     starts: dict[str, list[Start]] = {
         "nothing cached": [],

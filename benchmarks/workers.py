@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--layouts", action="store_true")
     parser.add_argument("--rate", action="store_true")
-    parser.add_argument("--config", default="configs/imdb.py", help="for --rate")
+    parser.add_argument("--config", default="configs/imdb_lstm.py", help="for --rate")
     parser.add_argument("--split", default="train[:40%]", help="config.data.train_split of --rate")
     parser.add_argument("--rounds", type=int, default=3, help="of --rate")
     parser.add_argument("--seed", type=int, default=0, help="of --kills")

@@ -90,8 +90,12 @@ def _model() -> ml_collections.ConfigDict:
     # Reads each review in both directions, each with its own weights.
     model.bidirectional = False
     # What the logit is computed from: the 'last' state, the 'max' or 'mean' of the states over the
-    # tokens, or all three ('concat').
+    # tokens, all three ('concat'), or a mean with learned weights ('attention').
     model.pooling = "last"
+    # Layers read reviews in segments of `segment_tokens` tokens, side by side; 0 reads each as a
+    # whole. A segment begins with the last `segment_overlap` tokens of the one before, as a run-up.
+    model.segment_tokens = 0
+    model.segment_overlap = 0
     # The wide part, a linear model of words and phrases beside the network: its number of weights
     # for each label, a power of two; 0 is off. The longest phrase in tokens, and the fraction of
     # the tokens whose phrases training drops.
@@ -100,6 +104,13 @@ def _model() -> ml_collections.ConfigDict:
     model.wide_dropout = 0.0
     # Fraction of the outputs of the embedding and of each layer that training drops; 0.0 is off.
     model.dropout = 0.2
+    # Fraction of the known words that training replaces by the unknown word; 0.0 is off.
+    model.word_dropout = 0.0
+    # Fraction of the words of a review that training reads without their embedding, wherever they
+    # occur in it; 0.0 is off.
+    model.embedding_dropout = 0.0
+    # Fraction of the layers' recurrent weights that each step of training drops; 0.0 is off.
+    model.recurrent_dropout = 0.0
     # Number format in which the layers compute: 'float32', 'bfloat16' or 'float16' (with loss
     # scaling). Weights are always float32.
     model.precision = "float32"

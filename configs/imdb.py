@@ -1,22 +1,23 @@
-"""The tutorial's network, LSTM layers of 128 and 64 units, on the 25,000 IMDB reviews.
+"""The quick one for the 25,000 IMDB reviews: the tutorial's network with a linear model beside it.
 
     python -m trainer --config=configs/imdb.py --workdir=runs/imdb
 
-Takes 3 minutes on two cores (AMD EPYC, no GPU). Its test accuracy is 0.886 as the mean of seeds 0,
-1 and 2 (0.884, 0.890, 0.884).
+TIME AND ACCURACY
+configs/imdb_best.py takes longer and is more accurate.
 """
 
 import ml_collections
 
-from configs import default
+from configs import imdb_lstm
 
 
 def get_config() -> ml_collections.ConfigDict:
-    config = default.get_config()
-    config.data.source = "tfds:imdb_reviews"
-    config.model.pooling = "concat"
-    config.model.dropout = 0.3
-    config.train.epochs = 3
-    config.optimizer.learning_rate = 2e-3
-    config.optimizer.schedule = "cosine"
+    config = imdb_lstm.get_config()
+    config.data.punctuation = True
+    config.model.dropout = 0.5
+    # Words and pairs of words. Training drops many of them, since they soon know the reviews to
+    # train on by heart.
+    config.model.wide_buckets = 2**20
+    config.model.wide_dropout = 0.5
+    config.train.epochs = 2
     return config

@@ -110,6 +110,15 @@ class Worker:
         for number in range(self._claims.pop(task), -1, -1):
             self._store.delete(_claim_name(task, number))
 
+    def holds(self, task: str) -> bool:
+        """Returns False when another worker has taken over a task that this one claimed.
+
+        That happens to a worker that was frozen for longer than its lease.
+        """
+        number = self._claims[task]
+        exists = self._store.exists
+        return exists(_claim_name(task, number)) and not exists(_claim_name(task, number + 1))
+
     def _claim(self, task: str, number: int) -> bool:
         """Returns False when another worker was faster."""
         try:

@@ -30,6 +30,7 @@ MAY_IMPORT = {
     | {f"trainer.{room}" for room in ("model", "machines", "learning", "run", "pages", "serving")},
     "trainer.tpu_check": GROUND
     | {"trainer.model", "trainer.machines", "trainer.learning", "trainer.run"},
+    "trainer.sweep": GROUND | {"trainer.machines", "trainer.run", "trainer.pages"},
     "trainer": GROUND | {"trainer.machines", "trainer.modes", "trainer.run"},
 }
 CONFIG_FILES = {m for m in FILES if m.startswith("configs.") and m.count(".") == 1}
@@ -38,6 +39,7 @@ FLAG_USERS = {
     "configs.schema.command_line",
     "deploy.submit.main",
     "trainer.main",
+    "trainer.sweep.main",
     "trainer.tpu_check.__main__",
 }
 # What a command imports before it knows that its flags are right.
@@ -45,6 +47,7 @@ BEFORE_TENSORFLOW = {
     "python -m trainer": ["trainer.main", "trainer.machines.preemption"],
     "python -m deploy.submit": [m for m in FILES if m.partition(".")[0] == "deploy"],
     "python -m trainer --mode=report": ["trainer.modes.report"],
+    "python -m trainer.sweep": [m for m in FILES if m.startswith("trainer.sweep.")],
     "configs": [m for m in FILES if m.partition(".")[0] == "configs"],
     "storage": [m for m in FILES if m.partition(".")[0] == "storage"],
     "the sources' registry": [REGISTRY],

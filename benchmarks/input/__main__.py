@@ -2,7 +2,7 @@
 
     python -m benchmarks.input
 
-For each part of the training split of configs/imdb.py:
+For each part of the training split of configs/imdb_lstm.py:
 
 - the pipeline alone: an epoch's batches, looked up and padded without training on them, in a
   process of its own;
@@ -53,7 +53,7 @@ def train(folder: Path, epochs: int, *overrides: str) -> list[dict[str, Any]]:
 
     found: list[dict[str, Any]] = []
     overrides += (f"train.epochs={epochs}",)
-    with training("configs/imdb.py", workdir, log, *overrides) as process:
+    with training("configs/imdb_lstm.py", workdir, log, *overrides) as process:
         while len(found) < epochs:
             wait_until(process, log, partial(lines, len(found)))
             memory = peak_memory(process.pid)
@@ -133,7 +133,7 @@ def main() -> None:
             measure(args.data_source, split, args.steps, Path(name, str(number)))
             for number, split in enumerate(args.splits.split(","))
         ]
-    print(f"{machine()}; {args.data_source}, batches of configs/imdb.py")
+    print(f"{machine()}; {args.data_source}, batches of configs/imdb_lstm.py")
     print_table(table(found))
     write_json(args, "input", found)
 

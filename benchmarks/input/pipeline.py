@@ -8,19 +8,19 @@ import time
 
 import tensorflow as tf
 
-from configs import imdb
+from configs import imdb_lstm
 from input_pipeline.load import load_training_data, make_encoding
 from input_pipeline.pipeline import Batch
 
 
 def read_epochs(source: str, split: str, cache: str, epochs: int) -> list[dict[str, float]]:
-    """Reads the batches of the first epochs of configs/imdb.py, made for one replica.
+    """Reads the batches of the first epochs of configs/imdb_lstm.py, made for one replica.
 
     `source` is config.data.source, `split` config.data.train_split, `cache` config.data.cache_dir.
     Returns for each epoch its seconds, those of its plan and of starting the pipeline included, and
     its batches, tokens and token slots.
     """
-    config = imdb.get_config()
+    config = imdb_lstm.get_config()
     config.data.update(source=source, train_split=split, cache_dir=cache)
     reviews = load_training_data(config.data, make_encoding(config.data)).train
 

@@ -3,7 +3,7 @@
     python -m benchmarks.peers --rounds=3
     python -m benchmarks.peers --until=0.895 --seeds=0,1,2 --contestants=longhaul,keras,torch
 
-All train the network of configs/imdb.py on the same training reviews, with the same optimizer,
+All train the network of configs/imdb_lstm.py on the same training reviews, with the same optimizer,
 schedule, clipping, dropout (one mask for all tokens of a review) and distributions of the initial
 weights. They differ in how the reviews of a batch are chosen, in the loop, and in the kernels:
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import ml_collections
 import numpy as np
 
-from configs import imdb
+from configs import imdb_lstm
 from configs.schema import rules
 from input_pipeline import batch_plan
 from input_pipeline.batch_plan import BatchPlan
@@ -60,15 +60,15 @@ class Trainer(Protocol):
 
 
 def standard_config(seed: int = 0, epochs: int = 0) -> ml_collections.ConfigDict:
-    """Returns configs/imdb.py; `epochs` of 0 are the config's own."""
-    config = imdb.get_config()
+    """Returns configs/imdb_lstm.py; `epochs` of 0 are the config's own."""
+    config = imdb_lstm.get_config()
     config.seed = seed
     config.train.epochs = epochs or config.train.epochs
     rules.check(config)
     model, schedule = config.model, config.optimizer.schedule
     form = (model.pooling, model.bidirectional, model.precision, schedule)
     if form != ("concat", False, "float32", "cosine"):
-        raise UserError(f"configs/imdb.py: got {form}; the contestants are written for another one")
+        raise UserError(f"configs/imdb_lstm.py: got {form}; the contestants are for another one")
     return config
 
 

@@ -3,8 +3,8 @@
     python -m benchmarks.step
     python -m benchmarks.step --rows=64 --widths=256 --kernels=cpu,keras
 
-Most rows of the table are the two LSTM layers of configs/imdb.py alone, forward and backward, as a
-replica of the trainer computes them: in slices side by side, with the threads that the trainer
+Most rows of the table are the two LSTM layers of configs/imdb_lstm.py alone, forward and backward,
+as a replica of the trainer computes them: in slices side by side, with the threads that the trainer
 chooses. Keras's layers are also measured on the whole batch with TensorFlow's own threads; their
 better row is what "of Keras" relates to. The last row of a shape is the trainer's whole step, with
 input, embedding, dropout, pooling and update; it too is counted as the operations of the layers.
@@ -21,7 +21,7 @@ import statistics
 from typing import Any, NamedTuple
 
 from benchmarks.common import arguments, machine, own_process, print_table, write_json
-from configs import imdb
+from configs import imdb_lstm
 
 _MODULE = "benchmarks.step.layers"
 _SIDE = 2048  # of the square matrices
@@ -56,7 +56,7 @@ def operations() -> int:
     is a multiplication and an addition each. The backward pass does it twice more: for the
     gradients of what was multiplied, and of the weights.
     """
-    config, total = imdb.get_config().model, 0
+    config, total = imdb_lstm.get_config().model, 0
     inputs = config.embedding_size
     for units in config.layer_sizes:
         total += 3 * 2 * (inputs + units) * 4 * units

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from configs import imdb
+from configs import imdb_lstm
 from input_pipeline.batch_plan import BatchPlan
 from input_pipeline.examples import Examples
 from input_pipeline.labels import SENTIMENTS
@@ -32,16 +32,16 @@ _WARM_UP_CALLS = 2
 def time_layers(
     kernel: str, slices: int, chosen_threads: bool, rows: int, width: int, calls: int
 ) -> float:
-    """Returns the seconds of the LSTM layers of configs/imdb.py, forward and backward.
+    """Returns the seconds of the LSTM layers of configs/imdb_lstm.py, forward and backward.
 
     The median of `calls`. The batch is computed in slices side by side, whose gradients are added,
     with the threads that the trainer chooses or with TensorFlow's own.
     """
     if chosen_threads:
-        set_threads(imdb.get_config().strategy, on_cpus=True)
+        set_threads(imdb_lstm.get_config().strategy, on_cpus=True)
     gradients = _layer_gradients(kernel, slices, rows)
     inputs = tf.random.stateless_normal(
-        [rows, width, imdb.get_config().model.embedding_size], [0, 0]
+        [rows, width, imdb_lstm.get_config().model.embedding_size], [0, 0]
     )
     return statistics.median(_times(lambda: gradients(inputs), calls))
 
@@ -49,7 +49,7 @@ def time_layers(
 def time_step(rows: int, width: int, calls: int) -> float:
     """Returns the seconds of a whole training step of random reviews, as the trainer does it."""
     strategy, train = _train_steps(rows)
-    vocabulary = imdb.get_config().data.vocabulary_size
+    vocabulary = imdb_lstm.get_config().data.vocabulary_size
     tokens = np.random.default_rng(0).integers(2, vocabulary, rows * width, np.int32)
     reviews = Examples(
         tf.RaggedTensor.from_uniform_row_length(tokens, width), np.arange(rows, dtype=np.int32) % 2
@@ -73,7 +73,7 @@ def time_product(side: int, calls: int) -> float:
 @functools.cache
 def _layer_gradients(kernel: str, slices: int, rows: int) -> Callable[[tf.Tensor], list]:
     """Returns a function from inputs <float32>[rows, time, width] to all gradients."""
-    config = imdb.get_config().model
+    config = imdb_lstm.get_config().model
     layers, size = [], config.embedding_size
     for units in config.layer_sizes:
         layers.append(keras.layers.LSTM(units, return_sequences=True))
@@ -103,7 +103,7 @@ def _layer_gradients(kernel: str, slices: int, rows: int) -> Callable[[tf.Tensor
 @functools.cache
 def _train_steps(rows: int) -> tuple[tf.distribute.Strategy, Callable]:
     """Returns the trainer's strategy, and its function that does steps of `rows` reviews."""
-    config = imdb.get_config()
+    config = imdb_lstm.get_config()
     config.train.batch_size = rows
     strategy = make_strategy(config)
     objective = create_objective(config, SENTIMENTS)

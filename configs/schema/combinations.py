@@ -20,6 +20,12 @@ def check(fields: Mapping[str, Any]) -> None:
     registry.require_path("config.data.source", fields["data.source"], prefix="files:")
     _check_slices(fields)
     _check_unlabelled(fields)
+    tokens, overlap = fields["model.segment_tokens"], fields["model.segment_overlap"]
+    if tokens and overlap >= tokens:
+        raise UserError(
+            f"config.model.segment_overlap: got {overlap} with config.model.segment_tokens="
+            f"{tokens}; accepted is a smaller overlap, or segment_tokens=0, which is off"
+        )
     _check_vectors(fields)
     layers, objective = len(fields["model.layer_sizes"]), fields["objective.name"]
     if objective == "language_model" and fields["model.bidirectional"] and layers > 1:

@@ -4,6 +4,8 @@ _CONFIG = command_line.define_config()      # _CONFIG.value is the config, or No
 
 def run() -> None:
     command_line.run(main)                  # main(argv), once the flags are parsed
+
+command_line.parsed_value(config, "model.layer_sizes", "(64,32)")       # (64, 32)
 """
 
 import contextlib
@@ -23,6 +25,7 @@ from ml_collections import ConfigDict, config_flags
 from configs.schema import config_fault, rules
 from configs.schema.config_fault import last_line
 from storage import standard_streams
+from storage.errors import UserError
 from storage.exit_codes import FAILED
 
 _CONFIGS = Path(__file__).parents[1]
@@ -68,6 +71,23 @@ def config_arguments(argv: list[str]) -> list[str]:
     if any(re.match(r"--?flagfile(=|$)", argument) for argument in argv):
         _exit("--flagfile: what is in it can't be handed on; give its flags themselves")
     return [argument for argument in _joined(argv) if re.match(r"--?config[.=]", argument)]
+
+
+def parsed_value(config: ConfigDict, field: str, text: str) -> Any:
+    """Returns what --config.FIELD=TEXT would give an existing field; leaves `config` as it is.
+
+    Raises UserError when the text is no value of the field's type.
+    """
+    argument = f"--config.{field}={text}"
+    command, values = ["", argument], flags.FlagValues()
+    changed = config.copy_and_resolve_references()
+    config_flags.DEFINE_config_dict("config", changed, flag_values=values, sys_argv=command)
+    try:
+        values(command)
+    except flags.Error as error:
+        accepted = rules.RULES[field].accepted
+        raise UserError(f"config.{field}: got {text!a}, accepted is {accepted}") from error
+    return rules.flatten(changed)[field]
 
 
 def _parse(argv: list[str], module: ModuleType) -> list[str]:

@@ -122,14 +122,27 @@ def test_woken_worker_and_the_one_that_took_over_both_finish(store):
     with Worker(store, NEVER) as frozen, Worker(store, clock=clock) as worker:
         assert take(frozen, TASKS[:1]) == TASKS[:1]
         worker.free(TASKS)
+        assert frozen.holds(TASKS[0])
         clock.now = leases.LAPSE_SECONDS
         assert take(worker, TASKS[:1]) == TASKS[:1]
+        assert (frozen.holds(TASKS[0]), worker.holds(TASKS[0])) == (False, True)
         assert frozen.free(TASKS[:1]) == []
         frozen.release(TASKS[0])
         assert frozen.free(TASKS[:1]) == []
         worker.release(TASKS[0])
         assert frozen.free(TASKS[:1]) == TASKS[:1]
     assert store.list() == []
+
+
+def test_task_that_another_one_has_done_since_is_not_held(store):
+    clock = Clock()
+    with Worker(store, NEVER) as frozen, Worker(store, clock=clock) as worker:
+        take(frozen, TASKS[:1])
+        worker.free(TASKS)
+        clock.now = leases.LAPSE_SECONDS
+        take(worker, TASKS[:1])
+        worker.release(TASKS[0])
+        assert not frozen.holds(TASKS[0])
 
 
 def test_task_that_is_done_is_not_taken(store):

@@ -146,7 +146,11 @@ class Explainer:
             read = inputs(network, ids[tf.newaxis])
             logits = network.with_kernel(recorder).logits(read, tf.size(ids)[tf.newaxis])
             value = log_odds(logits, label)
-        return list(zip(recorder.gates, tape.gradient(value, recorder.factors), strict=True))
+        joined = [
+            Gates(*(network.segments.joined(part, tf.size(ids)) for part in gates))
+            for gates in recorder.gates
+        ]
+        return list(zip(joined, tape.gradient(value, recorder.factors), strict=True))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False)
     def _probabilities(self, ids: tf.Tensor) -> tf.Tensor:

@@ -2,19 +2,25 @@
 
     key = DropoutKey(step_bits(seed=0, step=state.step), rows=tf.range(64))
     hidden *= mask(key, layer=1, units=128, rate=0.2)[:, None, :]
+    tokens = with_unknown(key, tokens, rate=0.1)
+    embedded *= word_mask(key, tokens, rate=0.1)[:, :, None]
+    recurrent_kernel *= weight_mask(key, number=0, shape=(128, 512), rate=0.5)
 
-A mask is the same for every token of a review (Gal and Ghahramani 2016, arXiv:1512.05287). It is
-the same wherever the review's row is computed: on one replica or eight, in one slice or four,
-before a restart or after.
+A mask is the same wherever the review's row is computed: on one replica or eight, in one slice or
+four, before a restart or after.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from trainer.model.hashing import mix
 
-# What the layer of a mask is for noise; the layers' numbers are smaller.
+# Token ids: smaller ones than that of the unknown word are padding.
+UNKNOWN = 1
+# What a mask's layer is called where it is none of an encoder's, whose numbers are smaller.
+WIDE, _TOKENS, _WORDS, _WEIGHTS = range(2**16, 2**16 + 4)
 _NOISE = 2**17
 
 
@@ -35,9 +41,8 @@ def gaussian(key: DropoutKey, time: tf.Tensor, units: int) -> tf.Tensor:
 
     `time` is <int32>[]. The noise at a place does not depend on it.
     """
-    bits = key.bits
-    for value in (_NOISE, key.rows[:, None, None], tf.range(time)[:, None], tf.range(units)):
-        bits = mix(bits ^ tf.cast(value, tf.uint32))
+    rows, places = key.rows[:, None, None], tf.range(time)[:, None]
+    bits = _hashed(key, _NOISE, rows, places, tf.range(units))
     # In the middle of one of 2**23 parts, since the ends would be infinite.
     number = tf.cast(tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32)), tf.int32)
     shares = (tf.cast(number, tf.float32) + 0.5) * 2.0**-23
@@ -45,9 +50,58 @@ def gaussian(key: DropoutKey, time: tf.Tensor, units: int) -> tf.Tensor:
 
 
 def mask(key: DropoutKey, layer: int, units: int, rate: float) -> tf.Tensor:
-    """Returns factors <float32>[batch, units]: 0 with probability `rate`, else 1 / (1 - rate)."""
+    """Returns factors <float32>[batch, units]: 0 with probability `rate`, else 1 / (1 - rate).
+
+    They are for all tokens of a review (Gal and Ghahramani 2016, arXiv:1512.05287).
+    """
+    return _factors(_is_kept(key, rate, layer, key.rows[:, None], tf.range(units)[None, :]), rate)
+
+
+def with_unknown(key: DropoutKey, tokens: tf.Tensor, rate: float) -> tf.Tensor:
+    """Returns ids <int32>[batch, time], of which the fraction `rate` became the unknown word.
+
+    Padding stays padding. Iyyer et al. 2015 (https://aclanthology.org/P15-1162) leave words out;
+    that the unknown word takes their place is from Bowman et al. 2016 (arXiv:1511.06349).
+    """
+    places = tf.range(tf.shape(tokens)[1])
+    kept = _is_kept(key, rate, _TOKENS, key.rows[:, None], places[None, :])
+    return tf.where(kept | (tokens < UNKNOWN), tokens, UNKNOWN)
+
+
+def word_mask(key: DropoutKey, tokens: tf.Tensor, rate: float) -> tf.Tensor:
+    """Returns factors <float32>[batch, time], those of `mask`, of tokens <int32>[batch, time].
+
+    All occurrences of a word in a review have the same one, as in Gal and Ghahramani 2016, and in
+    Merity, Keskar and Socher 2018 (arXiv:1708.02182).
+    """
+    return _factors(_is_kept(key, rate, _WORDS, key.rows[:, None], tokens), rate)
+
+
+def weight_mask(key: DropoutKey, number: int, shape: Sequence[int], rate: float) -> tf.Tensor:
+    """Returns factors <float32>[rows, columns], those of `mask`, of a matrix of weights.
+
+    `number` is the matrix's own. The factors are the same for all reviews of a step, as in the
+    DropConnect of recurrent weights of Merity, Keskar and Socher 2018 (arXiv:1708.02182).
+    """
+    rows, columns = (tf.range(size) for size in shape)
+    return _factors(_is_kept(key, rate, _WEIGHTS, number, rows[:, None], columns[None, :]), rate)
+
+
+def _is_kept(key: DropoutKey, rate: float, *place: int | tf.Tensor) -> tf.Tensor:
+    """Returns <bool>: True with probability 1 - `rate`, by a hash of the key and a place."""
+    return _hashed(key, *place) >= tf.constant(int(rate * 2**32), tf.uint32)
+
+
+def _hashed(key: DropoutKey, *place: int | tf.Tensor) -> tf.Tensor:
+    """Returns a hash <uint32> of the key and a place.
+
+    A place is what a mask is called and the numbers <int32> of its elements, of broadcast shapes.
+    """
     bits = key.bits
-    for value in (layer, key.rows[:, None], tf.range(units)[None, :]):
+    for value in place:
         bits = mix(bits ^ tf.cast(value, tf.uint32))
-    kept = bits >= tf.constant(int(rate * 2**32), tf.uint32)
+    return bits
+
+
+def _factors(kept: tf.Tensor, rate: float) -> tf.Tensor:
     return tf.cast(kept, tf.float32) / (1.0 - rate)

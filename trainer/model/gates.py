@@ -36,20 +36,25 @@ class Gates(NamedTuple):
 
 
 def gates_of(
-    layer: keras.layers.LSTM, inputs: tf.Tensor, factors: tf.Tensor | None = None
+    layer: keras.layers.LSTM,
+    inputs: tf.Tensor,
+    factors: tf.Tensor | None = None,
+    recurrent: tf.Tensor | None = None,
 ) -> Gates:
     """Returns the gates of a built layer for its inputs <dtype>[batch, time, width].
 
     `factors` <float32>[units] multiply the states, wherever they are read: a derivative with
-    respect to them says what a unit does. All is computed in float32 from the layer's weights, so
-    in mixed precision the layer's own states differ by their rounding.
+    respect to them says what a unit does. `recurrent` are recurrent weights as in `kernels.Kernel`.
+    All is computed in float32 from the layer's weights, so in mixed precision the layer's own
+    states differ by their rounding.
     """
     cell = layer.cell
-    kernel, recurrent, bias = (w.value for w in (cell.kernel, cell.recurrent_kernel, cell.bias))
+    kernel, own, bias = (w.value for w in (cell.kernel, cell.recurrent_kernel, cell.bias))
+    weights = own if recurrent is None else recurrent
     scale = tf.ones([layer.units]) if factors is None else factors
 
     def step(before: Gates, sums: tf.Tensor) -> Gates:
-        i, f, g, o = tf.split(sums + before.state @ recurrent, 4, axis=-1)
+        i, f, g, o = tf.split(sums + before.state @ weights, 4, axis=-1)
         i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
         c = f * before.cell + i * g
         return Gates(i, f, g, o, c, o * tf.tanh(c) * scale)
@@ -68,12 +73,18 @@ class Recorder:
         self.factors: list[tf.Tensor] = []  # those of `gates_of` for each layer, all 1
         self._tape = tape
 
-    def __call__(self, layer: keras.layers.LSTM, inputs: tf.Tensor, training: bool) -> tf.Tensor:
+    def __call__(
+        self,
+        layer: keras.layers.LSTM,
+        inputs: tf.Tensor,
+        training: bool,
+        recurrent: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """Returns the states <float32>[batch, time, units], see `kernels.Kernel`."""
         factors = tf.ones([layer.units])
         self._tape.watch(factors)
         self.factors.append(factors)
-        self.gates.append(gates_of(layer, inputs, factors))
+        self.gates.append(gates_of(layer, inputs, factors, recurrent))
         return self.gates[-1].state
 
 

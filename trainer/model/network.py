@@ -9,10 +9,10 @@
 
 Reviews are padded at the right and no mask is used. The layers run over the padding as well, and
 pooling reads only the slots before it, so a review's logit does not depend on the width of its
-batch.
+batch. In segments, see `segments`, it does not either.
 
-The attributes `embedding`, `forward`, `backward`, `head` and `wide` name the variables in
-checkpoints.
+The attributes `embedding`, `forward`, `backward`, `head`, `attention` and `wide` name the variables
+in checkpoints.
 """
 
 import copy
@@ -27,10 +27,9 @@ import tensorflow as tf
 from trainer.model import dropout as dropouts
 from trainer.model.dropout import DropoutKey
 from trainer.model.kernels import Kernel
+from trainer.model.pooling import Attention, features_of, pooled
+from trainer.model.segments import Segments
 from trainer.model.wide import Wide
-
-# What a mask's layer is called for the wide part.
-_WIDE = 2**16
 
 _Network = TypeVar("_Network", bound="Encoder")
 
@@ -69,7 +68,10 @@ class Encoder(tf.Module):
             kernel: computes the recurrence of a layer.
         """
         super().__init__()
-        self._dropout = config.dropout
+        self._dropout, self._recurrent_dropout = config.dropout, config.recurrent_dropout
+        self._word_dropout = config.word_dropout
+        self._embedding_dropout = config.embedding_dropout
+        self.segments = Segments(config.segment_tokens, config.segment_overlap)
         self._kernel = kernel
         policy = config.precision if config.precision == "float32" else f"mixed_{config.precision}"
         self.size = config.embedding_size  # of the states, below
@@ -88,22 +90,30 @@ class Encoder(tf.Module):
                 direction.append(_lstm(units, self.size, seeds, policy))
             self.size = units * len(directions)
 
-    def embed(self, tokens: tf.Tensor) -> tf.Tensor:
-        """Returns the embedding <dtype>[batch, time, width] of ids <int32>[batch, time]."""
-        return self.embedding(tokens)
+    def embed(self, tokens: tf.Tensor, dropout: DropoutKey | None = None) -> tf.Tensor:
+        """Returns the embedding <dtype>[batch, time, width] of ids <int32>[batch, time].
+
+        With the key, in training, some words become unknown, and the embeddings of some are 0.
+        """
+        if dropout is not None and self._word_dropout:
+            tokens = dropouts.with_unknown(dropout, tokens, self._word_dropout)
+        embedded = self.embedding(tokens)
+        if dropout is not None and self._embedding_dropout:
+            factors = dropouts.word_mask(dropout, tokens, self._embedding_dropout)
+            embedded *= tf.cast(factors, embedded.dtype)[:, :, tf.newaxis]
+        return embedded
 
     def __call__(
         self, embedded: tf.Tensor, lengths: tf.Tensor, dropout: DropoutKey | None = None
     ) -> States:
         """Encodes embedded reviews <dtype>[batch, time, width] of <int32>[batch] tokens each."""
-        training = dropout is not None
         states = _times(embedded, self._mask(0, dropout, embedded))
         for layer, forward in enumerate(self.forward):
-            outputs = self._kernel(forward, states, training)
+            outputs = self._read(forward, 2 * layer, states, dropout)
             ends = [_at(outputs, lengths - 1)]
             if self.backward:
                 reverse = tf.reverse_sequence(states, lengths, seq_axis=1)
-                reverse = self._kernel(self.backward[layer], reverse, training)
+                reverse = self._read(self.backward[layer], 2 * layer + 1, reverse, dropout)
                 ends.append(_at(reverse, lengths - 1))
                 reverse = tf.reverse_sequence(reverse, lengths, seq_axis=1)
                 outputs = tf.concat([outputs, reverse], axis=-1)
@@ -140,6 +150,26 @@ class Encoder(tf.Module):
         """All variables that a training sets once."""
         return []
 
+    def _read(
+        self,
+        layer: keras.layers.LSTM,
+        number: int,
+        inputs: tf.Tensor,
+        dropout: DropoutKey | None,
+    ) -> tf.Tensor:
+        """Returns the states <dtype>[batch, time, units] of a layer in one direction.
+
+        `inputs` are <dtype>[batch, time, width]; by its `number` a layer has masks of its own.
+        """
+        recurrent = None
+        if dropout is not None and self._recurrent_dropout:
+            own = layer.cell.recurrent_kernel.value
+            rate = self._recurrent_dropout
+            recurrent = own * dropouts.weight_mask(dropout, number, own.shape, rate)
+        segments = self.segments.split(inputs)
+        states = self._kernel(layer, segments, dropout is not None, recurrent)
+        return self.segments.joined(states, inputs.shape[1] or tf.shape(inputs)[1])
+
     def _mask(self, layer: int, key: DropoutKey | None, values: tf.Tensor) -> tf.Tensor | None:
         """Returns what to multiply the outputs of a layer with <dtype>[batch, units], or None.
 
@@ -174,7 +204,7 @@ class Classifier(Encoder):
             kernel: computes the recurrence of a layer.
         """
         layers = len(config.layer_sizes) * (2 if config.bidirectional else 1)
-        seeds = initial_seeds(seed, matrices=2 + 2 * layers)
+        seeds = initial_seeds(seed, matrices=4 + 2 * layers)
         super().__init__(config, vocabulary_size, seeds, kernel)
         self._pooling = config.pooling
         self._labels = labels
@@ -183,16 +213,19 @@ class Classifier(Encoder):
             outputs,
             kernel_initializer=keras.initializers.GlorotUniform(next(seeds)),
         )
-        self.head.build((None, self.size * (3 if config.pooling == "concat" else 1)))
+        self.head.build((None, features_of(config.pooling, self.size)))
+        is_weighted = config.pooling == "attention"
+        self.attention = Attention(self.size, seeds) if is_weighted else None
         self.wide = Wide(config, outputs) if config.wide_buckets else None
         self._wide_dropout = config.wide_dropout
 
     def inputs(self, tokens: tf.Tensor, dropout: DropoutKey | None = None) -> Inputs:
         """Returns what the classifier reads of ids <int32>[batch, time].
 
-        Training gives the key here too, for masks on tokens.
+        Training gives the key here too, for the masks of `embed`. The wide part reads all tokens:
+        `logits` has a dropout for it.
         """
-        return Inputs(self.embed(tokens), self.wide(tokens) if self.wide else None)
+        return Inputs(self.embed(tokens, dropout), self.wide(tokens) if self.wide else None)
 
     def logits(
         self, inputs: Inputs, lengths: tf.Tensor, dropout: DropoutKey | None = None
@@ -201,12 +234,14 @@ class Classifier(Encoder):
 
         They are <float32>[batch] of two labels, of more <float32>[batch, labels].
         """
-        logits = self.head(self._pool(self(inputs.embedded, lengths, dropout), lengths))
+        states = self(inputs.embedded, lengths, dropout)
+        logits = self.head(pooled(self._pooling, *states, lengths, self.attention))
         if inputs.wide is not None:
             wide = inputs.wide
             if dropout is not None and self._wide_dropout:
                 time = tf.shape(wide)[1]
-                wide *= dropouts.mask(dropout, _WIDE, time, self._wide_dropout)[:, :, tf.newaxis]
+                factors = dropouts.mask(dropout, dropouts.WIDE, time, self._wide_dropout)
+                wide *= factors[:, :, tf.newaxis]
             logits += tf.reduce_sum(wide, axis=1)
         return logits[:, 0] if self._labels == 2 else logits
 
@@ -220,29 +255,14 @@ class Classifier(Encoder):
     @property
     def layers(self) -> list[keras.layers.Layer]:
         """All layers in the order of their weights."""
-        return [*super().layers, self.head, *([self.wide.layer] if self.wide else [])]
+        attention = self.attention.layers if self.attention else []
+        wide = [self.wide.layer] if self.wide else []
+        return [*super().layers, self.head, *attention, *wide]
 
     @property
     def constants(self) -> list[tf.Variable]:
         """All variables that a training sets once."""
         return [self.wide.ratios] if self.wide else []
-
-    def _pool(self, states: States, lengths: tf.Tensor) -> tf.Tensor:
-        """Returns features <float32>[batch, features] that no padding takes part in."""
-        end = tf.cast(states.ends, tf.float32)
-        if self._pooling == "last":
-            return end
-        tokens = tf.cast(states.tokens, tf.float32)
-        valid = tf.sequence_mask(lengths, tf.shape(tokens)[1])[:, :, None]
-        parts = {"last": lambda: end}
-        parts["max"] = lambda: tf.reduce_max(tf.where(valid, tokens, tokens.dtype.min), axis=1)
-        parts["mean"] = lambda: (
-            tf.reduce_sum(tf.where(valid, tokens, 0.0), axis=1)
-            / tf.cast(lengths[:, None], tf.float32)
-        )
-        # The concatenation is that of ULMFiT (Howard and Ruder 2018, arXiv:1801.06146).
-        names = ("last", "max", "mean") if self._pooling == "concat" else (self._pooling,)
-        return tf.concat([parts[name]() for name in names], axis=-1)
 
 
 def initial_seeds(seed: int, matrices: int) -> Iterator[int]:

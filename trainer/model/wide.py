@@ -15,10 +15,10 @@ import keras
 import ml_collections
 import tensorflow as tf
 
+from trainer.model.dropout import UNKNOWN
 from trainer.model.hashing import mix
 
-# Smaller ids are padding and the unknown word.
-FIRST_KNOWN = 2
+FIRST_KNOWN = UNKNOWN + 1
 
 
 class Wide(tf.Module):

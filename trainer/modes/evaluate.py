@@ -61,7 +61,7 @@ def evaluate(
     strategy = make_strategy(config)
     with strategy.scope():
         members = load_members(config, [store, *others], checkpoint)
-    if others:  # which are averaged by the probabilities of labels
+    if others:
         for member in members:
             classifier_of(member.store, member.trained, "evaluate")
     source, split = load.open_reviews(config.data), config.data.test_split

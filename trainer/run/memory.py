@@ -4,12 +4,12 @@
     describe(run)       # "about 1.1 GB on a CPU: 800 MB TensorFlow, 49 MB reviews, ..."
     peak()              # bytes
 
-The numbers found by measuring are those of Keras's layers on a CPU. With configs/imdb.py in batches
-of 64 to 256 reviews, of up to 128 and 512 tokens, with layers of 64 to 256 units and in one or both
-directions, and evaluated in batches of 64, the estimates were within 5% of the peaks; with its own
-batches, the peak of the test was 1.4 GB and the estimate 1.3 GB. With the kernel for CPUs the peaks
-were within 10% of the estimates. Other devices keep less of a batch; a start that has to tokenise
-the reviews first takes more.
+The numbers found by measuring are those of Keras's layers on a CPU. With configs/imdb_lstm.py in
+batches of 64 to 256 reviews, of up to 128 and 512 tokens, with layers of 64 to 256 units and in one
+or both directions, and evaluated in batches of 64, the estimates were within 5% of the peaks; with
+its own batches, the peak of the test was 1.4 GB and the estimate 1.3 GB. With the kernel for CPUs
+the peaks were within 10% of the estimates. Other devices keep less of a batch; a start that has to
+tokenise the reviews first takes more.
 """
 
 import resource
@@ -84,11 +84,13 @@ def _batch(run: Run) -> int:
     passes = 1 + (terms.adversarial > 0) + (terms.virtual_adversarial > 0)
     trained = passes * _rows(run)
     evaluated = -(-config.evaluation.batch_size // replicas)
+    embedded = model.embedding_size * (width := _width(run))
+    states = units * run.state.model.segments.slots(width)
     numbers = max(
-        trained * (model.embedding_size + kept * units),
-        evaluated * (2 * model.embedding_size + _KEPT_TO_EVALUATE * units),
+        trained * (embedded + kept * states),
+        evaluated * (2 * embedded + _KEPT_TO_EVALUATE * states),
     )
-    return tf.as_dtype(model.precision).size * numbers * _width(run)
+    return tf.as_dtype(model.precision).size * numbers
 
 
 def _logits(run: Run) -> int:

@@ -96,7 +96,7 @@ def read_record(store: Store) -> Record:
         config=stored_config(store),
         labels=read_labels(store),
         tokens=_tokens(store),
-        lines=_lines(store),
+        lines=read_lines(store),
         results=_results(store),
     )
     _require_own_results(record)
@@ -120,7 +120,11 @@ def _results(store: Store) -> TestResults | None:
     return None if data is None else test_results.from_bytes(data, name)
 
 
-def _lines(store: Store) -> list[Line]:
+def read_lines(store: Store) -> list[Line]:
+    """Returns the lines of a run's metrics by step, [] where there are none yet.
+
+    Raises UserError when the file is damaged.
+    """
     data = _read(store, METRICS_FILE) or b""
     # A line without its end is being written by a run in progress, or was when the run was killed.
     whole = data[: data.rfind(b"\n") + 1].splitlines()

@@ -82,7 +82,8 @@ def after(run: Run, tested: Manifest, report: str | None) -> None:
 def next_commands(workdir: str, predicts_labels: bool) -> list[str]:
     """Returns a command for each thing to do with a finished run, quoted for a shell."""
     program = "longhaul" if Path(sys.argv[0]).stem == "longhaul" else "python -m trainer"
-    place, modes = shlex.quote(quoted(workdir)), _NEXT if predicts_labels else _NEXT_WITHOUT_LABELS
+    place = shlex.quote(quoted(workdir))
+    modes = _NEXT if predicts_labels else _NEXT_WITHOUT_LABELS
     return [f"  {program} --workdir={place} {flags}" for flags in modes]
 
 

@@ -53,20 +53,20 @@ def make_predictor(
     config: ml_collections.ConfigDict, store: Store, trained: Trained, mode: str
 ) -> Predictor:
     """Returns what predicts with a network that `load_trained` loaded; see `load_predictor`."""
+    network = classifier_of(store, trained, mode)
     vocabulary, data = trained.encoding.vocabulary, config.data
-    classifier = classifier_of(store, trained, mode)
-    return Predictor(classifier, vocabulary, data.max_tokens, data.keep)
+    return Predictor(network, vocabulary, data.max_tokens, data.keep)
 
 
 def classifier_of(store: Store, trained: Trained, mode: str) -> Classifier:
-    """Returns the network of the run in a workdir; UserError as `load_predictor`."""
-    if not isinstance(trained.network, Classifier):
-        raise UserError(
-            f"--mode: got {mode!r}, but the run in {store.url} is a language model, which predicts "
-            f"no labels; a training with --config.checkpoint.init_from={store.url} starts a "
-            "classifier from it"
-        )
-    return trained.network
+    """Returns the network of a run; UserError, which names `mode`, when it predicts no labels."""
+    if isinstance(trained.network, Classifier):
+        return trained.network
+    raise UserError(
+        f"--mode: got {mode!r}, but the run in {store.url} is a language model, which predicts "
+        f"no labels; a training with --config.checkpoint.init_from={store.url} starts a "
+        "classifier from it"
+    )
 
 
 def load_trained(config: ml_collections.ConfigDict, store: Store, checkpoint: str) -> Trained:

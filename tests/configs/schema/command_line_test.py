@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from configs import default
 from configs.schema import command_line, rules
+from storage.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLE = "--config=configs/sample.py"
@@ -248,3 +250,19 @@ def test_help_stops_quietly_when_its_reader_does():
         ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_value_is_parsed_as_the_flag_of_its_field():
+    config = default.get_config()
+    for field, text, expected in (
+        ("model.layer_sizes", "64,32", (64, 32)),
+        ("optimizer.learning_rate", "2e-3", 0.002),
+        ("model.bidirectional", "true", True),
+        ("data.dir", "a=b, c", "a=b, c"),
+    ):
+        assert command_line.parsed_value(config, field, text) == expected
+    assert config == default.get_config()
+    with pytest.raises(
+        UserError, match=r"^config\.train\.epochs: got '2\.5', accepted is an integer"
+    ):
+        command_line.parsed_value(config, "train.epochs", "2.5")

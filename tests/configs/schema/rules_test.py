@@ -34,10 +34,15 @@ REFUSED = {
     "model.layer_sizes": ((), (128, 0), (128, -64), (128, 64.0), (128, "64"), ("64;import",), 128),
     "model.bidirectional": (1, "yes"),
     "model.pooling": ("", "average"),
+    "model.segment_tokens": (-1, 64.0),
+    "model.segment_overlap": (-1, 0.5),
     "model.wide_buckets": (-1, 3, 2**27, 1024.0),
     "model.wide_ngrams": (0, 6),
     "model.wide_dropout": (1.0, -0.1),
     "model.dropout": (1.0, -0.1, float("nan")),
+    "model.word_dropout": (1.0, -0.1),
+    "model.embedding_dropout": (1.0, -0.1),
+    "model.recurrent_dropout": (1.0, -0.1),
     "model.precision": ("float64", "bf16"),
     "model.kernel": ("", "cudnn"),
     "objective.name": ("", "regression", "Classification"),
@@ -181,6 +186,12 @@ def test_unknown_field_is_named():
 
 def test_weight_decay_names_the_optimizer_it_needs():
     assert "'adamw'" in refusal(changed({"optimizer.weight_decay": 0.01}))
+
+
+def test_segments_overlap_by_less_than_their_length():
+    message = refusal(changed({"model.segment_tokens": 64, "model.segment_overlap": 64}))
+    assert message.startswith("config.model.segment_overlap: got 64 with config.model.segment_tok")
+    rules.check(changed({"model.segment_tokens": 64, "model.segment_overlap": 63}))
 
 
 def test_language_model_in_both_directions_has_one_layer():

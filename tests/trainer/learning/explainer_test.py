@@ -21,10 +21,11 @@ from trainer.run.workdir import scoring_config
 TEXT = "The novel was superb, and the film, to my mind, was a qwertz mess"
 NAMES = ("bad", "fair", "good")
 MAX_TOKENS = 24
-# Pooling, bidirectional, number of labels, precision, buckets of the wide part.
+# Pooling, bidirectional, number of labels, precision, buckets of the wide part. With attention
+# they read in segments.
 NETWORKS = {
     "one direction": ("last", False, 2, "float32", 0),
-    "both directions": ("max", True, 2, "float32", 0),
+    "both directions": ("attention", True, 2, "float32", 0),
     "three labels": ("mean", False, 3, "float32", 0),
     "mixed precision": ("concat", True, 3, "bfloat16", 0),
     "wide": ("last", False, 3, "float32", 4096),
@@ -42,6 +43,8 @@ def predictor_of(vocabulary, pooling, bidirectional, labels, precision, buckets)
     config = default.get_config()
     config.model.update(embedding_size=16, layer_sizes=(12, 8), bidirectional=bidirectional)
     config.model.update(pooling=pooling, precision=precision, wide_buckets=buckets)
+    if pooling == "attention":
+        config.model.update(segment_tokens=12, segment_overlap=9)  # two segments of TEXT
     network = Classifier(config.model, len(vocabulary), labels, 0, KERNELS["keras"])
     network.head.kernel.assign(network.head.kernel * 40.0)  # probabilities far from one half too
     if buckets:

@@ -69,6 +69,14 @@ def test_all_layers_of_a_network_reach_cudnn_on_a_gpu(config, gpu, precision, bi
     assert not operations(traced, "Assert")  # which a layer with a mask has
 
 
+def test_layers_with_dropped_recurrent_weights_reach_cudnn_too(config, gpu):
+    config.model.update(precision="float16", bidirectional=True, recurrent_dropout=0.3)
+    traced, layers = traced_network(config, "keras")
+    assert precisions(traced, FORWARD) == ["float16"] * len(layers)
+    assert precisions(traced, BACKWARD) == ["float16"] * len(layers)
+    assert not operations(traced, "While")
+
+
 @pytest.mark.skipif(
     not tf.sysconfig.get_build_info()["is_cuda_build"], reason="a TensorFlow without GPUs"
 )

@@ -4,11 +4,13 @@ import pytest
 import tensorflow as tf
 
 from tests.trainer.model.lstm_examples import states_by_equations
-from trainer.model.dropout import DropoutKey, step_bits
+from tests.trainer.model.pooling_test import weights_of
+from trainer.model.dropout import DropoutKey, step_bits, weight_mask, with_unknown, word_mask
 from trainer.model.kernels import KERNELS
-from trainer.model.network import Classifier, Inputs
+from trainer.model.network import Classifier, Inputs, initial_seeds
 
 VOCABULARY = 50
+KEY = DropoutKey(step_bits(0, tf.constant(1, tf.int64)), tf.range(5))
 
 
 @pytest.fixture
@@ -45,13 +47,15 @@ def reference_logit(network, tokens, pooling):
             outputs = np.concatenate([outputs, reverse[::-1]], axis=-1)
         states = outputs
     parts = {"last": last, "max": states.max(axis=0), "mean": states.mean(axis=0)}
+    if pooling == "attention":
+        parts["attention"] = weights_of(network.attention, states) @ states
     names = ("last", "max", "mean") if pooling == "concat" else (pooling,)
     kernel, bias = network.head.get_weights()
     return (np.concatenate([parts[name] for name in names]) @ kernel + bias)[0]
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("pooling", ["last", "max", "mean", "concat"])
+@pytest.mark.parametrize("pooling", ["last", "max", "mean", "concat", "attention"])
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_logits_are_those_of_the_equations(config, reviews, kernel, pooling, bidirectional):
     config.model.update(pooling=pooling, bidirectional=bidirectional, layer_sizes=(8, 4))
@@ -80,12 +84,11 @@ def test_logit_does_not_depend_on_the_width(config, reviews, kernel, pooling, bi
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_gradients_do_not_depend_on_the_kernel(config, reviews, bidirectional):
     config.model.update(pooling="concat", bidirectional=bidirectional, dropout=0.3)
-    key = DropoutKey(step_bits(0, tf.constant(1, tf.int64)), tf.range(5))
     found = {}
     for kernel in KERNELS:
         network = create(config, seed=1, kernel=kernel)
         with tf.GradientTape() as tape:
-            total = tf.reduce_sum(logits_of(network, *reviews, key))
+            total = tf.reduce_sum(logits_of(network, *reviews, KEY))
         found[kernel] = [
             tf.convert_to_tensor(gradient) for gradient in tape.gradient(total, network.weights)
         ]
@@ -137,12 +140,76 @@ def test_all_tokens_of_a_review_have_one_dropout_mask(config, reviews):
     config.model.update(dropout=0.5, pooling="mean", layer_sizes=(64,))
     network = create(config)
     tokens, lengths = reviews
-    key = DropoutKey(step_bits(0, tf.constant(1, tf.int64)), tf.range(5))
-    dropped = logits_of(network, tokens, lengths, key)
+    dropped = logits_of(network, tokens, lengths, KEY)
     assert not np.allclose(dropped, logits_of(network, tokens, lengths))
-    np.testing.assert_array_equal(dropped, logits_of(network, tokens, lengths, key))
+    np.testing.assert_array_equal(dropped, logits_of(network, tokens, lengths, KEY))
     wide = np.pad(tokens, [(0, 0), (0, 9)])
-    np.testing.assert_allclose(logits_of(network, wide, lengths, key), dropped, atol=1e-7)
+    np.testing.assert_allclose(logits_of(network, wide, lengths, KEY), dropped, atol=1e-7)
+
+
+def test_words_become_unknown_in_training_but_not_for_the_wide_part(config, reviews):
+    config.model.update(word_dropout=0.5, wide_buckets=64)
+    network = create(config)
+    tokens, _ = reviews
+    found, plain = network.inputs(tokens, KEY), network.inputs(tokens)
+    np.testing.assert_array_equal(found.wide, plain.wide)
+    expected = network.inputs(with_unknown(KEY, tokens, 0.5)).embedded
+    np.testing.assert_array_equal(found.embedded, expected)
+    assert not np.array_equal(found.embedded, plain.embedded)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_embeddings_of_words_are_dropped_in_training(config, reviews, precision):
+    config.model.update(embedding_dropout=0.5, precision=precision)
+    network = create(config)
+    tokens, _ = reviews
+    found, plain = network.embed(tokens, KEY), network.embed(tokens)
+    np.testing.assert_array_equal(found, plain * word_mask(KEY, tokens, 0.5).numpy()[:, :, None])
+    assert found.dtype == plain.dtype
+    assert not np.array_equal(found, plain)
+
+
+def test_masks_that_are_off_leave_the_bits(config, reviews):
+    config.model.dropout = 0.0
+    network = create(config)
+    np.testing.assert_array_equal(network.embed(reviews[0], KEY), network.embed(reviews[0]))
+    expected = logits_of(network, *reviews)
+    np.testing.assert_array_equal(logits_of(network, *reviews, KEY), expected)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_recurrent_weights_are_dropped_in_training(config, reviews, kernel):
+    """As in a network that has the masked weights, whose gradients are then masked too."""
+    config.model.update(bidirectional=True, dropout=0.0, recurrent_dropout=0.5, pooling="concat")
+    network, masked = create(config, kernel=kernel), create(config, kernel=kernel)
+    numbers = [*range(0, 4, 2), *range(1, 4, 2)]  # forward and backward layers
+    factors = []
+    for number, layer in zip(numbers, [*masked.forward, *masked.backward], strict=True):
+        weights = layer.cell.recurrent_kernel
+        factors.append(weight_mask(KEY, number, weights.shape, 0.5).numpy())
+        weights.assign(weights * factors[-1])
+    with tf.GradientTape() as tape:
+        logits = logits_of(network, *reviews, KEY)
+    gradients = tape.gradient(logits, network.weights)
+    with tf.GradientTape() as tape:
+        expected = logits_of(masked, *reviews)
+    expected_gradients = tape.gradient(expected, masked.weights)
+    np.testing.assert_allclose(logits, expected, rtol=1e-6)
+    assert not np.allclose(expected, logits_of(network, *reviews), rtol=1e-3)
+    recurrent = range(2, 2 + 3 * len(factors), 3)  # behind the embedding and each layer's kernel
+    scales = dict(zip(recurrent, factors, strict=True))
+    for place, (gradient, wanted) in enumerate(zip(gradients, expected_gradients, strict=True)):
+        wanted = tf.convert_to_tensor(wanted) * scales.get(place, 1.0)
+        np.testing.assert_allclose(tf.convert_to_tensor(gradient), wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_pooling_leaves_the_other_weights(config):
+    """The seeds of what came later are behind those of the rest."""
+    assert list(initial_seeds(0, 9))[:7] == list(initial_seeds(0, 7))
+    expected = create(config).weights[:-2]
+    config.model.pooling = "attention"
+    for found, wanted in zip(create(config).weights, expected, strict=False):
+        np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

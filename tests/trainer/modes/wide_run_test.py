@@ -1,4 +1,4 @@
-"""A run whose network has a wide part: from its start to an export."""
+"""A run whose network has a wide part and other ingredients: from its start to an export."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,9 @@ TEXTS = ["A wonderful film, from beginning to end.", "The film was dull.", "qwer
 @pytest.fixture(scope="module")
 def wide_config(run_config):
     config = run_config.copy_and_resolve_references()
-    config.model.update(wide_buckets=2**12, wide_dropout=0.3)
+    config.model.update(wide_buckets=2**12, wide_dropout=0.3, word_dropout=0.1)
+    config.model.update(embedding_dropout=0.1, recurrent_dropout=0.3)
+    config.model.update(pooling="attention", segment_tokens=16, segment_overlap=4)
     config.train.update(slices=4, average_decay=0.9, histograms=False, profile_steps=())
     return config
 

@@ -97,8 +97,8 @@ class LanguageModeling:
         """Returns None: a language model predicts no labels."""
 
     def averaged(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
-        """Returns the mean outputs <float32>[reviews, 2]: of the likelihoods' geometric mean."""
-        return np.stack(outputs).mean(axis=0).astype(np.float32)
+        """Not to be called: a language model predicts no labels."""
+        raise NotImplementedError
 
     def tables(self, outputs: np.ndarray, reviews: Examples) -> list[str]:
         """Returns no lines."""

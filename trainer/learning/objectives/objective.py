@@ -82,7 +82,7 @@ class Objective(Protocol):
     def averaged(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
         """Returns outputs whose probabilities are the mean over several networks' outputs.
 
-        All are <float32>[reviews, ...], of the same reviews.
+        All are <float32>[reviews, ...], of the same reviews. Only of an objective with labels.
         """
         ...
 

@@ -14,7 +14,7 @@ from input_pipeline.encoding import Encoding
 from input_pipeline.examples import Examples
 from input_pipeline.vocabulary import Vocabulary
 from trainer.model.language_model import LanguageModel
-from trainer.model.network import Encoder
+from trainer.model.network import Classifier, Encoder
 from trainer.run.writers.writer import Embedding, Histogram, Text
 
 _SAMPLES = 4  # reviews
@@ -64,8 +64,13 @@ def _named_weights(network: Encoder) -> list[tuple[str, np.ndarray]]:
         layers["output_bias"] = network.output_bias
     for name, members in lists.items():
         layers |= {f"{name}_{number}": layer for number, layer in enumerate(members, 1)}
-    if hasattr(network, "head"):
+    if isinstance(network, Classifier):
         layers["head"] = network.head
+        if network.attention:
+            hidden, query = network.attention.layers
+            layers |= {"attention_hidden": hidden, "attention_query": query}
+        if network.wide:
+            layers["wide"] = network.wide.layer
     return [
         (f"{name}/{variable.name}", variable.numpy())
         for name, layer in layers.items()

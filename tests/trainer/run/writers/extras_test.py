@@ -14,6 +14,7 @@ from input_pipeline.vocabulary import Vocabulary
 from storage.store import open_store
 from trainer.model.kernels import KERNELS
 from trainer.model.language_model import LanguageModel
+from trainer.model.network import Classifier
 from trainer.run.trained_network import load_trained
 from trainer.run.writers.extras import review_samples, vocabulary_embedding, weight_histograms
 
@@ -64,11 +65,20 @@ def trained(finished):
     return load_trained(ml_collections.FrozenConfigDict(stored_config(store)), store, "best")
 
 
+def is_complete(histograms, network):
+    counted = sum(int(histogram.counts.sum()) for histogram in histograms)
+    return counted == sum(int(tf.size(weight)) for weight in network.weights)
+
+
+def test_every_weight_of_optional_parts_is_in_a_histogram(config):
+    config.model.update(bidirectional=True, pooling="attention", wide_buckets=16)
+    network = Classifier(config.model, 20, 2, 0, KERNELS["cpu"])
+    assert is_complete(weight_histograms(network), network)
+
+
 def test_every_weight_is_in_a_histogram(trained):
     histograms = weight_histograms(trained.network)
-    assert sum(int(histogram.counts.sum()) for histogram in histograms) == sum(
-        int(tf.size(weight)) for weight in trained.network.weights
-    )
+    assert is_complete(histograms, trained.network)
     assert {histogram.tag for histogram in histograms} >= {
         "weights/embedding/embeddings",
         "weights/forward_1/kernel",

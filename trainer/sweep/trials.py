@@ -1,0 +1,189 @@
+"""The trials of a sweep: each is a run with its own values, a name and a workdir.
+
+    trials = named(points)
+    trials[0].name                  # "0000-dropout=0.2-layer_sizes=128x64"
+    keep(store, trials, config)     # UserError unless the sweep in the store has the same trials
+    read(store)                     # the trials of a sweep that was started
+    command(trials[0], "runs/sweep", config, given)     # python -m trainer ...
+
+What distinguishes the trials is kept in plan.json, so that no two sweeps mix in one workdir.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import ml_collections
+
+from configs.schema import resume, rules
+from configs.schema.stored import CONFIG_FILE
+from storage import json_object
+from storage.errors import UserError
+from storage.store import Store
+
+PLAN = "plan.json"
+MOST_TRIALS = 10_000
+_DIGITS = 4
+_LONGEST_NAME = 100  # characters
+_UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
+
+
+class Trial(NamedTuple):
+    """A run of the sweep."""
+
+    name: str  # of its folder; begins with its number
+    values: Mapping[str, Any]  # of the fields that differ between the trials
+
+    @property
+    def folder(self) -> str:
+        """Returns the name of its workdir in that of the sweep."""
+        return f"trials/{self.name}"
+
+
+def named(points: Sequence[Mapping[str, Any]]) -> list[Trial]:
+    """Returns a trial for each point."""
+    short = short_fields(points[0])
+    return [
+        Trial(_name(number, {short[field]: value for field, value in point.items()}), point)
+        for number, point in enumerate(points)
+    ]
+
+
+def short_fields(fields: Sequence[str] | Mapping[str, Any]) -> dict[str, str]:
+    """Returns the last part of each field's name, the whole name where two end alike."""
+    ends = [field.rpartition(".")[2] for field in fields]
+    return {
+        field: end if ends.count(end) == 1 else field
+        for field, end in zip(fields, ends, strict=True)
+    }
+
+
+def in_words(value: Any) -> str:
+    """Returns a value of a field as a table shows it."""
+    if isinstance(value, tuple):
+        return "x".join(map(str, value)) or "()"
+    return str(value)
+
+
+def check(trials: Sequence[Trial], config: ml_collections.ConfigDict) -> None:
+    """Raises UserError for the first trial whose fields do not fit together."""
+    fields = rules.flatten(config)
+    for trial in trials:
+        try:
+            rules.check({**fields, **trial.values})
+        except UserError as error:
+            raise UserError(f"--grid: trial {trial.name}: {error}") from error
+
+
+def forced(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """Returns the fields that every trial has, whatever the config says.
+
+    Trials never see the test reviews: they would be chosen by what is to judge the chosen one. In
+    the test's place a run scores the smallest split that is known to hold none of them.
+    """
+    data = config.data
+    kind, _, _ = data.source.partition(":")
+    split = data.train_split
+    if kind == "shards":
+        split = "validation"  # of the same preparation
+    elif kind == "tfds" and re.fullmatch(r"\w+", split):
+        split += "[:1%]"
+    return {"data.test_split": split, "evaluation.report": False}
+
+
+def command(
+    trial: Trial,
+    url: str,
+    config: ml_collections.ConfigDict,
+    given: Sequence[str],
+    threads: int = 0,
+) -> list[str]:
+    """Returns the command that trains a trial of the sweep in the workdir `url`.
+
+    `given` are the arguments of the sweep that make up its config. `threads` of TensorFlow run
+    operations side by side; 0 leaves that to the config.
+    """
+    own = {**forced(config), **trial.values}
+    if threads and not config.strategy.inter_op_threads:
+        own.setdefault("strategy.inter_op_threads", threads)
+    kept = [argument for argument in given if field_of(argument) not in own]
+    values = [f"--config.{field}={value}" for field, value in own.items()]
+    workdir = f"--workdir={url.rstrip('/')}/{trial.folder}"
+    return [sys.executable, "-m", "trainer", *kept, *values, workdir]
+
+
+def field_of(argument: str) -> str:
+    """Returns the field that an argument such as --config.seed=1 overrides, "" for another one."""
+    match = re.match(r"--?config\.([^=]+)=", argument)
+    return match[1] if match else ""
+
+
+def keep(store: Store, trials: Sequence[Trial], config: ml_collections.ConfigDict) -> None:
+    """Keeps the trials in the store; those that it has may be the first of more.
+
+    Raises UserError when the store has other trials, the same of another config, or a single run.
+    """
+    if store.exists(CONFIG_FILE):
+        raise UserError(f"--workdir: {store.url} holds a run; give a separate folder for the sweep")
+    plan = {
+        "trials": [{"name": trial.name, "values": trial.values} for trial in trials],
+        "config": resume.decisive_fields(config),
+    }
+    data = (json.dumps(plan, indent=1) + "\n").encode()
+    try:
+        store.create(PLAN, data)
+    except FileExistsError:
+        stored, decisive = _read(store)
+        _require_beginning(store, stored, trials)
+        resume.require_same_fields(decisive, config)
+        if len(trials) > len(stored):
+            store.write(PLAN, data)
+
+
+def read(store: Store) -> list[Trial]:
+    """Returns the trials of the sweep in a store; UserError when there is none."""
+    return _read(store)[0]
+
+
+def _read(store: Store) -> tuple[list[Trial], str]:
+    try:
+        plan = json_object.parse(store.read(PLAN))
+        trials = [
+            Trial(str(trial["name"]), {f: _tuple(v) for f, v in trial["values"].items()})
+            for trial in plan["trials"]
+        ]
+        return trials, str(plan["config"])
+    except FileNotFoundError as error:
+        raise UserError(
+            f"--workdir: {store.url} holds no sweep ({PLAN} is missing); give --config and --grid, "
+            "which begin one"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"--workdir: {store.url}/{PLAN} can't be read ({error}); delete it and give the "
+            "command of the sweep, which writes it again"
+        ) from error
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _require_beginning(store: Store, stored: Sequence[Trial], trials: Sequence[Trial]) -> None:
+    """Raises UserError unless the trials begin with those that are stored."""
+    differ = [old for old, new in zip(stored, trials, strict=False) if old != new]
+    differ += stored[len(trials) :]
+    if differ:
+        raise UserError(
+            f"--grid: the sweep in {store.url} has {len(stored)} trial(s), among them "
+            f"{differ[0].name}, which is not one of these {len(trials)}; give its --grid, --seeds "
+            "and --trials, or another --workdir"
+        )
+
+
+def _name(number: int, values: Mapping[str, Any]) -> str:
+    """Returns a name that a folder and a bucket take, and a shell without quotes."""
+    words = [f"{field}={_UNSAFE.sub('_', in_words(value))}" for field, value in values.items()]
+    return "-".join([f"{number:0{_DIGITS}}", *words])[:_LONGEST_NAME].rstrip(".")
