@@ -75,7 +75,7 @@ class LanguageModel(Encoder):
         self, tokens: tf.Tensor, lengths: tf.Tensor, dropout: DropoutKey | None = None
     ) -> Predictions:
         """Returns what follows from the ids <int32>[batch, time] of <int32>[batch] tokens each."""
-        states = self(self.embed(tokens), lengths, dropout).tokens
+        states = self(self.embed(tokens, dropout), lengths, dropout).tokens
         # The state after a word has read that word and all before it; in the second direction, all
         # behind it.
         ahead, *back = tf.split(states, 2 if self.backward else 1, axis=-1)

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.trainer.model.network_test import reviews, states_of  # noqa: F401
+from trainer.model.dropout import DropoutKey, step_bits
 from trainer.model.kernels import KERNELS
 from trainer.model.language_model import LanguageModel
 
@@ -58,3 +60,14 @@ def test_two_layers_and_the_logits_of_some_words_are_those_of_all(config, review
     np.testing.assert_allclose(some[0], logits[:, [7, 49, 1]], atol=1e-5)
     each = network.logit_of_each(found.features, found.words)
     np.testing.assert_allclose(each[0], logits[np.arange(11), tokens[0, 1:]], atol=1e-5)
+
+
+def test_training_drops_words_that_are_read_and_none_that_are_predicted(config, reviews):  # noqa: F811
+    tokens, lengths = reviews
+    config.model.update(layer_sizes=(4,), dropout=0.0, word_dropout=0.999)
+    network = LanguageModel(config.model, VOCABULARY, 1, KERNELS["cpu"])
+    key = DropoutKey(step_bits(0, tf.constant(0, tf.int64)), tf.range(len(lengths)))
+    found = network.predictions(tokens, lengths, key)
+    unknown = network.predictions(np.where(tokens > 0, 1, 0).astype(np.int32), lengths)
+    np.testing.assert_allclose(found.features[0], unknown.features[0], atol=1e-6)
+    np.testing.assert_array_equal(found.words, tokens[:, 1:])
