@@ -27,13 +27,8 @@ def check(fields: Mapping[str, Any]) -> None:
             f"{tokens}; accepted is a smaller overlap, or segment_tokens=0, which is off"
         )
     _check_vectors(fields)
-    layers, objective = len(fields["model.layer_sizes"]), fields["objective.name"]
-    if objective == "language_model" and fields["model.bidirectional"] and layers > 1:
-        raise UserError(
-            f"config.model.bidirectional: got True with {layers} layers, the second of which would "
-            f"see the words that config.objective.name={objective!r} predicts; accepted is True "
-            "with one layer in config.model.layer_sizes, or False"
-        )
+    if fields["objective.name"] == "language_model":
+        _check_language_model(fields)
     virtual_devices, strategy = fields["strategy.virtual_devices"], fields["strategy.name"]
     if virtual_devices and strategy not in ("auto", "mirrored"):
         raise UserError(
@@ -65,6 +60,23 @@ def _check_slices(fields: Mapping[str, Any]) -> None:
             f"{fields['strategy.reduction']!r}; accepted is 0 or {divisor} "
             f"config.train.batch_size, {batch_size}{also}"
         )
+
+
+def _check_language_model(fields: Mapping[str, Any]) -> None:
+    layers = len(fields["model.layer_sizes"])
+    if fields["model.bidirectional"] and layers > 1:
+        raise UserError(
+            f"config.model.bidirectional: got True with {layers} layers, the second of which would "
+            "see the words that config.objective.name='language_model' predicts; accepted is True "
+            "with one layer in config.model.layer_sizes, or False"
+        )
+    terms = [name for name in fields if name.startswith("objective.terms.")]
+    for field in (*terms, "model.wide_buckets", "train.label_smoothing"):
+        if fields[field]:
+            raise UserError(
+                f"config.{field}: got {fields[field]} with config.objective.name='language_model', "
+                "which has no labels; accepted is 0, or take 'classification'"
+            )
 
 
 def _check_unlabelled(fields: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from trainer.model.hashing import mix
 
 # What the candidates' hash is called, apart from the layers of dropout masks.
-_PLACE = 2**17
+_PLACE = 2**18
 _HALVINGS = 100  # of an interval in which a number is sought; float64 has fewer digits
 
 

@@ -204,6 +204,15 @@ def test_language_model_in_both_directions_has_one_layer():
 
 
 @pytest.mark.parametrize(
+    "field", ["objective.terms.adversarial", "model.wide_buckets", "train.label_smoothing"]
+)
+def test_language_model_refuses_what_only_labels_have(field):
+    message = refusal(changed({"objective.name": "language_model", field: ACCEPTED[field]}))
+    assert message.startswith(f"config.{field}: got ")
+    assert "which has no labels; accepted is 0" in message
+
+
+@pytest.mark.parametrize(
     ("field", "value"),
     [
         ("data.dir", "gs://bucket/tfds"),

@@ -99,6 +99,12 @@ def test_mode_for_labels_is_refused_in_a_line(ended, mode):
     assert "\n" not in message
 
 
+def test_evaluation_of_several_runs_is_refused(ended, finished):
+    store, other = open_store(str(ended)), open_store(str(finished))
+    with pytest.raises(UserError, match=rf"'evaluate', but the run in {ended} is a language model"):
+        evaluate(stored_config(other), other, "best", [store])
+
+
 def started_from(workdir, config, folder):
     """Returns the networks of a run that starts from the weights of another."""
     config = config.copy_and_resolve_references()
