@@ -1,7 +1,7 @@
 """Makes the table of what each ingredient gives on validation reviews: a config with and without.
 
     python -m benchmarks.accuracy --folder=runs/ingredients
-    python -m benchmarks.accuracy --folder=runs/ingredients --rows=base,wide --seeds=0
+    python -m benchmarks.accuracy --folder=runs/ingredients --rows='base,no wide part' --seeds=0
 
 Each row is a config with some fields changed, trained by `python -m trainer` once a seed. The test
 reviews stay unseen: in their place the trainer scores a hundredth of the training reviews.
@@ -26,14 +26,25 @@ from benchmarks.common import (
     write_json,
 )
 
-_WIDE = ("model.wide_buckets=1048576", "model.wide_dropout=0.5")
+_UNLABELLED = (
+    "data.unlabelled_split=unsupervised",
+    "data.unlabelled_batch_size=64",
+    "objective.terms.virtual_adversarial=1.0",
+    "objective.terms.adversarial=0.0",
+)
 ROWS: dict[str, tuple[str, ...]] = {
     "base": (),
-    "wide": _WIDE,
-    "punctuation": ("data.punctuation=True",),
-    "average": ("train.average_decay=0.995",),
+    "not adversarial": ("objective.terms.adversarial=0.0",),
+    "no wide part": ("model.wide_buckets=0",),
+    "no punctuation": ("data.punctuation=False",),
+    "dropout 0.3": ("model.dropout=0.3",),
+    "word dropout": ("model.word_dropout=0.1",),
+    "embedding dropout": ("model.embedding_dropout=0.1",),
+    "recurrent dropout": ("model.recurrent_dropout=0.3",),
+    "attention": ("model.pooling=attention",),
     "both directions": ("model.bidirectional=True",),
-    "wide and punctuation": (*_WIDE, "data.punctuation=True"),
+    "average": ("train.average_decay=0.995",),
+    "unlabelled": _UNLABELLED,
 }
 _NO_TEST = "data.test_split=train[:1%]"
 
@@ -60,7 +71,7 @@ def main() -> None:
     """Trains what is missing, prints the table and writes the results."""
     parser = arguments(__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="of the workdirs")
-    parser.add_argument("--config", default="configs/imdb_lstm.py")
+    parser.add_argument("--config", default="configs/imdb_best.py")
     parser.add_argument("--rows", help=f"some of {','.join(ROWS)}; default all")
     parser.add_argument("--seeds", default="0,1,2")
     args = parser.parse_args()
