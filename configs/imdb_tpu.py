@@ -1,4 +1,4 @@
-"""The network of configs/imdb.py on a TPU v5e with four cores, in bfloat16: not run on hardware.
+"""The network of configs/imdb_lstm.py on a TPU v5e of four cores, bfloat16: not run on hardware.
 
     python -m trainer --config=configs/imdb_tpu.py --workdir=gs://BUCKET/runs/imdb-tpu \\
         --config.data.source=shards:gs://BUCKET/imdb
