@@ -1,6 +1,7 @@
 """Kills one run again and again, and compares the result with that of an undisturbed run.
 
     python -m benchmarks.soak --kills=100 --store=gs
+    python -m benchmarks.soak --kills=3 --objective=language_model
 
 A signal comes at a random moment: during the imports, soon after the start's first write, some time
 after a random step, or when a checkpoint of a random step begins to be stored. The same command
@@ -39,6 +40,30 @@ from trainer.run import manifest
 _CONFIG = "configs/sample.py"
 # Enough steps for a hundred kills, and a checkpoint about every third of a second.
 _OVERRIDES = ("train.epochs=16", "train.log_every_steps=1", "checkpoint.every_steps=10")
+# Terms join in the second epoch, so that a kill can come before and after.
+_TERMS = (
+    "data.unlabelled_split=unlabelled",
+    "data.unlabelled_batch_size=32",
+    "objective.terms_after_epochs=1",
+    "train.epochs=3",
+)
+_OBJECTIVES = {
+    "classification": (),
+    "adversarial": ("objective.terms.adversarial=1.0", *_TERMS[2:]),
+    "virtual_adversarial": ("objective.terms.virtual_adversarial=1.0", *_TERMS),
+    "entropy": ("objective.terms.entropy=1.0", *_TERMS),
+    "all_terms": (
+        "objective.terms.adversarial=1.0",
+        "objective.terms.virtual_adversarial=1.0",
+        "objective.terms.entropy=1.0",
+        *_TERMS,
+    ),
+    "language_model": (
+        "objective.name=language_model",
+        "data.unlabelled_split=unlabelled",
+        "train.epochs=3",
+    ),
+}
 _BUCKET, _PREFIX = "bucket", "soak/"
 _TERM_SECONDS = 25.0  # a machine is given up to 30
 _POLL_SECONDS = 0.002
@@ -183,7 +208,8 @@ def both_runs(args: argparse.Namespace, folder: Path, server: GcsServer | None) 
     generator = random.Random(args.seed)
     url = f"gs://{_BUCKET}/{_PREFIX[:-1]}" if server else str(folder / "killed")
     alone, log = str(folder / "alone"), folder / "log"
-    overrides = [*_OVERRIDES, f"data.cache_dir={folder / 'cache'}"]
+    cache = f"data.cache_dir={folder / 'cache'}"
+    overrides = [*_OVERRIDES, *_OBJECTIVES[args.objective], cache]
     finish(alone, log, overrides)
     last_step = last_checkpoint(open_store(alone))[0].step
     print(f"{_CONFIG}: {last_step} steps alone", flush=True)
@@ -210,10 +236,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--store", choices=("local", "gs"), default="local")
+    parser.add_argument("--objective", choices=list(_OBJECTIVES), default="classification")
     parser.add_argument("--fault-rate", type=float, default=0.03, help="fraction of the requests")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and faults")
     args = parser.parse_args()
-    print(f"{args.kills} kills, {args.store}, seed {args.seed}", flush=True)
+    print(f"{args.objective}, {args.kills} kills, {args.store}, seed {args.seed}", flush=True)
     begin = time.monotonic()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="longhaul-")))

@@ -10,9 +10,18 @@ from benchmarks import labels
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kills", "store"), [(20, "local"), (10, "gs")])
-def test_repeated_kills_leave_the_result_unchanged(kills, store):
-    command = [sys.executable, "-m", "benchmarks.soak", f"--kills={kills}", f"--store={store}"]
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--kills=20", "--store=local"),
+        ("--kills=10", "--store=gs"),
+        ("--kills=3", "--objective=all_terms"),
+        ("--kills=3", "--objective=language_model"),
+    ],
+    ids=" ".join,
+)
+def test_repeated_kills_leave_the_result_unchanged(flags):
+    command = [sys.executable, "-m", "benchmarks.soak", *flags]
     done = subprocess.run(
         command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False
     )
