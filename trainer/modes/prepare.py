@@ -57,6 +57,11 @@ def prepare(
     """
     if store.exists(CONFIG_FILE):
         raise UserError(f"--workdir: {store.url} holds a run; give a separate folder for the sets")
+    if split := config.data.unlabelled_split:
+        raise UserError(
+            f"config.data.unlabelled_split: got {split!r} with --mode=prepare, whose shards hold "
+            "labelled reviews only; accepted is ''"
+        )
     source, data = load.open_reviews(config.data).texts(), config.data
     store.sweep()
     with leases.Worker(store, lapse_seconds) as worker:

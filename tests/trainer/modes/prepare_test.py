@@ -260,6 +260,12 @@ def test_workdir_of_a_run_is_refused(config, tmp_path):
         prepare.prepare(config, open_store(str(tmp_path)))
 
 
+def test_reviews_without_labels_are_refused(config, tmp_path):
+    config.data.unlabelled_split = "unsup"
+    with pytest.raises(UserError, match=r"data\.unlabelled_split: got 'unsup' with --mode=prepare"):
+        prepare.prepare(config, open_store(str(tmp_path)))
+
+
 def test_vocabulary_of_another_run_is_used(config, tmp_path):
     vocabulary = vocabularies.build({"film": 2, "good": 1}, 4)
     config.checkpoint.init_from = str(tmp_path)
