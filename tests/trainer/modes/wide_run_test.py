@@ -7,7 +7,7 @@ import tensorflow as tf
 from configs.schema.stored import stored_config
 from storage.store import open_store
 from tests.trainer.modes.runs import start, tensors
-from tests.trainer.moved_runs import resumed_on_four_replicas
+from tests.trainer.moved_runs import resumed_on_replicas
 from trainer.modes.export import export
 from trainer.run.trained_network import load_predictor
 
@@ -33,7 +33,7 @@ def ended(wide_config, tmp_path_factory):
 
 
 def test_resumed_run_on_four_replicas_has_the_same_bits(wide_config, ended, tmp_path):
-    assert resumed_on_four_replicas(wide_config, ended, tmp_path / "run")
+    assert resumed_on_replicas(4, wide_config, ended, tmp_path / "run")
 
 
 def test_ratios_are_made_once_and_are_a_part_of_the_checkpoint(ended):

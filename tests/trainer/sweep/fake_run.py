@@ -1,16 +1,18 @@
 """Stands for a run of the trainer, without TensorFlow: leaves a run's metrics and checkpoints.
 
-    python -m tests.trainer.sweep.fake_run WORKDIR SCORES [END]
+    python -m tests.trainer.sweep.fake_run WORKDIR SCORES [END [OTHER]]
 
 It "trains" an epoch a score, such as 0.6,0.7, and resumes after those that it finds. END is what
 then happens: nothing; `fail`, `crash` or `wait` for SIGTERM, which it answers as a run does;
-`leave`, which sends itself SIGTERM; or `stop`, which sends it to the process that has started it.
+`leave`, which sends itself SIGTERM; or `stop`, which sends it to the process that has started it,
+once the trial OTHER has begun too.
 """
 
 import json
 import os
 import signal
 import sys
+import time
 
 from storage.store import open_store
 from trainer.run.manifest import Manifest, encode
@@ -23,7 +25,7 @@ def leave(number, frame):
     sys.exit(75)
 
 
-def main(url, scores, end=""):
+def main(url, scores, end="", other=""):
     store = open_store(url)
     start = len(store.list("claims/")) + 1
     store.create(f"claims/{start}", str(start).encode())
@@ -48,6 +50,9 @@ def main(url, scores, end=""):
         os.kill(os.getpid(), signal.SIGKILL)
     if end == "leave":
         os.kill(os.getpid(), signal.SIGTERM)
+    beside = open_store(f"{url.rpartition('/')[0]}/{other or url.rpartition('/')[2]}")
+    while not beside.exists("claims/1"):
+        time.sleep(0.01)
     if end == "stop":
         os.kill(os.getppid(), signal.SIGTERM)
     while end:

@@ -89,7 +89,7 @@ def test_stop_lets_the_run_leave_and_the_same_command_resumes_it(local, run_swee
 def test_parallel_runs_are_at_once(local, run_sweep):
     """Stopping finds both: the second one waits, and the first one asks the sweep to leave."""
     with StopRequests() as stop, pytest.raises(Stopped):
-        run_sweep(local, ["0.6 wait", "0.7 stop", "0.8"], stop, parallel=2)
+        run_sweep(local, ["0.6 wait", "0.7 stop 0000-seed=0", "0.8"], stop, parallel=2)
     assert [starts(local, number) for number in range(3)] == [1, 1, 0]
     for number in range(2):
         assert b"Stopped;" in local.read(f"logs/000{number}-seed={number}.log")
