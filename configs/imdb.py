@@ -2,8 +2,8 @@
 
     python -m trainer --config=configs/imdb.py --workdir=runs/imdb
 
-TIME AND ACCURACY
-configs/imdb_best.py takes longer and is more accurate.
+Takes 2 and a half minutes on two cores (AMD EPYC, no GPU). Its test accuracy is 0.902 as the mean
+of seeds 0, 1 and 2 (0.903, 0.899, 0.903). configs/imdb_best.py takes longer and is more accurate.
 """
 
 import ml_collections
