@@ -11,6 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from benchmarks.common import metric_lines
+from configs.schema.stored import stored_config
 from storage.errors import UserError
 from storage.store import Store
 from trainer.run.checkpoints import ranked, restore
@@ -87,7 +88,9 @@ def leftovers(store: Store, scratch: list[Path]) -> list[str]:
     claims = sorted(int(name.removeprefix("claims/")) for name in names if name[:7] == "claims/")
     manifests = ranked(store, "last")
     wanted = {"config.json", "vocabulary.txt", "labels.txt", "metrics.jsonl"}
-    wanted |= {"test_results.npz", "report.html"}
+    wanted.add("report.html")
+    if stored_config(store).objective.name != "language_model":  # it predicts no labels
+        wanted.add("test_results.npz")
     kinds = ("train", "validation", "epoch", "test")
     wanted |= {f"tensorboard/{kind}/events.out.tfevents.{claims[-1]:06}" for kind in kinds}
     wanted |= {f"tensorboard/test/{name}" for name in _PROJECTOR}
