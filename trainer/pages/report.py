@@ -72,9 +72,13 @@ def page(record: Record) -> str:
 
 
 def learning_curves(record: Record) -> list[Drawing]:
-    """Draws loss, score, learning rate and gradient norm over the steps, what there is of them."""
+    """Draws loss, its terms, score, learning rate and gradient norm over the steps.
+
+    What there is of them: a loss of one term is not drawn twice.
+    """
     marks = Marks(time_use.restarts(time_use.starts_of(record.lines)))
     drawings = [_train_and_validation(record, "loss", marks)]
+    drawings.append(_loss_terms(record, marks))
     if record.score != "loss":
         drawings.append(_train_and_validation(record, record.score, marks))
     clip = record.config.optimizer.clip_norm
@@ -141,6 +145,19 @@ def _train_and_validation(record: Record, name: str, marks: Marks) -> Drawing | 
     validated = _pairs(record.of_kind("validation"), name)
     drawn += series("validation", validated, SERIES[1], points=True)
     return over_steps(name.capitalize(), drawn, marks) if drawn else None
+
+
+def _loss_terms(record: Record, marks: Marks) -> Drawing | None:
+    """Draws the terms of a classification's loss; None without others than its own."""
+    factors = record.config.objective.terms
+    terms = [name for name in factors if factors[name]]
+    if not terms:
+        return None
+    drawn = []
+    for name, color in zip(["classification", *sorted(terms)], SERIES, strict=False):
+        drawn += series(name.replace("_", " "), _pairs(record.of_kind("train"), name), color)
+    title = "Terms of the loss, before their factors"
+    return over_steps(title, drawn, marks) if drawn else None
 
 
 def _of_train(record: Record, name: str, title: str, marks: Marks, **axis: bool) -> Drawing | None:

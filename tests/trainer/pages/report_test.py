@@ -180,3 +180,13 @@ def test_throughput_of_earlier_versions_is_even_where_lines_are_closer_than_call
 def test_throughput_is_that_of_the_lines_otherwise():
     lines = [line("train", 50 * n, tokens_per_second=n) for n in range(1, 4)]
     assert report.throughput_of(record_of(lines)) == [(50, 1.0), (100, 2.0), (150, 3.0)]
+
+
+def test_terms_of_a_loss_are_drawn_when_there_are_several():
+    record = record_of(epochs(LEARNING, classification=0.2, entropy=0.5))
+    terms = "Terms of the loss, before their factors"
+    assert terms not in [drawing.title for drawing in report.learning_curves(record)]
+    record.config.objective.terms.entropy = 1.0
+    (drawing,) = (drawing for drawing in report.learning_curves(record) if drawing.title == terms)
+    assert "classification" in drawing.svg
+    assert "entropy" in drawing.svg
