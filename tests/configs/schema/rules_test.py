@@ -2,7 +2,19 @@
 
 import pytest
 
-from configs import default, imdb, imdb_gpu, imdb_large_batch, imdb_multiworker, imdb_tpu, sample
+from configs import (
+    default,
+    imdb,
+    imdb_best,
+    imdb_gpu,
+    imdb_large_batch,
+    imdb_lm,
+    imdb_lstm,
+    imdb_multiworker,
+    imdb_semi,
+    imdb_tpu,
+    sample,
+)
 from configs.schema import rules
 from storage.errors import UserError
 from tests.configs.schema.field_values import ACCEPTED, PARTNERS, changed
@@ -110,7 +122,10 @@ def refusal(config):
 
 @pytest.mark.parametrize(
     "config",
-    [default, imdb, imdb_gpu, imdb_large_batch, imdb_multiworker, imdb_tpu, sample],
+    [
+        *(default, imdb, imdb_best, imdb_gpu, imdb_large_batch, imdb_lm, imdb_lstm),
+        *(imdb_multiworker, imdb_semi, imdb_tpu, sample),
+    ],
     ids=lambda config: config.__name__,
 )
 def test_packaged_config_is_accepted(config):
