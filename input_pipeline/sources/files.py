@@ -60,6 +60,7 @@ def _open_source(argument: str, data: ml_collections.ConfigDict) -> Source:
         path = _only_file(path) or path
     is_set = not has_splits and (path.is_file() or len(folder.label_folders(path)) > 1)
     columns = Columns(data.text_column, data.label_column)
+    unlabelled = path / data.unlabelled_split if data.unlabelled_split else None
 
     def place_of(split: str) -> Path:
         if is_set and split not in _SPLITS:
@@ -71,8 +72,17 @@ def _open_source(argument: str, data: ml_collections.ConfigDict) -> Source:
         require_regular(place, _UNPACK)
         return place
 
+    def files_in(place: Path, labelled: bool) -> list[tuple[str, Path]]:
+        return (
+            folder.text_files(place, unlabelled) if labelled else folder.unlabelled_files(place)
+        )
+
     def pairs(place: Path, labelled: bool = True) -> Iterator[tuple[str, str]]:
-        return _checked(_rows(place, columns, labelled), place, data.on_bad_text, labelled)
+        if place.is_dir():
+            rows = folder.read(files_in(place, labelled))
+        else:
+            rows = _rows_of_file(place, columns, labelled)
+        return _checked(rows, place, data.on_bad_text, labelled)
 
     def read(split: str) -> Iterator[tuple[str, str]]:
         with _readable():
@@ -89,7 +99,7 @@ def _open_source(argument: str, data: ml_collections.ConfigDict) -> Source:
             labelled = split != data.unlabelled_split
             files = [place]
             if place.is_dir():
-                files = [file for _, file in _text_files(place, labelled)]
+                files = [file for _, file in files_in(place, labelled)]
             named = ((str(file.relative_to(place.parent)), file) for file in files)
             read = columns if labelled else (columns.text,)
             return digest_of([is_set and split, data.on_bad_text, *read], named)
@@ -181,13 +191,7 @@ def _drawn(place: Path, reviews: int, split: str) -> np.ndarray:
     return drawn
 
 
-def _text_files(place: Path, labelled: bool) -> list[tuple[str, Path]]:
-    return folder.text_files(place) if labelled else folder.unlabelled_files(place)
-
-
-def _rows(place: Path, columns: Columns, labelled: bool) -> Iterator[Row]:
-    if place.is_dir():
-        return folder.read(_text_files(place, labelled))
+def _rows_of_file(place: Path, columns: Columns, labelled: bool) -> Iterator[Row]:
     if not labelled:
         columns = Columns(columns.text, columns.text)  # its labels are not read
     if place.suffix.lower() not in _FORMATS:

@@ -27,8 +27,10 @@ def label_folders(folder: Path) -> list[str]:
     ]
 
 
-def text_files(folder: Path) -> list[tuple[str, Path]]:
+def text_files(folder: Path, unlabelled: Path | None = None) -> list[tuple[str, Path]]:
     """Returns the label and the path of each review, sorted, and says what it leaves out.
+
+    The folder `unlabelled` is read as another split, so it isn't left out.
 
     Raises UserError for fewer than two labels, and OSError when a folder can't be listed.
     """
@@ -44,7 +46,8 @@ def text_files(folder: Path) -> list[tuple[str, Path]]:
         if entry.name.startswith("."):
             left_out["names that begin with a dot"] += 1
         elif entry.name == _UNLABELLED and entry.is_dir():
-            left_out[f"files in {_UNLABELLED}"] += len(_entries(folder / entry.name))
+            if folder / entry.name != unlabelled:
+                left_out[f"files in {_UNLABELLED}"] += len(_entries(folder / entry.name))
         elif not entry.is_dir():
             left_out["files beside the label folders"] += 1
     for label in labels:

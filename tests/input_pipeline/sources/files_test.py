@@ -261,11 +261,13 @@ def test_fingerprint_of_files_changes_with_how_they_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("split", ["unsup", "train/unsup"])
-def test_unlabelled_split_is_a_folder_of_texts(tmp_path, split):
+def test_unlabelled_split_is_a_folder_of_texts(tmp_path, split, caplog):
     texts = {f"{split}/{number}.txt": f"What {number}?" for number in range(2)}
     write(tmp_path, {**FOLDERS, **texts})
     expected = [("What 0?", ""), ("What 1?", "")]
     assert read_files(tmp_path, split, unlabelled_split=split) == expected
+    read_files(tmp_path, "train", unlabelled_split=split)
+    assert not caplog.records  # of something that was left out
 
 
 @pytest.mark.parametrize("name", ["more.csv", "more.jsonl", "more.parquet"])
