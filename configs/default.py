@@ -138,6 +138,11 @@ def _objective() -> ml_collections.ConfigDict:
     objective.terms.adversarial = 0.0
     objective.terms.virtual_adversarial = 0.0
     objective.terms.entropy = 0.0
+    # Of 'language_model': 'distant', each place also predicts a word that follows soon, of which
+    # rare ones count most, so that what it has read is about something.
+    objective.terms.distant = 0.0
+    # For 'distant': the number of words that it is drawn from.
+    objective.distance = 20
     # Norm of the perturbation of a review, in standard deviations of the embedding.
     objective.perturbation = 5.0
     # Epochs before these terms join. A network that knows nothing yet doesn't learn with them.

@@ -18,7 +18,13 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.unlabelled_split = "unsupervised"
     # A language model is tested with the full softmax, which takes a minute for 2,000 reviews.
     config.data.test_split = "test[:8%]"
+    config.model.layer_sizes = (384,)
     config.model.dropout = 0.1
-    config.train.epochs = 2
-    config.optimizer.learning_rate = 1.5e-3
+    config.objective.sampled_words = 500
+    # From the second epoch on mostly words that come soon: what they are is more about the review's
+    # verdict than the next word is. At first a network learns nothing from them.
+    config.objective.terms.distant = 10.0
+    config.objective.terms_after_epochs = 1
+    config.train.batch_size = 32
+    config.train.epochs = 6
     return config

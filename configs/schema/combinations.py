@@ -9,7 +9,8 @@ from typing import Any
 from input_pipeline.sources import registry
 from storage.errors import UserError
 
-# The loss terms of a classification that learn from reviews without labels.
+# The loss terms of a classification, and those that learn from reviews without labels.
+CLASSIFICATION_TERMS = ("adversarial", "virtual_adversarial", "entropy")
 UNLABELLED_TERMS = ("virtual_adversarial", "entropy")
 
 
@@ -29,6 +30,12 @@ def check(fields: Mapping[str, Any]) -> None:
     _check_vectors(fields)
     if fields["objective.name"] == "language_model":
         _check_language_model(fields)
+    elif fields["objective.terms.distant"]:
+        raise UserError(
+            f"config.objective.terms.distant: got {fields['objective.terms.distant']} with "
+            f"config.objective.name={fields['objective.name']!r}; accepted is 0, or take "
+            "'language_model'"
+        )
     virtual_devices, strategy = fields["strategy.virtual_devices"], fields["strategy.name"]
     if virtual_devices and strategy not in ("auto", "mirrored"):
         raise UserError(
@@ -70,7 +77,7 @@ def _check_language_model(fields: Mapping[str, Any]) -> None:
             "see the words that config.objective.name='language_model' predicts; accepted is True "
             "with one layer in config.model.layer_sizes, or False"
         )
-    terms = [name for name in fields if name.startswith("objective.terms.")]
+    terms = [f"objective.terms.{name}" for name in CLASSIFICATION_TERMS]
     for field in (*terms, "model.wide_buckets", "train.label_smoothing"):
         if fields[field]:
             raise UserError(

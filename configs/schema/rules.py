@@ -133,6 +133,8 @@ RULES: dict[str, Rule] = {
     "objective.terms.adversarial": _NOT_NEGATIVE,
     "objective.terms.virtual_adversarial": _NOT_NEGATIVE,
     "objective.terms.entropy": _NOT_NEGATIVE,
+    "objective.terms.distant": _NOT_NEGATIVE,
+    "objective.distance": _integer(1, _MILLION),
     "objective.perturbation": _POSITIVE,
     "objective.terms_after_epochs": _integer(0, _BILLION),
     "train.epochs": _integer(1, _BILLION),

@@ -73,9 +73,7 @@ def _open_source(argument: str, data: ml_collections.ConfigDict) -> Source:
         return place
 
     def files_in(place: Path, labelled: bool) -> list[tuple[str, Path]]:
-        return (
-            folder.text_files(place, unlabelled) if labelled else folder.unlabelled_files(place)
-        )
+        return folder.text_files(place, unlabelled) if labelled else folder.unlabelled_files(place)
 
     def pairs(place: Path, labelled: bool = True) -> Iterator[tuple[str, str]]:
         if place.is_dir():

@@ -70,7 +70,9 @@ def _slice_sums(
         sums = objective.sums(state.model, part.batch, key, frozen)
         loss = tf.reduce_sum(factors * sums.losses)
         scaled = loss * (state.loss_scale / config.train.batch_size)
-    gradients = tape.gradient(scaled, state.model.weights)
+    # A term that joins later may have weights of its own.
+    zero = tf.UnconnectedGradients.ZERO
+    gradients = tape.gradient(scaled, state.model.weights, unconnected_gradients=zero)
     weights = tf.unstack(objective.weights(part.batch))
     terms = zip(tf.unstack(sums.losses), weights, strict=True)
     pairs = {

@@ -2,6 +2,7 @@
 
     candidates = draw(bits, vocabulary_size=20_000, count=1000)     # ids <int32>[1000]
     chances = chances_of(vocabulary_size=20_000, count=1000)        # of each id to be among them
+    weights = importance_of(vocabulary_size=20_000)                 # of each id, 1.0 if it is rare
 
 Ids are in the order of their frequency, and the chance of the id n falls as log(1 + 1 / n), which
 is about as 1 / n (Zipf's law). Drawing is a hash of the step's bits and the id: no random
@@ -17,6 +18,8 @@ from trainer.model.hashing import mix
 
 # What the candidates' hash is called, apart from the layers of dropout masks.
 _PLACE = 2**18
+# A word that is a larger share of all words than this counts less, word2vec's `sample`.
+_COMMON = 1e-4
 _HALVINGS = 100  # of an interval in which a number is sought; float64 has fewer digits
 
 
@@ -50,6 +53,16 @@ def chances_of(vocabulary_size: int, count: int) -> np.ndarray:
         is_early = -np.expm1(-rates * middle).sum() < count
         low, high = (middle, high) if is_early else (low, middle)
     return np.append(1.0, -np.expm1(-rates * high))
+
+
+def importance_of(vocabulary_size: int) -> np.ndarray:
+    """Returns how much each id counts where words that say what a text is about are to be found.
+
+    They are <float64>[ids], at most 1.0, and 0.0 for padding: the chance to be kept by the
+    subsampling of frequent words of Mikolov et al. 2013 (arXiv:1310.4546, equation 5).
+    """
+    rates = _rates(vocabulary_size)
+    return np.append(0.0, np.minimum(1.0, np.sqrt(_COMMON * rates.sum() / rates)))
 
 
 def _rates(vocabulary_size: int) -> np.ndarray:

@@ -22,6 +22,7 @@ UNKNOWN = 1
 # What a mask's layer is called where it is none of an encoder's, whose numbers are smaller.
 WIDE, _TOKENS, _WORDS, _WEIGHTS = range(2**16, 2**16 + 4)
 _NOISE = 2**17
+_NUMBERS = 2**19
 
 
 class DropoutKey(NamedTuple):
@@ -85,6 +86,16 @@ def weight_mask(key: DropoutKey, number: int, shape: Sequence[int], rate: float)
     """
     rows, columns = (tf.range(size) for size in shape)
     return _factors(_is_kept(key, rate, _WEIGHTS, number, rows[:, None], columns[None, :]), rate)
+
+
+def drawn_number(key: DropoutKey, number: int, places: tf.Tensor, limits: tf.Tensor) -> tf.Tensor:
+    """Returns a number <int32>[batch, n] that is at least 0 and below a limit, about even.
+
+    The limits are <int32>[batch or 1, n]. `places` <int32>[n] and a `number` of the caller's tell
+    one draw from another.
+    """
+    bits = _hashed(key, _NUMBERS, number, key.rows[:, None], places)
+    return tf.cast(bits % tf.cast(limits, tf.uint32), tf.int32)
 
 
 def _is_kept(key: DropoutKey, rate: float, *place: int | tf.Tensor) -> tf.Tensor:

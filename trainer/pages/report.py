@@ -148,13 +148,13 @@ def _train_and_validation(record: Record, name: str, marks: Marks) -> Drawing | 
 
 
 def _loss_terms(record: Record, marks: Marks) -> Drawing | None:
-    """Draws the terms of a classification's loss; None without others than its own."""
-    factors = record.config.objective.terms
+    """Draws the terms of the loss; None where it has only the objective's own."""
+    factors, own = record.config.objective.terms, record.config.objective.name
     terms = [name for name in factors if factors[name]]
     if not terms:
         return None
     drawn = []
-    for name, color in zip(["classification", *sorted(terms)], SERIES, strict=False):
+    for name, color in zip([own, *sorted(terms)], SERIES, strict=False):
         drawn += series(name.replace("_", " "), _pairs(record.of_kind("train"), name), color)
     title = "Terms of the loss, before their factors"
     return over_steps(title, drawn, marks) if drawn else None

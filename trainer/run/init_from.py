@@ -20,9 +20,9 @@ from trainer.run.checkpoints import restore
 from trainer.run.manifest import Manifest
 from trainer.run.workdir import check_config, check_encoding, open_init_from
 
-# The fields that decide the encoder of a network; and by objective those that decide the rest.
+# The fields that decide the encoder of a network; and those that decide the rest.
 _ENCODER = ("embedding_size", "layer_sizes", "bidirectional")
-_HEAD = {"classification": ("pooling", "wide_buckets", "wide_ngrams"), "language_model": ()}
+_HEAD = ("pooling", "wide_buckets", "wide_ngrams")
 
 
 def load_initial_weights(
@@ -41,9 +41,7 @@ def load_initial_weights(
                 f"config.model.{field}: got {config.model[field]!r}, but the run in "
                 f"config.checkpoint.init_from has {other_config.model[field]!r}; give that value"
             )
-    has_all = _is_same("name", config.objective, other_config.objective) and all(
-        _is_same(field, config.model, other_config.model) for field in _HEAD[config.objective.name]
-    )
+    has_all = _has_same_head(config, other_config)
     load = train_state.load_weights if has_all else train_state.load_encoder
 
     def read(path: str, manifest: Manifest) -> None:
@@ -58,6 +56,14 @@ def load_initial_weights(
     what = "all weights" if has_all else "the encoder"
     terminal.say(f"Starting from {what} of {other.url}, step {manifest.step}")
     return has_all
+
+
+def _has_same_head(config: ml_collections.ConfigDict, other: ml_collections.ConfigDict) -> bool:
+    if not _is_same("name", config.objective, other.objective):
+        return False
+    if config.objective.name == "language_model":
+        return bool(config.objective.terms.distant) == bool(other.objective.terms.distant)
+    return all(_is_same(field, config.model, other.model) for field in _HEAD)
 
 
 def _is_same(

@@ -48,6 +48,8 @@ ACCEPTED = {
     "objective.terms.adversarial": 1.0,
     "objective.terms.virtual_adversarial": 0.5,
     "objective.terms.entropy": 1e30,
+    "objective.terms.distant": 0.5,
+    "objective.distance": 1,
     "objective.perturbation": 1e-30,
     "objective.terms_after_epochs": 1,
     "train.epochs": 1,
@@ -102,7 +104,11 @@ _UNLABELLED = {
     "data.unlabelled_batch_size": 32,
     "objective.terms.virtual_adversarial": 1.0,
 }
-PARTNERS = {"data.unlabelled_split": _UNLABELLED, "data.unlabelled_batch_size": _UNLABELLED}
+PARTNERS = {
+    "data.unlabelled_split": _UNLABELLED,
+    "data.unlabelled_batch_size": _UNLABELLED,
+    "objective.terms.distant": {"objective.name": "language_model"},
+}
 
 
 def changed(values: dict[str, Any], schedule: str = "constant") -> dict[str, Any]:

@@ -62,6 +62,8 @@ REFUSED = {
     "objective.terms.adversarial": (-1.0, "1"),
     "objective.terms.virtual_adversarial": (-1.0, True),
     "objective.terms.entropy": (-1.0, float("inf")),
+    "objective.terms.distant": (-1.0, "1"),
+    "objective.distance": (0, 10**6 + 1, 0.5),
     "objective.perturbation": (0.0, -5.0),
     "objective.terms_after_epochs": (-1, 0.5),
     "train.epochs": (0, -1, 2.5),
@@ -225,6 +227,13 @@ def test_language_model_refuses_what_only_labels_have(field):
     message = refusal(changed({"objective.name": "language_model", field: ACCEPTED[field]}))
     assert message.startswith(f"config.{field}: got ")
     assert "which has no labels; accepted is 0" in message
+
+
+def test_distant_words_are_a_term_of_the_language_model_alone():
+    values = {"objective.terms.distant": 1.0}
+    message = refusal(changed(values))
+    assert message.startswith("config.objective.terms.distant: got 1.0 with config.objective.name=")
+    rules.check(changed(values | {"objective.name": "language_model"}))
 
 
 @pytest.mark.parametrize(

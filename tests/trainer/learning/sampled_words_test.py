@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.learning.sampled_words import chances_of, draw
+from trainer.learning.sampled_words import chances_of, draw, importance_of
 from trainer.model.dropout import step_bits
 
 VOCABULARY, COUNT, STEPS = 60, 12, 1000
@@ -28,6 +28,15 @@ def test_chances_are_those_of_a_logarithm_and_sum_up_to_the_count():
     # Where they are small they fall as one divided by the id.
     assert chances[4_999] / chances[19_998] == pytest.approx(19_999 / 5_000, rel=0.02)
     assert chances[0] == pytest.approx(1.0)
+
+
+def test_importance_falls_with_the_root_of_the_frequency():
+    importance = importance_of(20_000)
+    assert importance[0] == 0.0  # padding
+    assert importance[-1] == 1.0
+    chances = chances_of(20_000, 1)[1:]  # about each id's share of the words
+    expected = np.minimum(1.0, np.sqrt(1e-4 / chances))
+    np.testing.assert_allclose(importance[1:], expected, rtol=0.05)
 
 
 def test_draws_depend_on_the_step_alone():

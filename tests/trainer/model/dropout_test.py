@@ -6,6 +6,7 @@ from input_pipeline import vocabulary
 from trainer.model import dropout
 from trainer.model.dropout import (
     DropoutKey,
+    drawn_number,
     mask,
     step_bits,
     weight_mask,
@@ -128,3 +129,15 @@ def test_weights_have_one_mask_for_all_rows_of_a_step():
 
 def test_masks_have_the_ids_of_the_vocabulary():
     assert dropout.UNKNOWN == vocabulary.UNKNOWN > vocabulary.PADDING
+
+
+def test_drawn_numbers_are_even_below_their_limits_and_go_with_their_row_and_place():
+    places, limits = tf.range(500), tf.broadcast_to(1 + tf.range(500) % 4, [64, 500])
+    numbers = drawn_number(KEY, 0, places, limits).numpy()
+    for limit in range(1, 5):
+        shares = np.bincount(numbers[limits == limit], minlength=limit) / (64 * 125)
+        np.testing.assert_allclose(shares, 1 / limit, atol=0.02)
+    later = drawn_number(LATER, 0, places[7:], limits[32:, 7:])
+    np.testing.assert_array_equal(later, numbers[32:, 7:])
+    for key, number in ((OTHER_STEP, 0), (KEY, 1)):
+        assert (drawn_number(key, number, places, limits).numpy() != numbers).mean() > 0.3

@@ -32,7 +32,8 @@ REFUSALS = {
 @pytest.fixture(scope="module")
 def model_config(run_config):
     config = run_config.copy_and_resolve_references()
-    config.objective.update(name="language_model", sampled_words=50)
+    config.objective.update(name="language_model", sampled_words=50, distance=5)
+    config.objective.terms.distant = 2.0
     config.model.layer_sizes = (6,)
     config.train.update(slices=2, epochs=1, average_decay=0.9, histograms=False, profile_steps=())
     config.optimizer.learning_rate = 0.02

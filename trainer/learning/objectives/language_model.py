@@ -1,6 +1,7 @@
 """The objective of a language model: each word of a review from those before it.
 
 objective = LanguageModeling(bidirectional=False, sampled_words=1000)
+objective = objective.with_distant_words(factor=10.0, distance=20, first_epoch=1)
 objective.evaluate(outputs, reviews)        # {"loss": 4.8, "perplexity": 121.5}
 
 A classifier that starts from such a network is better than one that starts from random weights
@@ -12,6 +13,7 @@ one step to the next: the position in the data stays the step number, and the bi
 not depend on the number of replicas. Labels are not read.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -23,7 +25,7 @@ from input_pipeline.examples import Examples
 from input_pipeline.pipeline import Batch
 from trainer.learning.kernel_choice import choose_kernel
 from trainer.learning.objectives.objective import Sums
-from trainer.learning.sampled_words import chances_of, draw
+from trainer.learning.sampled_words import chances_of, draw, importance_of
 from trainer.model.dropout import DropoutKey
 from trainer.model.language_model import LanguageModel, Predictions
 
@@ -34,10 +36,11 @@ MOST_LOGITS = 2**24
 class LanguageModeling:
     """An `Objective`; see there."""
 
-    terms: Mapping[str, float] = MappingProxyType({"language_model": 1.0})
     train_metrics: tuple[str, ...] = ()
     score = "-loss"
     work = 1.0
+
+    terms: Mapping[str, float] = MappingProxyType({"language_model": 1.0})
 
     def __init__(self, bidirectional: bool, sampled_words: int):
         """`bidirectional` is that of the network.
@@ -46,39 +49,56 @@ class LanguageModeling:
         """
         self._directions = 2 if bidirectional else 1
         self._sampled_words = sampled_words
+        self._distance = 0
+        self._first_epoch, self._alone = 0, self
+
+    def with_distant_words(
+        self, factor: float, distance: int, first_epoch: int
+    ) -> "LanguageModeling":
+        """Returns this objective with a term for one of the next `distance` words at each place.
+
+        It joins in the epoch `first_epoch`, counted from 0.
+        """
+        objective = copy.copy(self)
+        objective.terms = MappingProxyType({**self.terms, "distant": factor})
+        objective._distance = distance
+        objective._first_epoch, objective._alone = first_epoch, self
+        return objective
 
     def at_epoch(self, epoch: int) -> "LanguageModeling":
-        """Returns itself: all epochs learn the same."""
-        return self
+        """Returns the objective of an epoch, counted from 0."""
+        return self._alone if epoch < self._first_epoch else self
 
     def network(self, config: ml_collections.ConfigDict, vocabulary_size: int) -> LanguageModel:
         """Creates the language model of a whole config."""
         kernel = choose_kernel(config.model.kernel)
-        return LanguageModel(config.model, vocabulary_size, config.seed, kernel)
+        distant = "distant" in self.terms
+        return LanguageModel(config.model, vocabulary_size, config.seed, kernel, distant)
 
     def weights(self, batch: Batch) -> tf.Tensor:
-        """Returns the number of predicted words <float32>[1]: all but one of a review."""
+        """Returns the number of predicted words <float32>[terms]: all but one of a review."""
         words = tf.cast(self._directions * (batch.lengths - 1), tf.float32)
-        return tf.reduce_sum(batch.weights * words)[None]
+        return tf.repeat(tf.reduce_sum(batch.weights * words), len(self.terms))
 
     def frozen(self, network: LanguageModel, batch: Batch, key: DropoutKey) -> None:
         """Does nothing: the loss has no part without a gradient."""
 
     def sums(self, network: LanguageModel, batch: Batch, key: DropoutKey, frozen: None) -> Sums:
         """Sums up the negative log likelihood of the words, among sampled ones."""
-        found = network.predictions(batch.tokens, batch.lengths, key)
-        if 0 < self._sampled_words < network.vocabulary_size - 1:
-            candidates = draw(key.bits, network.vocabulary_size, self._sampled_words)
-            chances = chances_of(network.vocabulary_size, self._sampled_words)
-            losses = sampled_losses(network, found, candidates, np.log(chances))
-        else:
-            losses = full_losses(network, found)
-        loss = tf.reduce_sum(batch.weights[:, tf.newaxis] * found.counted * losses)
-        return Sums(losses=loss[None], metrics={})
+        tokens, lengths = batch.tokens, batch.lengths
+        states = network.states(tokens, lengths, key)
+        losses = [self._losses(network, network.next_words(states, tokens, lengths), batch, key)]
+        if "distant" in self.terms:
+            found = network.distant_words(states, tokens, lengths, key, self._distance)
+            importance = tf.constant(importance_of(network.vocabulary_size), tf.float32)
+            counted = found.counted * tf.gather(importance, found.words)
+            losses.append(self._losses(network, found._replace(counted=counted), batch, key))
+        return Sums(losses=tf.stack(losses), metrics={})
 
     def outputs(self, network: LanguageModel, batch: Batch) -> tf.Tensor:
         """Returns each review's negative log likelihood and predicted words <float32>[batch, 2]."""
-        found = network.predictions(batch.tokens, batch.lengths)
+        states = network.states(batch.tokens, batch.lengths)
+        found = network.next_words(states, batch.tokens, batch.lengths)
         words = tf.reduce_sum(found.counted, axis=1)
         return tf.stack([_summed_in_pieces(network, found), words], axis=1)
 
@@ -104,11 +124,23 @@ class LanguageModeling:
         """Returns no lines."""
         return []
 
+    def _losses(
+        self, network: LanguageModel, found: Predictions, batch: Batch, key: DropoutKey
+    ) -> tf.Tensor:
+        """Returns the sum of the negative log likelihoods <float32>[]."""
+        if 0 < self._sampled_words < network.vocabulary_size - 1:
+            candidates = draw(key.bits, network.vocabulary_size, self._sampled_words)
+            chances = chances_of(network.vocabulary_size, self._sampled_words)
+            losses = sampled_losses(network, found, candidates, np.log(chances))
+        else:
+            losses = full_losses(network, found)
+        return tf.reduce_sum(batch.weights[:, tf.newaxis] * found.counted * losses)
+
 
 def full_losses(network: LanguageModel, found: Predictions) -> tf.Tensor:
     """Returns the negative log likelihood of each word among all <float32>[batch, places]."""
     numbers = tf.maximum(found.words - 1, 0)  # among ids without padding
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(numbers, network.logits(found.features))
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(numbers, network.logits(found))
 
 
 def sampled_losses(
@@ -122,8 +154,8 @@ def sampled_losses(
     itself does not count twice.
     """
     chances = tf.constant(log_chances, tf.float32)
-    true = network.logit_of_each(found.features, found.words) - tf.gather(chances, found.words)
-    others = network.logits_of(found.features, candidates) - tf.gather(chances, candidates)
+    true = network.logits_of_words(found) - tf.gather(chances, found.words)
+    others = network.logits_of(found, candidates) - tf.gather(chances, candidates)
     is_word = found.words[..., tf.newaxis] == candidates
     others = tf.where(is_word, others.dtype.min, others)
     # -log(exp(true) / (exp(true) + sum of exp(others)))
@@ -140,14 +172,17 @@ def _summed_in_pieces(network: LanguageModel, found: Predictions) -> tf.Tensor:
     size = tf.clip_by_value(places, 1, most)
     pieces = (places + size - 1) // size
     lacks = pieces * size - places
-    padded = [
-        tf.pad(values, [[0, 0], [0, lacks], *[[0, 0]] * (values.shape.rank - 2)])
-        for values in found
-    ]
+    padded = {
+        name: tf.pad(values, [[0, 0], [0, lacks], *[[0, 0]] * (values.shape.rank - 2)])
+        for name, values in found._asdict().items()
+        if name != "bias"
+    }
 
     def add(number: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         begin = number * size
-        part = Predictions(*(_piece(values, begin, (batch, size)) for values in padded))
+        part = found._replace(
+            **{name: _piece(values, begin, (batch, size)) for name, values in padded.items()}
+        )
         losses = part.counted * full_losses(network, part)
         return number + 1, total + tf.reduce_sum(losses, axis=1)
 

@@ -40,7 +40,13 @@ def _classification(config: ml_collections.ConfigDict, labels: Labels) -> Object
 
 
 def _language_model(config: ml_collections.ConfigDict, labels: Labels) -> Objective:
-    return LanguageModeling(config.model.bidirectional, config.objective.sampled_words)
+    fields = config.objective
+    objective = LanguageModeling(config.model.bidirectional, fields.sampled_words)
+    if not fields.terms.distant:
+        return objective
+    return objective.with_distant_words(
+        fields.terms.distant, fields.distance, fields.terms_after_epochs
+    )
 
 
 _MAKERS: dict[str, Callable[[ml_collections.ConfigDict, Labels], Objective]] = {

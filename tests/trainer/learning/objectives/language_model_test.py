@@ -12,7 +12,7 @@ from trainer.learning import steps, train_state
 from trainer.learning.objectives import language_model
 from trainer.learning.objectives.language_model import full_losses, sampled_losses
 from trainer.learning.objectives.registry import create_objective
-from trainer.learning.sampled_words import chances_of, draw
+from trainer.learning.sampled_words import chances_of, draw, importance_of
 from trainer.machines.distribution import distribute
 from trainer.model.dropout import DropoutKey, step_bits
 
@@ -29,11 +29,19 @@ def config(config):
 @pytest.fixture
 def network(config):
     """A network whose weights are large enough to prefer some words to others."""
-    network = create_objective(config, SENTIMENTS).network(config, VOCABULARY)
+    return with_random_weights(create_objective(config, SENTIMENTS).network(config, VOCABULARY))
+
+
+def with_random_weights(network):
     generator = np.random.default_rng(0)
     for weight in network.weights:
         weight.assign(generator.normal(size=weight.shape))
     return network
+
+
+def next_words(network, batch):
+    states = network.states(batch.tokens, batch.lengths)
+    return network.next_words(states, batch.tokens, batch.lengths)
 
 
 def batch_of(reviews, width=40, weights=None):
@@ -48,7 +56,7 @@ def batch_of(reviews, width=40, weights=None):
 
 def logits_and_words(network, batch):
     """The logits <float64>[n, ids] of the words <int>[n] that count, and their rows <int>[n]."""
-    found = network.predictions(batch.tokens, batch.lengths)
+    found = next_words(network, batch)
     places = found.counted.numpy() > 0
     table, bias = (np.float64(layer.get_weights()[0]) for layer in network_tables(network))
     logits = found.features.numpy()[places] @ table.T + bias[:, 0]
@@ -85,6 +93,31 @@ def test_loss_is_that_of_the_full_softmax_and_padding_takes_no_part(config, netw
         np.testing.assert_array_equal(objective.weights(batch), [counted])
 
 
+@pytest.mark.parametrize("sampled_words", [0, 20])
+def test_distant_words_have_a_term_of_their_own(config, network, sampled_words):
+    config.objective.update(sampled_words=sampled_words, distance=3)
+    batch = batch_of(make_reviews(6), weights=[1, 1, 0, 1, 1, 1])
+    plain = create_objective(config, SENTIMENTS)
+    config.objective.terms.distant = 2.0
+    objective = create_objective(config, SENTIMENTS)
+    assert objective.terms == {"language_model": 1.0, "distant": 2.0}
+    np.testing.assert_array_equal(objective.weights(batch), [*plain.weights(batch)] * 2)
+    network = with_random_weights(objective.network(config, VOCABULARY))
+    losses = objective.sums(network, batch, key(6), None).losses
+    np.testing.assert_allclose(losses[:1], plain.sums(network, batch, key(6), None).losses)
+
+    states = network.states(batch.tokens, batch.lengths)
+    found = network.distant_words(states, batch.tokens, batch.lengths, key(6), 3)
+    if sampled_words:
+        candidates = draw(key(6).bits, VOCABULARY, sampled_words)
+        each = sampled_losses(network, found, candidates, np.log(chances_of(VOCABULARY, 20)))
+    else:
+        each = full_losses(network, found)
+    importance = importance_of(VOCABULARY)[found.words.numpy()]
+    factors = np.array(batch.weights)[:, None] * found.counted * importance
+    np.testing.assert_allclose(losses[1], (factors * each).numpy().sum(), rtol=1e-5)
+
+
 def test_outputs_are_the_sums_of_each_review_in_pieces_of_any_size(config, network, monkeypatch):
     objective, reviews = create_objective(config, SENTIMENTS), make_reviews(6)
     batch = batch_of(reviews)
@@ -107,9 +140,10 @@ def test_reviews_of_one_word_have_no_perplexity(config):
 
 def test_sampled_loss_is_that_of_the_formula_and_of_tensorflow(network):
     batch = batch_of(make_reviews(6))
-    found = network.predictions(batch.tokens, batch.lengths)
+    found = next_words(network, batch)
     log_chances = np.log(np.random.default_rng(1).uniform(0.05, 1.0, VOCABULARY))
-    losses = sampled_losses(network, found, tf.constant(CANDIDATES), log_chances)
+    candidates = tf.constant(CANDIDATES)
+    losses = sampled_losses(network, found, candidates, log_chances)
     counted = found.counted.numpy() > 0
 
     logits, words, _ = logits_and_words(network, batch)
@@ -136,10 +170,10 @@ def test_sampled_loss_is_that_of_the_formula_and_of_tensorflow(network):
 def test_all_words_as_candidates_give_the_full_softmax(network):
     batch = batch_of(make_reviews(6))
     with tf.GradientTape(persistent=True) as tape:
-        found = network.predictions(batch.tokens, batch.lengths)
+        found = next_words(network, batch)
+        every, chances = tf.range(1, VOCABULARY), np.zeros(VOCABULARY)
         full = found.counted * full_losses(network, found)
-        every = tf.range(1, VOCABULARY)
-        sampled = found.counted * sampled_losses(network, found, every, np.zeros(VOCABULARY))
+        sampled = found.counted * sampled_losses(network, found, every, chances)
     np.testing.assert_allclose(sampled, full, rtol=1e-4, atol=1e-4)
     for gradients in zip(
         *(tape.gradient(x, network.weights) for x in (sampled, full)), strict=True
@@ -156,7 +190,7 @@ def plain_gradients(config, network, reviews):
     chances = tf.constant(chances_of(VOCABULARY, count), tf.float32)
     batch = batch_of(reviews)
     with tf.GradientTape() as tape:
-        found = network.predictions(batch.tokens, batch.lengths)
+        found = next_words(network, batch)
         places = tf.where(found.counted > 0)
         words = tf.gather_nd(found.words, places)
         losses = tf.nn.sampled_softmax_loss(
