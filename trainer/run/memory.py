@@ -98,6 +98,7 @@ def _logits(run: Run) -> int:
     config, words = run.config, len(run.encoding.vocabulary)
     evaluated = min(MOST_LOGITS, config.evaluation.batch_size * _width(run) * words)
     trained = _rows(run) * _width(run) * (config.objective.sampled_words or words)
+    trained *= 2 if config.objective.terms.distant else 1
     directions = 2 if config.model.bidirectional else 1
     return _NUMBER * _KEPT_LOGITS * max(directions * trained, evaluated)
 

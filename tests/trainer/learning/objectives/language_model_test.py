@@ -210,13 +210,14 @@ def plain_gradients(config, network, reviews):
     return loss, [tf.convert_to_tensor(g) for g in tape.gradient(loss, network.weights)]
 
 
-def trained(config, replicas, reviews):
-    """Trains a step; returns the result and the state."""
+def trained(config, replicas, reviews, epoch=0):
+    """Trains a step with the objective of an epoch; returns the result and the state."""
     strategy, objective = strategy_of(replicas), create_objective(config, SENTIMENTS)
     plan = batch_plan.training_plan(reviews.lengths, config.train.batch_size, 8, 0, 0)
     with strategy.scope():
         state = train_state.create(objective, config, VOCABULARY)
-    train_steps = steps.make_train_steps(strategy, objective, state, config, total_steps=10)
+    learned = objective.at_epoch(epoch)
+    train_steps = steps.make_train_steps(strategy, learned, state, config, total_steps=10)
     return train_steps(distribute(strategy, reviews, plan), tf.constant(1)), state
 
 
@@ -242,6 +243,22 @@ def test_gradients_of_the_tables_are_rows_of_the_sampled_words(config, network):
     for gradient in tape.gradient(loss, variables):
         assert isinstance(gradient, tf.IndexedSlices)
         assert gradient.indices.dtype == tf.int32
+
+
+def test_distant_words_join_in_their_epoch_and_leave_their_head_alone_before(config):
+    config.objective.terms.distant = 2.0
+    config.objective.terms_after_epochs = 1
+    reviews = make_reviews(13)
+    objective = create_objective(config, SENTIMENTS)
+    assert objective.at_epoch(1) is objective
+    first = objective.network(config, VOCABULARY)
+    for epoch, is_same in ((0, True), (1, False)):
+        result, state = trained(config, 1, reviews, epoch)
+        # The loss, and its terms if there are several.
+        assert result.metrics.shape[1] == (1 if is_same else 3)
+        heads = (state.model.distant_projection, first.distant_projection)
+        for layer, fresh in zip(*heads, strict=True):
+            assert np.array_equal(layer.get_weights()[0], fresh.get_weights()[0]) == is_same
 
 
 def test_batch_without_a_word_to_predict_changes_nothing(config):
