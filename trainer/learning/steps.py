@@ -100,7 +100,9 @@ def make_train_steps(
             batch = next(iterator)
             with tf.control_dependencies(strategy.experimental_local_results(batch.weights)):
                 wait = tf.cast(tf.timestamp() - asked, tf.float32)
-            result = step_of_any_width(batch)
+            # With a single thread the step could otherwise run before the time is taken.
+            with tf.control_dependencies([wait]):
+                result = step_of_any_width(batch)
             return i + 1, history.write(i, tf.concat([result, [wait]], axis=0))
 
         history = tf.TensorArray(tf.float32, count, element_shape=[pairs + 3])
