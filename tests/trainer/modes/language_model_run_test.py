@@ -147,6 +147,18 @@ def test_language_model_starts_from_all_weights(model_config, ended, tmp_path, c
     assert f"Starting from all weights of {ended}, " in capsys.readouterr().out
     for network in networks:
         assert_same(network, evaluated(model_config, ended), *ENCODER, "projection", "output_bias")
+        assert_same(network, evaluated(model_config, ended), "distant_projection", "distant_bias")
+
+
+def test_language_model_without_distant_words_starts_from_the_encoder(
+    model_config, ended, tmp_path, capsys
+):
+    config = model_config.copy_and_resolve_references()
+    config.objective.terms.distant = 0.0
+    for network in started_from(ended, config, tmp_path / "new"):
+        assert_same(network, evaluated(model_config, ended), *ENCODER)
+        assert network.distant_bias is None
+    assert f"Starting from the encoder of {ended}, " in capsys.readouterr().out
 
 
 def test_other_pooling_starts_from_the_encoder(run_config, finished, tmp_path, capsys):
