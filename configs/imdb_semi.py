@@ -13,5 +13,8 @@ def get_config() -> ml_collections.ConfigDict:
     config = imdb_best.get_config()
     config.checkpoint.init_from = "runs/imdb-lm"
     config.model.layer_sizes = imdb_lm.get_config().model.layer_sizes
-    config.train.epochs = 3
+    # In an embedding that a language model has shaped, a perturbation of 5 gives the label away: the
+    # training reviews are learned by heart, and the others become worse.
+    config.objective.perturbation = 1.0
+    config.train.epochs = 2
     return config
