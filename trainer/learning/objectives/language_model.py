@@ -36,11 +36,10 @@ MOST_LOGITS = 2**24
 class LanguageModeling:
     """An `Objective`; see there."""
 
+    terms: Mapping[str, float] = MappingProxyType({"language_model": 1.0})
     train_metrics: tuple[str, ...] = ()
     score = "-loss"
     work = 1.0
-
-    terms: Mapping[str, float] = MappingProxyType({"language_model": 1.0})
 
     def __init__(self, bidirectional: bool, sampled_words: int):
         """`bidirectional` is that of the network.
