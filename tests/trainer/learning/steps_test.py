@@ -99,7 +99,7 @@ def test_one_and_eight_steps_per_call_are_equal_to_the_bit(shipped, one_replica,
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("slices", [1, 4])
+@pytest.mark.parametrize("slices", [1, 4, pytest.param(8, marks=pytest.mark.slow)])
 def test_number_of_slices_does_not_change_the_training(shipped, one_replica, slices):
     config = shipped.copy_and_resolve_references()
     config.train.slices = slices
