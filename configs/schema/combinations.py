@@ -9,8 +9,9 @@ from typing import Any
 from input_pipeline.sources import registry
 from storage.errors import UserError
 
-# The loss terms of a classification, and those that learn from reviews without labels.
-CLASSIFICATION_TERMS = ("adversarial", "virtual_adversarial", "entropy")
+# The loss term of a language model; all others are of a classification.
+_DISTANT = "objective.terms.distant"
+# The loss terms of a classification that learn from reviews without labels.
 UNLABELLED_TERMS = ("virtual_adversarial", "entropy")
 
 
@@ -30,9 +31,9 @@ def check(fields: Mapping[str, Any]) -> None:
     _check_vectors(fields)
     if fields["objective.name"] == "language_model":
         _check_language_model(fields)
-    elif fields["objective.terms.distant"]:
+    elif fields[_DISTANT]:
         raise UserError(
-            f"config.objective.terms.distant: got {fields['objective.terms.distant']} with "
+            f"config.{_DISTANT}: got {fields[_DISTANT]} with "
             f"config.objective.name={fields['objective.name']!r}; accepted is 0, or take "
             "'language_model'"
         )
@@ -77,7 +78,8 @@ def _check_language_model(fields: Mapping[str, Any]) -> None:
             "see the words that config.objective.name='language_model' predicts; accepted is True "
             "with one layer in config.model.layer_sizes, or False"
         )
-    terms = [f"objective.terms.{name}" for name in CLASSIFICATION_TERMS]
+    terms = [name for name in fields if name.startswith("objective.terms.")]
+    terms.remove(_DISTANT)
     for field in (*terms, "model.wide_buckets", "train.label_smoothing"):
         if fields[field]:
             raise UserError(

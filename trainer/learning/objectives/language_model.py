@@ -14,7 +14,8 @@ not depend on the number of replicas. Labels are not read.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 
 import ml_collections
@@ -86,12 +87,17 @@ class LanguageModeling:
         """Sums up the negative log likelihood of the words, among sampled ones."""
         tokens, lengths = batch.tokens, batch.lengths
         states = network.states(tokens, lengths, key)
-        losses = [self._losses(network, network.next_words(states, tokens, lengths), batch, key)]
+        all_found = [network.next_words(states, tokens, lengths)]
         if "distant" in self.terms:
             found = network.distant_words(states, tokens, lengths, key, self._distance)
             importance = tf.constant(importance_of(network.vocabulary_size), tf.float32)
             counted = found.counted * tf.gather(importance, found.words)
-            losses.append(self._losses(network, found._replace(counted=counted), batch, key))
+            all_found.append(found._replace(counted=counted))
+        losses_of = self._losses_of(network, key)
+        losses = [
+            tf.reduce_sum(batch.weights[:, tf.newaxis] * found.counted * losses_of(found))
+            for found in all_found
+        ]
         return Sums(losses=tf.stack(losses), metrics={})
 
     def outputs(self, network: LanguageModel, batch: Batch) -> tf.Tensor:
@@ -123,17 +129,15 @@ class LanguageModeling:
         """Returns no lines."""
         return []
 
-    def _losses(
-        self, network: LanguageModel, found: Predictions, batch: Batch, key: DropoutKey
-    ) -> tf.Tensor:
-        """Returns the sum of the negative log likelihoods <float32>[]."""
-        if 0 < self._sampled_words < network.vocabulary_size - 1:
-            candidates = draw(key.bits, network.vocabulary_size, self._sampled_words)
-            chances = chances_of(network.vocabulary_size, self._sampled_words)
-            losses = sampled_losses(network, found, candidates, np.log(chances))
-        else:
-            losses = full_losses(network, found)
-        return tf.reduce_sum(batch.weights[:, tf.newaxis] * found.counted * losses)
+    def _losses_of(
+        self, network: LanguageModel, key: DropoutKey
+    ) -> Callable[[Predictions], tf.Tensor]:
+        """Returns what computes negative log likelihoods, of each term among the same words."""
+        if not 0 < self._sampled_words < network.vocabulary_size - 1:
+            return partial(full_losses, network)
+        candidates = draw(key.bits, network.vocabulary_size, self._sampled_words)
+        log_chances = np.log(chances_of(network.vocabulary_size, self._sampled_words))
+        return partial(sampled_losses, network, candidates=candidates, log_chances=log_chances)
 
 
 def full_losses(network: LanguageModel, found: Predictions) -> tf.Tensor:
