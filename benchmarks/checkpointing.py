@@ -26,6 +26,7 @@ from benchmarks.common import (
     machine,
     metric_lines,
     print_table,
+    run,
     training,
     wait_until,
 )
@@ -163,4 +164,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

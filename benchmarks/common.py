@@ -30,6 +30,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from storage.cores import usable_cores
+from storage.errors import UserError
 from storage.exit_codes import DONE
 from trainer.machines.startup_messages import quiet_start
 
@@ -134,6 +135,14 @@ def import_quietly(module: str) -> ModuleType:
         return sys.modules[module]
     with quiet_start():
         return importlib.import_module(module)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a benchmark; a UserError ends it with one line and exit code 1."""
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 def arguments(doc: str | None) -> argparse.ArgumentParser:

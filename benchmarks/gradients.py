@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from benchmarks.common import machine, print_table
+from benchmarks.common import machine, print_table, run
 from configs import imdb_lstm
 from input_pipeline.labels import SENTIMENTS
 from input_pipeline.pipeline import Batch
@@ -152,4 +152,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.common import machine, print_table
+from benchmarks.common import machine, print_table, run
 from benchmarks.hostile import KINDS, VALID, Kind, exchange, head
 from benchmarks.serving import Served, serving
 
@@ -108,4 +108,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

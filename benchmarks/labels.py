@@ -18,7 +18,7 @@ from pathlib import Path
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.common import check_end, machine, metrics, print_table, training
+from benchmarks.common import check_end, machine, metrics, print_table, run, training
 
 _GOOD = ("wonderful", "gripping", "brilliant", "moving", "funny", "charming", "superb", "clever")
 _BAD = ("dreadful", "boring", "stupid", "lifeless", "clumsy", "dull", "awful", "silly")
@@ -98,4 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

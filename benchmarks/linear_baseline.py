@@ -19,7 +19,7 @@ import numpy as np
 import scipy.sparse
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.common import arguments, machine, print_table, write_json
+from benchmarks.common import arguments, machine, print_table, run, write_json
 from configs import imdb_lstm
 from input_pipeline import load, text
 from input_pipeline.batch_plan import held_out
@@ -134,4 +134,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

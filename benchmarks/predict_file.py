@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.common import machine, print_table
+from benchmarks.common import machine, print_table, run
 from storage.exit_codes import DONE
 
 _ROOT = Path(__file__).parents[1]
@@ -53,7 +53,7 @@ def start(*flags: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.DEVNULL)
 
 
-def run(*flags: str) -> Cost:
+def timed(*flags: str) -> Cost:
     """Runs the trainer; exits when it fails."""
     begin = time.monotonic()
     _, status, usage = os.wait4(start(*flags).pid, 0)
@@ -97,15 +97,15 @@ def main() -> None:
         if writer.exitcode != DONE:
             sys.exit("error: the reviews could not be read; set TFDS_DATA_DIR")
         flags = (f"--workdir={workdir}", "--config=configs/default.py", "--config.data.cache_dir=")
-        evaluation = run("--mode=evaluate", *flags, f"--config.data.source=files:{folder}")
+        evaluation = timed("--mode=evaluate", *flags, f"--config.data.source=files:{folder}")
         flags = ("--mode=predict", f"--workdir={workdir}", f"--input={source}")
-        prediction = run(*flags, f"--output={once}")
+        prediction = timed(*flags, f"--output={once}")
         generator = random.Random(args.seed)
         # In the first half of what the whole takes, so that one start doesn't finish the work.
         moments = [generator.uniform(0, prediction.seconds / 2) for _ in range(args.kills)]
         kills = killed(moments, *flags, f"--output={often}")
         if not often.exists():
-            run(*flags, f"--output={often}")
+            timed(*flags, f"--output={often}")
         if once.read_bytes() != often.read_bytes():
             sys.exit("error: the output differs after kills")
     print(f"{machine()}; {args.reviews:,} reviews of IMDB; {workdir}")
@@ -119,4 +119,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.common import machine, print_table
+from benchmarks.common import machine, print_table, run
 
 _ROOT = Path(__file__).parents[1]
 _PREDICT = "/v1/models/longhaul:predict"
@@ -155,4 +155,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.checkpointing import bucket
-from benchmarks.common import machine, metrics, print_table, training, wait_until
+from benchmarks.common import machine, metrics, print_table, run, training, wait_until
 from input_pipeline import text
 from input_pipeline.labels import SENTIMENTS
 from input_pipeline.shards import format as shard_format
@@ -174,4 +174,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -29,7 +29,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.common import check_end, tail, training
+from benchmarks.common import check_end, run, tail, training
 from benchmarks.compare import differences, last_checkpoint, leftovers
 from benchmarks.soak_plan import Kill, RandomFaults, plan
 from storage.exit_codes import RUN_AGAIN
@@ -260,4 +260,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

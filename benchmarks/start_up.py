@@ -20,6 +20,7 @@ from benchmarks.common import (
     machine,
     metrics,
     print_table,
+    run,
     training,
     wait_until,
     write_json,
@@ -88,4 +89,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

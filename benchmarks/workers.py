@@ -29,6 +29,7 @@ from benchmarks.common import (
     metric_lines,
     metrics,
     print_table,
+    run,
     write_json,
 )
 from benchmarks.compare import differences
@@ -204,4 +205,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

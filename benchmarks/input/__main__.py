@@ -27,6 +27,7 @@ from benchmarks.common import (
     metrics,
     own_process,
     print_table,
+    run,
     training,
     wait_until,
     write_json,
@@ -139,4 +140,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

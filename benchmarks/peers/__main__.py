@@ -37,7 +37,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import arguments, facts, own_process, print_table, write_json
+from benchmarks.common import arguments, facts, own_process, print_table, run, write_json
 from benchmarks.peers.contestants import CONTESTANTS, Point, Turn
 
 _MODULE = "benchmarks.peers.contestants"
@@ -177,4 +177,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

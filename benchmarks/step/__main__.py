@@ -20,7 +20,7 @@ import contextlib
 import statistics
 from typing import Any, NamedTuple
 
-from benchmarks.common import arguments, machine, own_process, print_table, write_json
+from benchmarks.common import arguments, machine, own_process, print_table, run, write_json
 from configs import imdb_lstm
 
 _MODULE = "benchmarks.step.layers"
@@ -144,4 +144,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

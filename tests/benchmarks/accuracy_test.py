@@ -92,7 +92,7 @@ def test_table_has_a_row_for_each_ingredient_with_the_range_over_seeds(run, tmp_
         ["base", "0.7000", "0.6000-0.8000", "80"],
         ["both", "directions", "0.8000", "0.7000-0.9000", "80"],
     ]
-    assert printed[-4].endswith("; configs/imdb_best.py, seeds 0,1")
+    assert printed[-4].endswith("; configs/imdb.py, seeds 0,1")
 
 
 def test_only_what_is_not_finished_is_trained_without_the_test_reviews(run, tmp_path):
@@ -100,11 +100,11 @@ def test_only_what_is_not_finished_is_trained_without_the_test_reviews(run, tmp_
     record(tmp_path / "runs" / "average-0", (0.8,))
     record(tmp_path / "runs" / "average-3", (0.9,), is_tested=False)
     results = benchmark("--config=c.py", "--rows=average,base", "--seeds=0,3")
-    unseen = "data.test_split=train[:1%]"
+    held_out = ("data.validation_share=0.2", "data.test_split=train[:1%]")
     assert commands == [
-        ("c.py", "average-3", ("train.average_decay=0.995", "seed=3", unseen)),
-        ("c.py", "base-0", ("seed=0", unseen)),
-        ("c.py", "base-3", ("seed=3", unseen)),
+        ("c.py", "average-3", ("train.average_decay=0.99", "seed=3", *held_out)),
+        ("c.py", "base-0", ("seed=0", *held_out)),
+        ("c.py", "base-3", ("seed=3", *held_out)),
     ]
     assert [row["accuracy"] for row in results] == [0.8, 0.55, 0.55, 0.55]
     assert benchmark("--config=c.py", "--rows=average,base", "--seeds=0,3") == results
@@ -116,7 +116,7 @@ def test_unknown_row_is_refused_and_the_rows_are_named(run, capsys):
     with pytest.raises(SystemExit, match="2"):
         benchmark("--rows=base,bigger")
     message = capsys.readouterr().err
-    assert "--rows: got 'bigger', accepted are base, not adversarial, " in message
+    assert "--rows: got 'bigger', accepted are base, no wide part, " in message
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse
 
 from benchmarks import linear_baseline
+from benchmarks.common import run
 from benchmarks.linear_baseline import Reviews
 from input_pipeline.tokenized import Tokenized
 
@@ -94,3 +95,10 @@ def test_table_has_a_row_for_each_strength_and_one_for_the_test(tmp_path, monkey
     assert head == ["C", "validation", "test"]
     assert rows[:5] == [[f"{row['C']:g}", f"{row['validation']:.4f}"] for row in chosen]
     assert rows[5:] == [[f"{best['C']:g},", "all", "reviews", "1.0000"]]
+
+
+def test_unreadable_source_ends_with_one_line(tmp_path, monkeypatch):
+    source = f"files:{tmp_path / 'none'}"
+    monkeypatch.setattr("sys.argv", ["linear_baseline", f"--data_source={source}"])
+    with pytest.raises(SystemExit, match=r"^error: config\.data\.source: .*none.*$"):
+        run(linear_baseline.main)
