@@ -159,11 +159,21 @@ def _all_logits(
         return [network.logits(inputs, batch.lengths, dropout=key)]
     count = 1 + len(shifts)
     shift = tf.concat([tf.zeros_like(shifts[0]), *shifts], axis=0)
-    wide = None if inputs.wide is None else tf.tile(inputs.wide, [count, 1, 1])
-    repeated = Inputs(tf.tile(inputs.embedded, [count, 1, 1]), wide)
+    wide = None if inputs.wide is None else _repeated(inputs.wide, count)
+    repeated = Inputs(_repeated(inputs.embedded, count), wide)
     key = DropoutKey(key.bits, tf.tile(key.rows, [count]))
     lengths = tf.tile(batch.lengths, [count])
     return tf.split(network.logits(perturbed(repeated, shift), lengths, dropout=key), count)
+
+
+def _repeated(values: tf.Tensor, count: int) -> tf.Tensor:
+    """Returns values [batch, time, width] that many times, one after the other along the batch.
+
+    The gradient of `tf.tile` would transpose integers, and oneDNN prints an error about that.
+    """
+    batch, time, width = (values.shape[axis] or tf.shape(values)[axis] for axis in range(3))
+    copies = tf.broadcast_to(values, [count, batch, time, width])
+    return tf.reshape(copies, [count * batch, time, width])
 
 
 def rounded(probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:
