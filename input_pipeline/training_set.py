@@ -65,8 +65,13 @@ class TrainingSet(Protocol):
     def steps_per_epoch(self, batch_size: int) -> int:
         """Returns the number of steps, without reading a review."""
 
-    def epoch(self, batch_size: int, width_step: int, seed: int, epoch: int) -> Epoch:
-        """Returns the steps of an epoch, a pure function of the arguments."""
+    def epoch(
+        self, batch_size: int, width_step: int, seed: int, epoch: int, labelled_only: bool = False
+    ) -> Epoch:
+        """Returns the steps of an epoch, a pure function of the arguments.
+
+        With `labelled_only` its batches have no reviews beside the labelled ones.
+        """
 
 
 class InMemory:
@@ -93,11 +98,13 @@ class InMemory:
         """Returns the number of steps; one batch at most is not full."""
         return batch_plan.steps_per_epoch(len(self), batch_size)
 
-    def epoch(self, batch_size: int, width_step: int, seed: int, epoch: int) -> "_PlannedEpoch":
+    def epoch(
+        self, batch_size: int, width_step: int, seed: int, epoch: int, labelled_only: bool = False
+    ) -> "_PlannedEpoch":
         """Returns the epoch of one training plan."""
         planned, others = np.split(self.examples.lengths, [self._planned])
         plan = batch_plan.training_plan(planned, batch_size, width_step, seed, epoch)
-        if self._beside:
+        if self._beside and not labelled_only:
             cut = (self._beside, width_step, seed, epoch)
             plan = batch_plan.with_unlabelled(plan, self._planned, others, *cut)
         return _PlannedEpoch(self.examples, plan)
@@ -162,7 +169,9 @@ class Sharded:
         """Returns the reviews of a shard, cut to `max_tokens`."""
         return self._shards.read_shard(number).shortened(self._max_tokens, self._keep)
 
-    def epoch(self, batch_size: int, width_step: int, seed: int, epoch: int) -> Epoch:
+    def epoch(
+        self, batch_size: int, width_step: int, seed: int, epoch: int, labelled_only: bool = False
+    ) -> Epoch:
         """Returns an epoch; reads nothing yet, unless all shards go into memory."""
         if self._in_memory:
             cut = (batch_size, width_step, seed, epoch)

@@ -59,10 +59,11 @@ def is_power_of_two(number: int) -> bool:
 def _check_slices(fields: Mapping[str, Any]) -> None:
     slices, in_tree = fields["train.slices"], fields["strategy.reduction"] == "tree"
     batch_size, beside = fields["train.batch_size"], fields["data.unlabelled_batch_size"]
-    rows = batch_size + beside
-    if slices and (rows % slices or (in_tree and not is_power_of_two(slices))):
+    # Each is divided: before the terms join, batches have no reviews beside the labelled ones.
+    is_divided = not (slices and (batch_size % slices or beside % slices))
+    if not is_divided or (slices and in_tree and not is_power_of_two(slices)):
         divisor = "a power of two that divides" if in_tree else "a divisor of"
-        also = f" + config.data.unlabelled_batch_size, {beside}" if beside else ""
+        also = f", and config.data.unlabelled_batch_size, {beside}" if beside else ""
         raise UserError(
             f"config.train.slices: got {slices} with config.strategy.reduction="
             f"{fields['strategy.reduction']!r}; accepted is 0 or {divisor} "

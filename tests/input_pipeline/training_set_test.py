@@ -255,6 +255,8 @@ def test_reviews_without_a_label_are_beside_the_others():
         assert others.sum() == 4
         np.testing.assert_array_equal(batch.labels[~others], expected.labels)
         np.testing.assert_array_equal(batch.lengths[~others], expected.lengths)
+    labelled = both.epoch(BATCH, WIDTH_STEP, 1, 0, labelled_only=True)
+    assert_same(collected(labelled.batches(1)), collected(epoch_of(alone).batches(1)))
 
 
 def test_reviews_without_a_label_may_be_among_the_others():

@@ -34,7 +34,7 @@ def train_epoch(run: Run, epoch: int, progress: Progress, stop: StopRequests) ->
     objective = run.objective.at_epoch(epoch)
     end = begin + run.steps_per_epoch
     batch_size, width_step = config.train.batch_size, config.data.width_step
-    plan = run.data.train.epoch(batch_size, width_step, config.seed, epoch)
+    plan = run.data.train.epoch(batch_size, width_step, config.seed, epoch, objective.labelled_only)
     iterator = distribute_batches(run.strategy, plan.batches, progress.step - begin)
     rate, counted = Rate(), run.clock.wall()
     bar = ProgressBar(

@@ -77,10 +77,14 @@ def work_left(
     They are taken to be as long as those to validate, which are a random part of the same split.
     """
     epochs = config.train.epochs - step / steps_per_epoch
-    reviews = len(data.train) + steps_per_epoch * config.data.unlabelled_batch_size
+    beside = steps_per_epoch * config.data.unlabelled_batch_size
     done = np.clip(step / steps_per_epoch - np.arange(config.train.epochs), 0.0, 1.0)
-    work = sum(objective.at_epoch(epoch).work * (1.0 - share) for epoch, share in enumerate(done))
-    training = work * reviews * float(data.validation.lengths.mean())
+    reviews = 0.0  # each counts its work
+    for epoch, share in enumerate(done):
+        learned = objective.at_epoch(epoch)
+        read = len(data.train) + (0 if learned.labelled_only else beside)
+        reviews += learned.work * read * (1.0 - share)
+    training = reviews * float(data.validation.lengths.mean())
     test = np.minimum(data.test.lengths, config.data.max_tokens).sum() / 3
     return training + np.ceil(epochs) * evaluation_work(data.validation) + float(test)
 

@@ -160,6 +160,19 @@ def test_slices_are_a_power_of_two_unless_the_collective_decides_the_order():
     rules.check(changed(values | {"strategy.reduction": "ring"}))
 
 
+def test_slices_divide_the_reviews_without_labels_too():
+    """An epoch before their terms join has the labelled reviews alone, so both are divided."""
+    values = {
+        "data.unlabelled_split": "unlabelled",
+        "data.unlabelled_batch_size": 8,
+        "objective.terms.entropy": 1.0,
+        "train.batch_size": 8,
+    }
+    rules.check(changed(values | {"train.slices": 8}))
+    message = refusal(changed(values | {"train.slices": 16}))
+    assert message.endswith("config.train.batch_size, 8, and config.data.unlabelled_batch_size, 8")
+
+
 def test_replicas_share_the_slices_evenly():
     config = default.get_config()
     config.train.update(batch_size=96, slices=2)

@@ -23,6 +23,7 @@ class Adversarial:
     """A `Term` of the labelled reviews; see there."""
 
     work = 2.0
+    needs_label = True
 
     def __init__(self, loss: LabelLoss, norm: float):
         """`loss` is that of the classification, `norm` as in `perturbation.along`."""

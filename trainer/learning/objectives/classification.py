@@ -38,6 +38,7 @@ class Classification:
     train_metrics: tuple[str, ...] = ("accuracy",)
     score = "accuracy"
     work = 1.0
+    labelled_only = True
 
     def __init__(self, labels: Labels, label_smoothing: float):
         """`label_smoothing` is that of `losses`."""
@@ -56,6 +57,7 @@ class Classification:
         objective.terms = MappingProxyType({**self.terms, **factors})
         objective._others = tuple(term for _, term in terms.values())
         objective.work = self.work + sum(term.work for _, term in terms.values())
+        objective.labelled_only = all(term.needs_label for term in objective._others)
         objective._first_epoch, objective._alone = first_epoch, self
         return objective
 

@@ -18,6 +18,7 @@ class Entropy:
     """A `Term`; see there."""
 
     work = 0.0
+    needs_label = False
 
     def weight(self, batch: Batch) -> tf.Tensor:
         """Returns the number of all reviews <float32>[]."""

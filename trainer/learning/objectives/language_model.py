@@ -41,6 +41,7 @@ class LanguageModeling:
     train_metrics: tuple[str, ...] = ()
     score = "-loss"
     work = 1.0
+    labelled_only = False
 
     def __init__(self, bidirectional: bool, sampled_words: int):
         """`bidirectional` is that of the network.

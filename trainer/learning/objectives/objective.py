@@ -42,6 +42,7 @@ class Objective(Protocol):
     train_metrics: tuple[str, ...]  # names of the metrics that are summed up in training
     score: str  # the evaluation metric that ranks checkpoints; "-loss" where less is better
     work: float  # of a step, in that of computing the network once forward and once backward
+    labelled_only: bool  # whether it learns nothing from the reviews beside the labelled ones
 
     def at_epoch(self, epoch: int) -> "Objective":
         """Returns what is learned in an epoch, counted from 0; one of a few objects."""

@@ -20,6 +20,7 @@ class Term(Protocol):
     """A loss of a classifier, summed over the reviews of a part of a batch."""
 
     work: float  # what it adds to `Objective.work`
+    needs_label: bool  # whether reviews without a label count nothing in it
 
     def weight(self, batch: Batch) -> tf.Tensor:
         """Returns the number of reviews that the loss is of <float32>[]."""

@@ -33,6 +33,7 @@ class VirtualAdversarial:
     """A `Term` of all reviews; see there."""
 
     work = 7 / 3  # once forward only, which is a third
+    needs_label = False
 
     def __init__(self, norm: float):
         """`norm` is as in `perturbation.along`."""

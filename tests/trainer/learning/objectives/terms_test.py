@@ -183,6 +183,7 @@ def test_terms_join_after_their_first_epochs(config):
         *([{"classification", "entropy"}] * 2),
     ]
     assert objective.at_epoch(0) is objective.at_epoch(1)
+    assert objective.at_epoch(0).labelled_only and not objective.labelled_only
 
 
 def test_noise_is_normal_and_does_not_depend_on_the_width_of_the_batch():
