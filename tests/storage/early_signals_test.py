@@ -74,7 +74,8 @@ except KeyboardInterrupt:
     ("name", "before", "code"),
     [
         ("SIGTERM", "", 9),
-        ("SIGHUP", "", 9),
+        # Set, since these tests may run under nohup themselves.
+        ("SIGHUP", "signal.signal(signal.SIGHUP, signal.SIG_DFL)", 9),
         ("SIGHUP", "signal.signal(signal.SIGHUP, signal.SIG_IGN)", 0),  # as nohup does
     ],
 )
