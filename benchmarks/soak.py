@@ -41,28 +41,25 @@ _CONFIG = "configs/sample.py"
 # Enough steps for a hundred kills, and a checkpoint about every third of a second.
 _OVERRIDES = ("train.epochs=16", "train.log_every_steps=1", "checkpoint.every_steps=10")
 # Terms join in the second epoch, so that a kill can come before and after.
-_TERMS = (
-    "data.unlabelled_split=unlabelled",
-    "data.unlabelled_batch_size=32",
-    "objective.terms_after_epochs=1",
-    "train.epochs=3",
-)
+_JOIN_LATER = ("objective.terms_after_epochs=1", "train.epochs=3")
+_UNLABELLED = "data.unlabelled_split=unlabelled"
+_BESIDE = (_UNLABELLED, "data.unlabelled_batch_size=32", *_JOIN_LATER)
 _OBJECTIVES = {
     "classification": (),
-    "adversarial": ("objective.terms.adversarial=1.0", *_TERMS[2:]),
-    "virtual_adversarial": ("objective.terms.virtual_adversarial=1.0", *_TERMS),
-    "entropy": ("objective.terms.entropy=1.0", *_TERMS),
+    "adversarial": ("objective.terms.adversarial=1.0", *_JOIN_LATER),
+    "virtual_adversarial": ("objective.terms.virtual_adversarial=1.0", *_BESIDE),
+    "entropy": ("objective.terms.entropy=1.0", *_BESIDE),
     "all_terms": (
         "objective.terms.adversarial=1.0",
         "objective.terms.virtual_adversarial=1.0",
         "objective.terms.entropy=1.0",
-        *_TERMS,
+        *_BESIDE,
     ),
     "language_model": (
         "objective.name=language_model",
-        "data.unlabelled_split=unlabelled",
+        _UNLABELLED,
         "objective.terms.distant=10.0",
-        *_TERMS[2:],
+        *_JOIN_LATER,
     ),
 }
 _BUCKET, _PREFIX = "bucket", "soak/"

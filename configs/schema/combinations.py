@@ -58,10 +58,11 @@ def is_power_of_two(number: int) -> bool:
 
 def _check_slices(fields: Mapping[str, Any]) -> None:
     slices, in_tree = fields["train.slices"], fields["strategy.reduction"] == "tree"
+    if not slices:
+        return
     batch_size, beside = fields["train.batch_size"], fields["data.unlabelled_batch_size"]
     # Each is divided: before the terms join, batches have no reviews beside the labelled ones.
-    is_divided = not (slices and (batch_size % slices or beside % slices))
-    if not is_divided or (slices and in_tree and not is_power_of_two(slices)):
+    if batch_size % slices or beside % slices or (in_tree and not is_power_of_two(slices)):
         divisor = "a power of two that divides" if in_tree else "a divisor of"
         also = f", and config.data.unlabelled_batch_size, {beside}" if beside else ""
         raise UserError(
