@@ -58,7 +58,7 @@ def train(config: str, workdir: Path, overrides: tuple[str, ...]) -> None:
     """Trains to the end, or does nothing where that is done."""
     if any(line["kind"] == "test" for line in metrics(workdir)):
         return
-    log = workdir.with_suffix(".log")
+    log = workdir.with_name(f"{workdir.name}.log")
     with training(config, workdir, log, *overrides, *_HELD_OUT) as process:
         check_end(process, log)
 

@@ -54,6 +54,7 @@ def run(tmp_path, monkeypatch):
     def training(config, workdir, log, *overrides):
         commands.append((config, workdir.name, overrides))
         record(workdir, (0.5, 0.55))
+        log.touch()
         with subprocess.Popen(["true"]) as process:
             yield process
 
@@ -109,6 +110,13 @@ def test_only_what_is_not_finished_is_trained_without_the_test_reviews(run, tmp_
     assert [row["accuracy"] for row in results] == [0.8, 0.55, 0.55, 0.55]
     assert benchmark("--config=c.py", "--rows=average,base", "--seeds=0,3") == results
     assert len(commands) == 3
+
+
+def test_each_training_has_a_log_of_its_own(run, tmp_path):
+    benchmark, _ = run
+    benchmark("--rows=dropout 0.3", "--seeds=0,1")
+    logs = sorted(path.name for path in (tmp_path / "runs").glob("*.log"))
+    assert logs == ["dropout-0.3-0.log", "dropout-0.3-1.log"]
 
 
 def test_unknown_row_is_refused_and_the_rows_are_named(run, capsys):
