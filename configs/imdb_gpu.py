@@ -1,4 +1,4 @@
-"""The network of configs/imdb_lstm.py on one machine with 1 to 8 GPUs: not run on hardware.
+"""configs/imdb_best.py on one machine with 1 to 8 GPUs: not run on hardware.
 
     python -m deploy.submit --dry_run --target=gke \\
         --config=configs/imdb_gpu.py --config.data.source=shards:gs://BUCKET/imdb \\

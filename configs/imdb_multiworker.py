@@ -1,4 +1,4 @@
-"""The network of configs/imdb_lstm.py on four machines with a GPU each: not run on hardware.
+"""configs/imdb_best.py on four machines with a GPU each: not run on hardware.
 
     python -m deploy.submit --dry_run --target=gke --workers=4 \\
         --config=configs/imdb_multiworker.py --config.data.source=shards:gs://BUCKET/imdb \\
