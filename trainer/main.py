@@ -41,11 +41,12 @@ class Mode(NamedTuple):
     tensorflow: bool = True  # whether it works with TensorFlow
     prints_answer: bool = False  # whether it has failed when its output is lost
     accepts_export: bool = False  # whether the workdir may be the folder of an export instead
+    trains: bool = False  # whether a training of the config is asked for, or prepared
     averages: bool = False  # whether it takes several workdirs, whose runs it averages
 
 
 MODES = {
-    "train_and_evaluate": Mode("trainer.modes.train", ("config",)),
+    "train_and_evaluate": Mode("trainer.modes.train", ("config",), trains=True),
     "evaluate": Mode(
         "trainer.modes.evaluate",
         ("config", "checkpoint"),
@@ -85,7 +86,7 @@ MODES = {
         needs_config=False,
         accepts_export=True,
     ),
-    "prepare": Mode("trainer.modes.prepare", ("config",)),
+    "prepare": Mode("trainer.modes.prepare", ("config",), trains=True),
     "vectors": Mode("trainer.modes.vectors", ("config",)),
 }
 
@@ -166,7 +167,7 @@ def _run_mode(name: str) -> None:
     if not _WORKDIR.value:
         raise UserError("--workdir: missing; give the folder of the run, such as runs/sample")
     if config is not None:
-        rules.check(config)
+        rules.check(config, trains=mode.trains)
     elif mode.needs_config:
         raise UserError("--config: missing; give a config such as configs/sample.py")
     patience = {} if config is None else {"retry_seconds": config.checkpoint.retry_seconds}

@@ -1,6 +1,7 @@
 """Which fields of a config fit together, once each of them is in range.
 
-check(flatten(config))      # UserError for the first fields that don't
+check(flatten(config))              # UserError for the first fields that don't
+check_training(flatten(config))     # the same for those of which a training would learn nothing
 """
 
 from collections.abc import Mapping
@@ -9,8 +10,9 @@ from typing import Any
 from input_pipeline.sources import registry
 from storage.errors import UserError
 
+_TERMS = "objective.terms."
 # The loss term of a language model; all others are of a classification.
-_DISTANT = "objective.terms.distant"
+_DISTANT = f"{_TERMS}distant"
 # The loss terms of a classification that learn from reviews without labels.
 UNLABELLED_TERMS = ("virtual_adversarial", "entropy")
 
@@ -51,6 +53,26 @@ def check(fields: Mapping[str, Any]) -> None:
         )
 
 
+def check_training(fields: Mapping[str, Any]) -> None:
+    """Raises UserError when a training would learn nothing of what fields ask it to learn."""
+    split, beside = fields["data.unlabelled_split"], fields["data.unlabelled_batch_size"]
+    is_read = beside > 0 and any(fields[f"{_TERMS}{name}"] for name in UNLABELLED_TERMS)
+    if split and fields["objective.name"] == "classification" and not is_read:
+        raise UserError(
+            f"config.data.unlabelled_split: got {split!r}, of which nothing would be learned; "
+            "accepted is '', or give config.data.unlabelled_batch_size and a factor in "
+            f"config.objective.terms to one of {', '.join(UNLABELLED_TERMS)}"
+        )
+    after, epochs = fields["objective.terms_after_epochs"], fields["train.epochs"]
+    terms = [name for name in fields if name.startswith(_TERMS) and fields[name]]
+    if terms and after >= epochs:
+        raise UserError(
+            f"config.objective.terms_after_epochs: got {after} with config.train.epochs={epochs}, "
+            f"so that config.{terms[0]} would never join; accepted is a smaller number, or a "
+            "factor of 0"
+        )
+
+
 def is_power_of_two(number: int) -> bool:
     """Returns True for 0 and for powers of two."""
     return number & (number - 1) == 0
@@ -80,7 +102,7 @@ def _check_language_model(fields: Mapping[str, Any]) -> None:
             "see the words that config.objective.name='language_model' predicts; accepted is True "
             "with one layer in config.model.layer_sizes, or False"
         )
-    terms = [name for name in fields if name.startswith("objective.terms.")]
+    terms = [name for name in fields if name.startswith(_TERMS)]
     terms.remove(_DISTANT)
     for field in (*terms, "model.wide_buckets", "train.label_smoothing"):
         if fields[field]:
@@ -96,14 +118,6 @@ def _check_unlabelled(fields: Mapping[str, Any]) -> None:
         raise UserError(
             f"config.data.unlabelled_batch_size: got {beside} without reviews to take; accepted "
             "is 0, or name a split in config.data.unlabelled_split"
-        )
-    terms = [fields[f"objective.terms.{name}"] for name in UNLABELLED_TERMS]
-    is_read = beside > 0 and any(terms)
-    if split and fields["objective.name"] == "classification" and not is_read:
-        raise UserError(
-            f"config.data.unlabelled_split: got {split!r}, of which nothing would be learned; "
-            "accepted is '', or give config.data.unlabelled_batch_size and a factor in "
-            f"config.objective.terms to one of {', '.join(UNLABELLED_TERMS)}"
         )
     if split and split in (fields["data.train_split"], fields["data.test_split"]):
         raise UserError(

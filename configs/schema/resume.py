@@ -22,9 +22,11 @@ from storage.errors import UserError
 FREE = frozenset(
     {
         "strategy",
-        "checkpoint",
         "evaluation",
         "serving",
+        "checkpoint.every_steps",
+        "checkpoint.keep_last",
+        "checkpoint.retry_seconds",
         "data.dir",
         "data.test_split",
         "data.text_column",
@@ -33,7 +35,6 @@ FREE = frozenset(
         "data.cache_bytes",
         "data.shard_reviews",
         "model.kernel",
-        "model.vectors",  # a run reads it at its start only, as it does checkpoint.init_from
         "train.log_every_steps",
         "train.slices",
         "train.steps_per_call",
@@ -99,6 +100,9 @@ SINCE: dict[str, Any] = {
 # What `train.slices` was called when it counted the slices of each replica, 1 for what is now 0.
 _FORMER_SLICES = "micro_batches"
 
+# What a run starts from. The manifests of earlier versions lack it; config.json always had it.
+_ORIGIN = ("checkpoint.init_from", "model.vectors")
+
 # Stands for `train.epochs` where the numbers do not depend on it.
 _ANY = "any"
 
@@ -147,10 +151,11 @@ def require_same_fields(stored: str, config: Mapping[str, Any]) -> None:
 
     `stored` is what `decisive_fields` returned in this version or an older one.
     """
-    fields = json.loads(json.dumps(SINCE)) | json.loads(stored)
+    new = json.loads(decisive_fields(config))
+    unknown = {field: new[field] for field in _ORIGIN}
+    fields = json.loads(json.dumps(SINCE)) | unknown | json.loads(stored)
     fields.pop(f"train.{_FORMER_SLICES}", None)
     old = {field: value for field, value in fields.items() if is_decisive(field)}
-    new = json.loads(decisive_fields(config))
     if _ANY in (old["train.epochs"], new["train.epochs"]):
         old["train.epochs"] = new["train.epochs"] = _ANY
     changes = [

@@ -198,8 +198,12 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return fields
 
 
-def check(config: Mapping[str, Any]) -> None:
-    """Raises UserError for the first field that is missing, unknown or out of range."""
+def check(config: Mapping[str, Any], trains: bool = True) -> None:
+    """Raises UserError for the first field that is missing, unknown or out of range.
+
+    `trains` says that the config is for a training to come: what it would not learn from is refused
+    too.
+    """
     fields = flatten(config)
     for field, rule in RULES.items():
         if field not in fields:
@@ -212,6 +216,8 @@ def check(config: Mapping[str, Any]) -> None:
     if unknown:
         raise UserError(f"config.{unknown[0]}: no such field; configs/default.py holds them all")
     combinations.check(fields)
+    if trains:
+        combinations.check_training(fields)
 
 
 def static_widths(data: Mapping[str, Any]) -> tuple[int, ...]:

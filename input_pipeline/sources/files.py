@@ -28,8 +28,8 @@ from input_pipeline.sources.formats.row import Columns, Refusal, Row, label_name
 from input_pipeline.sources.paths import existing_path, require_regular
 from input_pipeline.sources.reviews import TextReviews
 from input_pipeline.sources.source import (
-    SPLIT_FIELDS,
     Source,
+    field_of,
     source_of_pairs,
     warn_of_blank_texts,
 )
@@ -65,10 +65,10 @@ def _open_source(argument: str, data: ml_collections.ConfigDict) -> Source:
     def place_of(split: str) -> Path:
         if is_set and split not in _SPLITS:
             raise UserError(
-                f"{SPLIT_FIELDS}: got {split!r}, accepted are 'train' and 'test', since {path} has "
-                "no folders or files for splits"
+                f"{field_of(split, data)}: got {split!r}, accepted are 'train' and 'test', since "
+                f"{path} has no folders or files for splits"
             )
-        place = path if is_set else _place(path, split)
+        place = path if is_set else _place(path, split, field_of(split, data))
         require_regular(place, _UNPACK)
         return place
 
@@ -127,13 +127,13 @@ def _has_splits(path: Path, data: ml_collections.ConfigDict) -> bool:
     alike = [entry.name for entry in entries if _split_of(entry).lower() in spellings]
     if alike:
         raise Refusal(path, f"holds {listed(alike)}; name the splits exactly 'train' and 'test'")
-    known = read.union(_SPLITS, [data.unlabelled_split])
+    *named, last = filter(None, (data.train_split, data.test_split, data.unlabelled_split))
+    known = {*_SPLITS, *named, last}
     others = [entry.name for entry in entries if _split_of(entry) not in known]
     if others and len(others) < len(entries):
         once.warn(
-            f"{path}: left out {listed(others)}; only the splits {data.train_split!r} and "
-            f"{data.test_split!r} are read, and validation reviews are a part of train: "
-            "config.data.validation_share"
+            f"{path}: left out {listed(others)}; only the splits {listed(named)} and {last!r} are "
+            "read, and validation reviews are a part of train: config.data.validation_share"
         )
     return len(others) < len(entries)
 
@@ -162,11 +162,11 @@ def _only_file(path: Path) -> Path | None:
     return entries[0] if is_alone and entries[0].suffix.lower() in _FORMATS else None
 
 
-def _place(path: Path, split: str) -> Path:
+def _place(path: Path, split: str, field: str) -> Path:
     """Returns the folder or file below `path` that holds a split; UserError without just one."""
     above, _, inner = split.partition("/")
     if inner and _split_of(path / above) == above and (path / above).is_dir():
-        return _place(path / above, inner)
+        return _place(path / above, inner, field)
     places = _places(path, split)
     if len(places) == 1:
         return places[0]
@@ -174,6 +174,11 @@ def _place(path: Path, split: str) -> Path:
         found = " and ".join(place.name for place in places)
         raise Refusal(path, f"holds {found}, all for the split {split!r}; keep one")
     held = listed([entry.name for entry in _entries(path)]) or "nothing"
+    if split not in _SPLITS:
+        raise UserError(
+            f"{field}: {path} has no split {split!r}, it holds {held}; accepted is the name of a "
+            "folder or file in it"
+        )
     raise Refusal(path, f"has no split {split!r}, it holds {held}; give {_LAYOUT}")
 
 

@@ -10,12 +10,12 @@ import itertools
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+import ml_collections
 import tensorflow as tf
 
 from input_pipeline.sources import once
 
 READ_BATCH = 1024  # reviews
-SPLIT_FIELDS = "config.data.train_split or test_split"  # whichever names a split in an error
 
 
 class Source(NamedTuple):
@@ -40,6 +40,12 @@ def source_of_pairs(
             yield tf.constant(texts), list(labels)
 
     return Source(fingerprint, batches)
+
+
+def field_of(split: str, data: ml_collections.ConfigDict) -> str:
+    """Returns the field that names a split, as an error begins with it."""
+    fields = ("train_split", "test_split", "unlabelled_split")
+    return next(f"config.data.{field}" for field in fields if data[field] == split)
 
 
 def warn_of_blank_texts(place: object, count: int) -> None:

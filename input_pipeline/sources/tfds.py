@@ -18,7 +18,7 @@ from tensorflow_datasets.core import naming
 from input_pipeline.sources import registry
 from input_pipeline.sources.content import digest_of
 from input_pipeline.sources.reviews import TextReviews
-from input_pipeline.sources.source import READ_BATCH, SPLIT_FIELDS, Source, warn_of_blank_texts
+from input_pipeline.sources.source import READ_BATCH, Source, field_of, warn_of_blank_texts
 from input_pipeline.sources.tfds_download import download
 from input_pipeline.sources.tfds_folder import (
     damage_of,
@@ -33,11 +33,11 @@ from storage.errors import UserError
 
 def open_reviews(argument: str, data: ml_collections.ConfigDict) -> TextReviews:
     """Opens the data set named by the argument; UserError when it can't be had."""
-    return TextReviews(_open_source(argument, data.dir, data.unlabelled_split), data)
+    return TextReviews(_open_source(argument, data), data)
 
 
-def _open_source(name: str, folder: str, unlabelled: str) -> Source:
-    builder = _prepared(name, folder)
+def _open_source(name: str, data: ml_collections.ConfigDict) -> Source:
+    builder = _prepared(name, data.dir)
     text, label = _text_and_label(builder, name)
     names = _names(builder, label)
 
@@ -53,14 +53,14 @@ def _open_source(name: str, folder: str, unlabelled: str) -> Source:
         return names[number]
 
     def fingerprint(split: str) -> str:
-        with intact(builder, _checked(builder, split)):
+        with intact(builder, _checked(builder, split, data)):
             files = builder.info.splits[split].filepaths
             named = [(file.name, Path(file)) for file in files]
-            labels = [] if split == unlabelled else [label, names]
+            labels = [] if split == data.unlabelled_split else [label, names]
             return digest_of([split, text, *labels], named)
 
     def read(split: str) -> Iterable[tuple[tf.Tensor, list[int]]]:
-        with intact(builder, _checked(builder, split)):
+        with intact(builder, _checked(builder, split, data)):
             # With `shuffle_files=False` TFDS reads the files in a fixed order.
             reviews = builder.as_dataset(split, shuffle_files=False, read_config=_read_once())
             for batch in reviews.batch(READ_BATCH):
@@ -70,7 +70,8 @@ def _open_source(name: str, folder: str, unlabelled: str) -> Source:
         blank = 0
         for texts, numbers in read(split):
             blank += sum(not text.strip() for text in texts.numpy())
-            yield texts, ["" if split == unlabelled else name_of_number(n) for n in numbers]
+            labelled = split != data.unlabelled_split
+            yield texts, [name_of_number(n) if labelled else "" for n in numbers]
         warn_of_blank_texts(f"{name}, split {split!r}", blank)
 
     return Source(fingerprint, batches)
@@ -88,18 +89,19 @@ def _read_once() -> tfds.ReadConfig:
     return tfds.ReadConfig(options=options, try_autocache=False, skip_prefetch=True)
 
 
-def _checked(builder: tfds.core.DatasetBuilder, split: str) -> str:
+def _checked(builder: tfds.core.DatasetBuilder, split: str, data: ml_collections.ConfigDict) -> str:
     """Returns the split; UserError when it is unknown or empty."""
     try:
         count = builder.info.splits[split].num_examples
     except (KeyError, ValueError) as error:
         raise UserError(
-            f"{SPLIT_FIELDS}: {builder.name} has no split {split!r}, only "
+            f"{field_of(split, data)}: {builder.name} has no split {split!r}, only "
             f"{', '.join(sorted(builder.info.splits))}"
         ) from error
     if count <= 0:
         raise UserError(
-            f"{SPLIT_FIELDS}: the split {split!r} of {builder.name} has no reviews; take another"
+            f"{field_of(split, data)}: the split {split!r} of {builder.name} has no reviews; take "
+            "another"
         )
     return split
 

@@ -148,6 +148,30 @@ def test_value_is_accepted(field, value):
     rules.check(changed(values | {"train.slices": 1} if "batch" in field else values))
 
 
+def test_terms_that_would_never_join_are_refused():
+    values = {"objective.terms.adversarial": 1.0, "train.epochs": 2}
+    rules.check(changed(values | {"objective.terms_after_epochs": 1}))
+    message = refusal(changed(values | {"objective.terms_after_epochs": 2}))
+    assert message.startswith(
+        "config.objective.terms_after_epochs: got 2 with config.train.epochs=2, so that "
+        "config.objective.terms.adversarial would never join; accepted is a smaller number"
+    )
+    rules.check(changed({"objective.terms_after_epochs": 2, "train.epochs": 2}))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"data.unlabelled_split": "unsupervised"},
+        {"objective.terms.adversarial": 1.0, "objective.terms_after_epochs": 10**9},
+    ],
+    ids=["unlabelled_split", "terms_after_epochs"],
+)
+def test_what_a_training_would_not_learn_from_is_accepted_where_none_is_to_come(values):
+    refusal(changed(values))
+    rules.check(changed(values), trains=False)
+
+
 def test_slices_may_be_as_many_as_the_batch_has_reviews():
     rules.check(changed({"train.batch_size": 64, "train.slices": 64}))
 

@@ -80,7 +80,7 @@ def test_folder_with_nothing_but_a_file_is_that_file(tmp_path):
 def test_unknown_split_of_a_set_without_splits_is_refused(tmp_path):
     write(tmp_path, {"pos/1.txt": "Fine.", "neg/1.txt": "Bad."})
     line = complaint(read_files, tmp_path, "dev")
-    assert "data.train_split or test_split: got 'dev', accepted are 'train' and 'test'" in line
+    assert "config.data.test_split: got 'dev', accepted are 'train' and 'test'" in line
 
 
 def test_bad_text_may_be_skipped_and_is_counted_once_per_run(tmp_path, caplog):
@@ -194,10 +194,24 @@ def test_missing_path_is_refused_with_where_it_was_looked_for(tmp_path, monkeypa
 )
 def test_unknown_split_is_refused_with_what_the_folder_holds(tmp_path, ask, files, found):
     write(tmp_path, files)
-    source = open_source(f"files:{tmp_path}")
+    source = open_source(f"files:{tmp_path}", unlabelled_split="dev")
     message = complaint(lambda: list(getattr(source, ask)("dev")))
-    assert f"{tmp_path}: has no split 'dev', it holds {found}" in message
+    start = f"config.data.unlabelled_split: {tmp_path} has no split 'dev', it holds {found}"
+    assert message.startswith(start)
+
+
+def test_missing_train_split_is_refused_with_the_layout(tmp_path):
+    write(tmp_path, {"test.csv": ROWS})
+    message = complaint(read_files, tmp_path)
+    assert f"{tmp_path}: has no split 'train', it holds 'test.csv'; give a PATH that" in message
     assert "a folder of .txt files for each label" in message
+
+
+def test_split_of_unlabelled_reviews_is_said_to_be_read(tmp_path, caplog):
+    write(tmp_path, {**FOLDERS, "more.csv": "text\nWhat?\n", "dev.csv": ROWS})
+    with caplog.at_level(logging.WARNING):
+        read_files(tmp_path, unlabelled_split="more")
+    assert "left out 'dev.csv'; only the splits 'train', 'test' and 'more' are read" in caplog.text
 
 
 def test_two_places_for_a_split_are_refused(tmp_path):

@@ -15,7 +15,9 @@ def open_source(name, folder="", **options):
 
 
 def read(name, split="train", **options):
-    """Returns all (text, name of the label) of a split."""
+    """Returns all (text, name of the label) of a split, which a field of the config names."""
+    if split not in ("train", options.get("unlabelled_split")):
+        options["test_split"] = split
     return [
         (text.decode(), label)
         for texts, labels in open_source(name, **options).batches(split)

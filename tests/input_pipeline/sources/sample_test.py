@@ -27,4 +27,5 @@ def test_fingerprint_of_the_sample_tells_splits_apart():
 
 
 def test_unknown_split_of_the_sample_is_refused():
-    assert "'dev'" in complaint(read, "sample", "dev")
+    message = complaint(read, "sample", "dev", unlabelled_split="dev")
+    assert message.startswith("config.data.unlabelled_split: sample has no split 'dev', only train")
