@@ -50,7 +50,7 @@ def _data() -> ml_collections.ConfigDict:
     # Whether ! ? . , ; : ( ) are tokens too; otherwise all tokens are words and emoji.
     data.punctuation = False
     # Number of token ids: one for padding, one for unknown words, the rest for the most frequent
-    # words.
+    # words. Fewer where the reviews, the shards or the run of `checkpoint.init_from` have fewer.
     data.vocabulary_size = 20_000
     # Longest review that the model reads, in tokens. Of a longer one it reads the first ('head'),
     # the last ('tail'), or half from each end ('head_tail').

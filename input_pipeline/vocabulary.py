@@ -65,6 +65,14 @@ class Vocabulary:
                 f"(version {self.rules} of the text rules); accepted is False"
             )
 
+    def require_size(self, most: int, owner: str) -> None:
+        """Raises UserError when `owner` has more tokens than `data.vocabulary_size`, `most`."""
+        if len(self) > most:
+            raise UserError(
+                f"config.data.vocabulary_size: got {most}, but {owner} has {len(self)} token ids; "
+                "accepted is that number, or a larger one, which changes nothing"
+            )
+
     def to_bytes(self) -> bytes:
         """Returns the content of the vocabulary file."""
         first = self.tokens[PADDING] if self.rules == 1 else f"<pad rules={self.rules}>"

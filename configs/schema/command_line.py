@@ -192,8 +192,9 @@ def _describe_flag_error(text: str, file: str) -> str:
     if flag.startswith("config."):
         field = flag.removeprefix("config.")
         return f"{flag}: got {value!a}, accepted is {rules.RULES[field].accepted}"
-    kind = flags.FLAGS[flag].flag_type()
-    accepted = {"int": "an integer", "bool": "true or false"}.get(kind)
+    known = flags.FLAGS[flag]
+    integers = known.parser.syntactic_help  # with their bounds
+    accepted = {"int": integers, "bool": "true or false"}.get(known.flag_type())
     if not accepted:
         return f"{last_line(text)}; --help lists the flags"
     return f"--{flag}: got {value!a}, accepted is {accepted}"

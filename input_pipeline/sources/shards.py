@@ -58,6 +58,7 @@ class PreparedReviews:
         owner = "the prepared shards"
         encoding.labels.require_positive(self._data.positive_label, owner)
         encoding.vocabulary.require_punctuation(self._data.punctuation, owner)
+        encoding.vocabulary.require_size(self._data.vocabulary_size, owner)
         return encoding
 
     def load_split(self, split: str, encoding: Encoding) -> Examples:

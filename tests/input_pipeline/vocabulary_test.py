@@ -155,3 +155,11 @@ def test_punctuation_is_required_of_the_rules_that_have_it():
                 UserError, match=r"config\.data\.punctuation: got True, but the tokens of the set"
             ):
                 made.require_punctuation(True, "the set")
+
+
+def test_vocabulary_of_others_may_be_smaller_than_asked_for_but_not_larger():
+    made = vocabularies.build({"film": 1}, 10)
+    for most in (3, 4):
+        made.require_size(most, "the set")
+    with pytest.raises(UserError, match=r"vocabulary_size: got 2, but the set has 3 token ids"):
+        made.require_size(2, "the set")

@@ -71,6 +71,7 @@ def initial_encoding(config: ml_collections.ConfigDict, reviews: Reviews | None 
     owner = "the run in config.checkpoint.init_from"
     encoding.labels.require_positive(config.data.positive_label, owner)
     encoding.vocabulary.require_punctuation(config.data.punctuation, owner)
+    encoding.vocabulary.require_size(config.data.vocabulary_size, owner)
     return encoding
 
 

@@ -41,7 +41,7 @@ _SEEDS = flags.DEFINE_string(
 _TRIALS = flags.DEFINE_integer(
     "trials", 0, "Trains so many random points of the grid; 0 trains all.", lower_bound=0
 )
-_DRAW_SEED = flags.DEFINE_integer("draw_seed", 0, "Seed of the random points.")
+_DRAW_SEED = flags.DEFINE_integer("draw_seed", 0, "Seed of the random points of --trials.")
 _STOP_EARLY = flags.DEFINE_bool(
     "stop_early",
     False,
@@ -52,6 +52,16 @@ _PARALLEL = flags.DEFINE_integer(
 )
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Checks and lists the trials, and starts none.")
 _TABLE = flags.DEFINE_bool("table", False, "Shows the sweep in the workdir, and starts no trial.")
+_OF_NEW_TRIALS = (
+    _CONFIG,
+    _GRID,
+    _SEEDS,
+    _TRIALS,
+    _DRAW_SEED,
+    _STOP_EARLY,
+    _PARALLEL,
+    _DRY_RUN,
+)
 
 
 def main(argv: list[str]) -> None:
@@ -70,6 +80,7 @@ def main(argv: list[str]) -> None:
 
 
 def _run() -> int:
+    _check_flags()
     if _TABLE.value:
         store = _store()
         planned = trials.read(store)
@@ -81,11 +92,27 @@ def _run() -> int:
     given = command_line.config_arguments(sys.argv)
     planned = _planned(_CONFIG.value, given)
     if _DRY_RUN.value:
+        if _WORKDIR.value:
+            planned = trials.continued(_store(), planned, _CONFIG.value)
         for trial in planned:
             print(trial.name)
         print(f"{len(planned)} trial(s)")
         return DONE
     return _train(_store(), planned, _CONFIG.value, given)
+
+
+def _check_flags() -> None:
+    """Raises UserError for a flag that would have no effect."""
+    for holder in _OF_NEW_TRIALS if _TABLE.value else ():
+        if flags.FLAGS[holder.name].present:
+            raise UserError(
+                f"--{holder.name}: --table takes --workdir alone; leave out one of them"
+            )
+    if flags.FLAGS[_DRAW_SEED.name].present and not _TRIALS.value:
+        raise UserError(
+            f"--draw_seed: got {_DRAW_SEED.value}, but without --trials no points are drawn; give "
+            "--trials=N"
+        )
 
 
 def _store() -> Store:
@@ -140,7 +167,7 @@ def _train(
     # With several runs here, TensorFlow's own threads of each would be as many as there are cores.
     threads = max(1, cores.usable_cores() // parallel) if parallel > 1 else 0
     with StopRequests() as stop:
-        trials.keep(store, planned, config)
+        planned = trials.keep(store, planned, config)
         terminal.say(f"{len(planned)} trial(s); the output of each is in {store.url}/{LOGS}")
         found = Sweep(
             store,

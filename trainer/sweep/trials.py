@@ -2,7 +2,7 @@
 
     trials = named(points)
     trials[0].name                  # "0000-dropout=0.2-layer_sizes=128x64"
-    keep(store, trials, config)     # UserError unless the sweep in the store has the same trials
+    trials = keep(store, trials, config)    # after those that the sweep in the store has already
     read(store)                     # the trials of a sweep that was started
     command(trials[0], "runs/sweep", config, given)     # python -m trainer ...
 
@@ -42,12 +42,12 @@ class Trial(NamedTuple):
         return f"trials/{self.name}"
 
 
-def named(points: Sequence[Mapping[str, Any]]) -> list[Trial]:
-    """Returns a trial for each point."""
+def named(points: Sequence[Mapping[str, Any]], first: int = 0) -> list[Trial]:
+    """Returns a trial for each point, numbered from `first` on."""
     short = short_fields(points[0])
     return [
         Trial(_name(number, {short[field]: value for field, value in point.items()}), point)
-        for number, point in enumerate(points)
+        for number, point in enumerate(points, first)
     ]
 
 
@@ -68,8 +68,13 @@ def in_words(value: Any) -> str:
 
 
 def check(trials: Sequence[Trial], config: ml_collections.ConfigDict) -> None:
-    """Raises UserError for the first trial whose fields do not fit together."""
+    """Raises UserError for trials that can't be compared, or whose fields do not fit together."""
     fields = rules.flatten(config)
+    if len({trial.values.get("objective.name") for trial in trials}) > 1:
+        raise UserError(
+            "--grid: config.objective.name: got several, whose scores can't be compared; give a "
+            "sweep for each"
+        )
     for trial in trials:
         try:
             rules.check({**fields, **trial.values})
@@ -120,26 +125,51 @@ def field_of(argument: str) -> str:
     return match[1] if match else ""
 
 
-def keep(store: Store, trials: Sequence[Trial], config: ml_collections.ConfigDict) -> None:
-    """Keeps the trials in the store; those that it has may be the first of more.
+def continued(
+    store: Store, trials: Sequence[Trial], config: ml_collections.ConfigDict
+) -> list[Trial]:
+    """Returns the trials of the sweep in the store, then those of `trials` that it lacks.
 
-    Raises UserError when the store has other trials, the same of another config, or a single run.
+    Raises UserError when it has a trial that is not among them, when its config is another, or when
+    the store holds a single run.
     """
     if store.exists(CONFIG_FILE):
         raise UserError(f"--workdir: {store.url} holds a run; give a separate folder for the sweep")
+    if not store.exists(PLAN):
+        return list(trials)
+    stored, decisive = _read(store)
+    points = [trial.values for trial in trials]
+    for trial in stored:
+        if trial.values not in points:
+            raise UserError(
+                f"--grid: the sweep in {store.url} has {len(stored)} trial(s), among them "
+                f"{trial.name}, which is not one of these {len(trials)}; give its --grid, --seeds "
+                "and --trials, which may have more values, or another --workdir"
+            )
+    resume.require_same_fields(decisive, config)
+    known = [trial.values for trial in stored]
+    more = [point for point in points if point not in known]
+    return stored + (named(more, first=len(stored)) if more else [])
+
+
+def keep(store: Store, trials: Sequence[Trial], config: ml_collections.ConfigDict) -> list[Trial]:
+    """Keeps the trials of `continued` in the store, and returns them."""
+    planned = continued(store, trials, config)
+    try:
+        store.create(PLAN, _plan(planned, config))
+    except FileExistsError:
+        planned = continued(store, trials, config)  # another machine may have begun it just now
+        if len(planned) > len(read(store)):
+            store.write(PLAN, _plan(planned, config))
+    return planned
+
+
+def _plan(trials: Sequence[Trial], config: ml_collections.ConfigDict) -> bytes:
     plan = {
         "trials": [{"name": trial.name, "values": trial.values} for trial in trials],
         "config": resume.decisive_fields(config),
     }
-    data = (json.dumps(plan, indent=1) + "\n").encode()
-    try:
-        store.create(PLAN, data)
-    except FileExistsError:
-        stored, decisive = _read(store)
-        _require_beginning(store, stored, trials)
-        resume.require_same_fields(decisive, config)
-        if len(trials) > len(stored):
-            store.write(PLAN, data)
+    return (json.dumps(plan, indent=1) + "\n").encode()
 
 
 def read(store: Store) -> list[Trial]:
@@ -169,18 +199,6 @@ def _read(store: Store) -> tuple[list[Trial], str]:
 
 def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _require_beginning(store: Store, stored: Sequence[Trial], trials: Sequence[Trial]) -> None:
-    """Raises UserError unless the trials begin with those that are stored."""
-    differ = [old for old, new in zip(stored, trials, strict=False) if old != new]
-    differ += stored[len(trials) :]
-    if differ:
-        raise UserError(
-            f"--grid: the sweep in {store.url} has {len(stored)} trial(s), among them "
-            f"{differ[0].name}, which is not one of these {len(trials)}; give its --grid, --seeds "
-            "and --trials, or another --workdir"
-        )
 
 
 def _name(number: int, values: Mapping[str, Any]) -> str:

@@ -111,6 +111,26 @@ def test_new_run_starts_from_the_weights_of_another(run_config, finished, tmp_pa
     ).read_bytes()
 
 
+def test_smaller_vocabulary_than_that_of_the_weights_is_refused(run_config, finished, tmp_path):
+    config = run_config.copy_and_resolve_references()
+    config.checkpoint.init_from = str(finished)
+    config.data.vocabulary_size = 3
+    with pytest.raises(UserError, match=r"data\.vocabulary_size: got 3, but the run in config\."):
+        start(config, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("field", ["checkpoint.init_from", "model.vectors"])
+def test_run_can_not_be_given_another_start(run_config, finished, field):
+    section, name = field.split(".")
+    config = run_config.copy_and_resolve_references()
+    config[section][name] = str(finished)
+    before = (finished / "config.json").read_bytes()
+    with pytest.raises(UserError, match=rf"^config\.{section}\.{name}: the run has '', got "):
+        start(config, finished)
+    assert (finished / "config.json").read_bytes() == before
+
+
 def test_weights_of_another_network_are_refused(run_config, finished, tmp_path):
     config = run_config.copy_and_resolve_references()
     config.checkpoint.init_from = str(finished)

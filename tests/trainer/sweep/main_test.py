@@ -77,8 +77,9 @@ def test_table_needs_the_workdir_only(swept):
     assert shown.stdout.splitlines()[:2] == done.stdout[start:].splitlines()[:2]
 
 
-def test_other_sweep_in_the_same_workdir_is_refused(swept, flags):
-    done = run(*flags, "--grid=model.dropout=0.1,0.2", f"--workdir={swept[0]}")
+@pytest.mark.parametrize("more", [[], ["--dry_run"]])
+def test_other_sweep_in_the_same_workdir_is_refused(swept, flags, more):
+    done = run(*flags, "--grid=model.dropout=0.1,0.3", f"--workdir={swept[0]}", *more)
     assert done.returncode == 1
     assert re.fullmatch(r"error: --grid: the sweep in .* has 1 trial\(s\).*\n", done.stderr)
 
@@ -98,6 +99,10 @@ DROPOUT = "--grid=model.dropout=0.1,0.2"
         ([SAMPLE, DROPOUT, "--trials=3"], "--trials: got 3, but the grid has 2 point(s)"),
         ([SAMPLE, DROPOUT, "--seeds=0,1"], "--workdir: missing"),
         ([SAMPLE, DROPOUT, "now"], "'now': not a flag"),
+        ([SAMPLE, DROPOUT, "--trials=-3"], "got '-3', accepted is a non-negative integer"),
+        ([SAMPLE, DROPOUT, "--parallel=0"], "got '0', accepted is a positive integer"),
+        ([SAMPLE, DROPOUT, "--draw_seed=3"], "--draw_seed: got 3, but without --trials"),
+        (["--table", "--workdir=runs/a", DROPOUT], "--grid: --table takes --workdir alone"),
         (["--table"], "--workdir: missing"),
     ],
 )

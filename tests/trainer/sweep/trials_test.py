@@ -92,13 +92,30 @@ def test_plan_may_grow_but_not_change(store, config):
     trials.keep(store, planned[:2], config)
     trials.keep(store, planned, config)
     assert trials.read(store) == planned
-    for others in (trials.named(POINTS[::-1]), planned[:2]):
-        with pytest.raises(UserError, match=r"^--grid: the sweep in .* has 3 trial\(s\), among"):
-            trials.keep(store, others, config)
+    with pytest.raises(UserError, match=r"^--grid: the sweep in .* has 3 trial\(s\), among"):
+        trials.keep(store, planned[:2], config)
     config.train.batch_size = 32
     with pytest.raises(UserError, match=r"config\.train\.batch_size: the run has 64, got 32"):
         trials.keep(store, planned, config)
     assert trials.read(store) == planned
+
+
+def test_trials_that_come_later_are_numbered_after_those_that_are_kept(store, config):
+    """As when a seed joins, which changes the order of the grid."""
+    trials.keep(store, trials.named(POINTS[1:]), config)
+    planned = trials.keep(store, trials.named(POINTS), config)
+    assert planned == trials.read(store)
+    assert [trial.values["seed"] for trial in planned] == [1, 2, 0]
+    assert [trial.name[:4] for trial in planned] == ["0000", "0001", "0002"]
+    assert trials.keep(store, trials.named(POINTS[::-1]), config) == planned
+
+
+def test_objectives_are_not_ranked_against_each_other(config):
+    objectives = ("classification", "language_model")
+    planned = trials.named([{"objective.name": name} for name in objectives])
+    with pytest.raises(UserError, match=r"config\.objective\.name: got several, whose scores"):
+        trials.check(planned, config)
+    trials.check(planned[1:], config)
 
 
 @pytest.mark.parametrize("damage", [b"", b"[]", b'{"trials": [{"name": "a"}]}', b'{"trials": 3}'])
