@@ -99,7 +99,7 @@ def _parse(argv: list[str], module: ModuleType) -> list[str]:
     if _HELP.intersection(argv):  # absl would exit with code 1
         _print_help(module, full="--helpfull" in argv)
         sys.exit()
-    argv = [_with_underscores(argument) for argument in _joined(argv)]
+    argv = _without_repeated([_with_underscores(argument) for argument in _joined(argv)])
     for argument in argv:
         _check_field(argument, with_config=_config_file(argv) is not None)
     argv = [_with_found_config(argument) for argument in argv]
@@ -126,6 +126,17 @@ def _with_underscores(argument: str) -> str:
     name = flag.lstrip("-").replace("-", "_")
     is_known = flag.startswith("--") and name in flags.FLAGS
     return f"--{name}{separator}{value}" if is_known else argument
+
+
+def _without_repeated(argv: list[str]) -> list[str]:
+    """Returns the arguments with the last value alone of a field that is given several times.
+
+    Of a tuple absl would put all of them behind each other.
+    """
+    fields = [re.match(r"--?(config\.[^=]+)=", argument) for argument in argv]
+    last = {match[1]: place for place, match in enumerate(fields) if match}
+    numbered = enumerate(zip(argv, fields, strict=True))
+    return [word for place, (word, match) in numbered if not match or last[match[1]] == place]
 
 
 def _config_file(argv: list[str]) -> str | None:

@@ -63,7 +63,7 @@ def evaluate(
         members = load_members(config, [store, *others], checkpoint)
     if others:
         for member in members:
-            classifier_of(member.store, member.trained, "evaluate")
+            classifier_of(member.store, member.trained, "evaluate of several workdirs")
     source, split = load.open_reviews(config.data), config.data.test_split
     reviews = source.load_split(split, members[0].trained.encoding)
     # One run's reviews after the other: each run has its own token ids.

@@ -65,6 +65,13 @@ def train_and_evaluate(
                 f"Another worker is lost or does not answer ({type(error).__name__}); "
                 "run the same command again."
             ) from error
+        except tf.errors.ResourceExhaustedError as error:
+            raise UserError(
+                f"config.train.batch_size: got {config.train.batch_size}, which needs more memory "
+                "than there is; lower it, config.evaluation.batch_size "
+                f"({config.evaluation.batch_size}) or config.data.max_tokens "
+                f"({config.data.max_tokens}), and start in another --workdir"
+            ) from error
         except tf.errors.InternalError as error:  # also of variables on a lost machine
             if message := lost_machines.lost_now():
                 raise Stopped(message) from error
@@ -97,7 +104,10 @@ def _train(run: Run, progress: Progress, stop: StopRequests) -> None:
         with contextlib.suppress(*LOST_WORKER_ERRORS):
             run.workers.any(True)
         raise Stopped(message) from request
-    except (UserError, tf.errors.InternalError, *LOST_WORKER_ERRORS):
+    except (
+        *(UserError, tf.errors.InternalError, tf.errors.ResourceExhaustedError),
+        *LOST_WORKER_ERRORS,
+    ):
         # Rather than end in the middle of a save; and the trackers learn that the run has stopped.
         with contextlib.suppress(UserError):
             run.saver.finish(GRACE_SECONDS)

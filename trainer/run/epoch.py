@@ -139,8 +139,10 @@ def _check_finite(run: Run, step: int, loss: tuple[float, float], gradient_norm:
     # In float16 an infinite gradient is an overflow, which the step has handled.
     checked = (loss[0],) if config.model.precision == "float16" else (loss[0], gradient_norm)
     if not all(map(math.isfinite, checked)):
+        factors = any(config.objective.terms.values())
+        others = ", or the factors in config.objective.terms" if factors else ""
         raise UserError(
             f"step {step}: the loss is {loss[0] / loss[1]}, its gradient's norm {gradient_norm}; "
             "nothing was saved since: lower config.optimizer.learning_rate "
-            f"({config.optimizer.learning_rate}) and start in another --workdir"
+            f"({config.optimizer.learning_rate}){others}, and start in another --workdir"
         )

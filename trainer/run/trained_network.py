@@ -63,8 +63,8 @@ def classifier_of(store: Store, trained: Trained, mode: str) -> Classifier:
     if isinstance(trained.network, Classifier):
         return trained.network
     raise UserError(
-        f"--mode: got {mode!r}, but the run in {store.url} is a language model, which predicts "
-        f"no labels; a training with --config.checkpoint.init_from={store.url} starts a "
+        f"--workdir: {store.url} holds a language model, which predicts no labels, as "
+        f"--mode={mode} needs; a training with --config.checkpoint.init_from={store.url} starts a "
         "classifier from it"
     )
 

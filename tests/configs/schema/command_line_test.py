@@ -66,6 +66,11 @@ def test_bad_value_names_the_field_the_value_and_what_is_accepted(complaint, fie
     assert rules.RULES[field].accepted in line
 
 
+def test_of_a_field_given_twice_the_last_value_counts(complaint):
+    sizes = ("--config.model.layer_sizes=16", "--config.model.layer_sizes", "0,8")
+    assert "config.model.layer_sizes: got (0, 8), accepted is" in complaint(SAMPLE, *sizes)
+
+
 def test_unknown_field_is_named_with_one_like_it(complaint):
     line = complaint(SAMPLE, "--config.train.epoch=2")
     assert "config.train.epoch" in line

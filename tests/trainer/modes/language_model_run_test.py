@@ -95,14 +95,19 @@ def test_mode_for_labels_is_refused_in_a_line(ended, mode):
     with pytest.raises(UserError) as raised:
         module.run(call(ended, **flags))
     message = str(raised.value)
-    assert message.startswith(f"--mode: got {mode!r}, but the run in {ended} is a language model")
+    assert message.startswith(
+        f"--workdir: {ended} holds a language model, which predicts no labels"
+    )
+    assert f"as --mode={mode} needs" in message
     assert f"--config.checkpoint.init_from={ended}" in message
     assert "\n" not in message
 
 
 def test_evaluation_of_several_runs_is_refused(ended, finished):
     store, other = open_store(str(ended)), open_store(str(finished))
-    with pytest.raises(UserError, match=rf"'evaluate', but the run in {ended} is a language model"):
+    with pytest.raises(
+        UserError, match=rf"{ended} .* as --mode=evaluate of several workdirs needs"
+    ):
         evaluate(stored_config(other), other, "best", [store])
 
 

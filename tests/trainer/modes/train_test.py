@@ -148,6 +148,25 @@ def test_loss_that_is_not_finite_stops_the_run_and_names_the_step(run_config, tm
     assert ranked(open_store(str(tmp_path / "run")), "last") == []
 
 
+@pytest.mark.slow
+def test_batch_that_does_not_fit_in_memory_is_one_line(run_config, tmp_path):
+    """Its embeddings are more bytes than a process can address; TensorFlow tries for a while."""
+    config = run_config.copy_and_resolve_references()
+    config.data.update(max_tokens=40, width_step=40, vocabulary_size=3)
+    config.model.update(embedding_size=10**6, layer_sizes=(1,))
+    config.train.batch_size = 10**6
+    with pytest.raises(UserError, match=r"^config\.train\.batch_size: got 1000000, .* memory"):
+        start(config, tmp_path / "run")
+    assert ranked(open_store(str(tmp_path / "run")), "last") == []
+
+
+def test_loss_that_is_not_finite_may_come_of_a_factor_of_a_term(run_config, tmp_path):
+    config = run_config.copy_and_resolve_references()
+    config.objective.terms.adversarial = 1e30
+    with pytest.raises(UserError, match=r"rate \(.*\), or the factors in config\.objective\.terms"):
+        start(config, tmp_path / "run")
+
+
 def test_validation_share_that_leaves_a_set_empty_is_refused(run_config, tmp_path):
     config = run_config.copy_and_resolve_references()
     config.data.validation_share = 1e-6
