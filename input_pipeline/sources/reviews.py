@@ -79,6 +79,11 @@ class TextReviews:
         tokenized = self._tokenize(data.unlabelled_split, encoding.vocabulary.rules)
         unlabelled = examples.encode_unlabelled(tokenized, encoding)
         unlabelled = unlabelled.shortened(data.max_tokens, data.keep)
+        if data.unlabelled_batch_size > len(unlabelled):
+            raise UserError(
+                f"config.data.unlabelled_batch_size: got {data.unlabelled_batch_size}, accepted "
+                f"are up to {len(unlabelled)}, the reviews of {data.unlabelled_split!r}"
+            )
         return InMemory(train, unlabelled, data.unlabelled_batch_size), validation
 
     def _tokenize(self, split: str, rules: int) -> Tokenized:

@@ -64,6 +64,16 @@ def test_reviews_of_one_label_are_refused(config, tmp_path):
         load_all(files_config(config, tmp_path, [1]))
 
 
+def test_batch_of_more_reviews_without_labels_than_there_are_is_refused(config, tmp_path):
+    files_config(config, tmp_path, [0, 1])
+    (tmp_path / "more.csv").write_text("text\none film\nanother film\n")
+    config.data.update(unlabelled_split="more", unlabelled_batch_size=2)
+    load_all(config)
+    config.data.unlabelled_batch_size = 3
+    with pytest.raises(UserError, match=r"unlabelled_batch_size: got 3, accepted are up to 2, the"):
+        load_all(config)
+
+
 def test_shards_give_three_parts(config, prepared):
     data = load_all(config)
     assert isinstance(data.train, Sharded)
