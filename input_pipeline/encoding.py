@@ -10,6 +10,8 @@ A run, and a folder of prepared shards, keep it in `vocabulary.txt` and `labels.
 import hashlib
 from typing import NamedTuple
 
+import ml_collections
+
 from input_pipeline.labels import LABELS_FILE, Labels, read_labels
 from input_pipeline.vocabulary import VOCABULARY_FILE, Vocabulary, read_vocabulary
 from storage.store import Check, Store
@@ -27,6 +29,12 @@ class Encoding(NamedTuple):
         return hashlib.sha256(
             self.labels.to_bytes() + b"\0" + self.vocabulary.to_bytes()
         ).hexdigest()
+
+    def require(self, data: ml_collections.ConfigDict, owner: str) -> None:
+        """Raises UserError when `data` asks for another encoding than this one of `owner`."""
+        self.labels.require_positive(data.positive_label, owner)
+        self.vocabulary.require_punctuation(data.punctuation, owner)
+        self.vocabulary.require_size(data.vocabulary_size, owner)
 
 
 def read_encoding(store: Store) -> Encoding | None:

@@ -1,4 +1,4 @@
-"""Shares tasks among processes on any machines through a store; those of lost ones are taken over.
+"""Shares tasks among processes through a store; the tasks of a lost process are taken over.
 
     with leases.Worker(store) as worker:              # renews a lease in the background
         for task in worker.take(["train-000000", "train-000001"], of=2, done=done):

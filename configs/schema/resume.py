@@ -100,7 +100,7 @@ SINCE: dict[str, Any] = {
 # What `train.slices` was called when it counted the slices of each replica, 1 for what is now 0.
 _FORMER_SLICES = "micro_batches"
 
-# What a run starts from. The manifests of earlier versions lack it; config.json always had it.
+# What a run starts from. Earlier versions kept it in config.json only, not in manifests.
 _ORIGIN = ("checkpoint.init_from", "model.vectors")
 
 # Stands for `train.epochs` where the numbers do not depend on it.

@@ -55,10 +55,7 @@ class PreparedReviews:
                 f"config.data.source: {self._store.url}/{VOCABULARY_FILE} is missing; make the "
                 f"set with --mode=prepare --workdir={self._store.url}"
             )
-        owner = "the prepared shards"
-        encoding.labels.require_positive(self._data.positive_label, owner)
-        encoding.vocabulary.require_punctuation(self._data.punctuation, owner)
-        encoding.vocabulary.require_size(self._data.vocabulary_size, owner)
+        encoding.require(self._data, "the prepared shards")
         return encoding
 
     def load_split(self, split: str, encoding: Encoding) -> Examples:

@@ -67,10 +67,9 @@ def _open_source(name: str, data: ml_collections.ConfigDict) -> Source:
                 yield batch[text], batch[label].numpy().tolist()
 
     def batches(split: str) -> Iterable[tuple[tf.Tensor, list[str]]]:
-        blank = 0
+        blank, labelled = 0, split != data.unlabelled_split
         for texts, numbers in read(split):
             blank += sum(not text.strip() for text in texts.numpy())
-            labelled = split != data.unlabelled_split
             yield texts, [name_of_number(n) if labelled else "" for n in numbers]
         warn_of_blank_texts(f"{name}, split {split!r}", blank)
 

@@ -1,4 +1,4 @@
-"""The metrics and gradients of a step, summed over the slices of the global batch.
+"""Sums a step's metrics and gradients over the slices of the global batch.
 
     metrics, gradients = summed_gradients(objective, state, batch, config)    # in a replica
 

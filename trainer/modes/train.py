@@ -105,7 +105,9 @@ def _train(run: Run, progress: Progress, stop: StopRequests) -> None:
             run.workers.any(True)
         raise Stopped(message) from request
     except (
-        *(UserError, tf.errors.InternalError, tf.errors.ResourceExhaustedError),
+        UserError,
+        tf.errors.InternalError,
+        tf.errors.ResourceExhaustedError,
         *LOST_WORKER_ERRORS,
     ):
         # Rather than end in the middle of a save; and the trackers learn that the run has stopped.

@@ -35,7 +35,7 @@ def examine(
     devices: str,
     check: Callable[[], None] = lambda: None,
 ) -> TestResults:
-    """Returns what the test of a checkpoint gave.
+    """Returns the results of a checkpoint's test, with its most confident mistakes explained.
 
     Args:
         config: the whole config of the run in `store`.

@@ -68,10 +68,7 @@ def initial_encoding(config: ml_collections.ConfigDict, reviews: Reviews | None 
             f"config.checkpoint.init_from: {config.checkpoint.init_from} holds no run "
             f"({VOCABULARY_FILE} is missing); give the workdir of one"
         )
-    owner = "the run in config.checkpoint.init_from"
-    encoding.labels.require_positive(config.data.positive_label, owner)
-    encoding.vocabulary.require_punctuation(config.data.punctuation, owner)
-    encoding.vocabulary.require_size(config.data.vocabulary_size, owner)
+    encoding.require(config.data, "the run in config.checkpoint.init_from")
     return encoding
 
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 for clients that are slow, stop half-way or send what is no HTTP.
+"""Serves HTTP/1.1, also to clients that are slow, stop half-way or send something else.
 
     uvicorn.Config(app, http=functools.partial(Protocol, seconds=10.0, most=512, metrics=metrics))
 

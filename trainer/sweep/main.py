@@ -103,8 +103,8 @@ def _run() -> int:
 
 def _check_flags() -> None:
     """Raises UserError for a flag that would have no effect."""
-    for holder in _OF_NEW_TRIALS if _TABLE.value else ():
-        if flags.FLAGS[holder.name].present:
+    for holder in _OF_NEW_TRIALS:
+        if _TABLE.value and flags.FLAGS[holder.name].present:
             raise UserError(
                 f"--{holder.name}: --table takes --workdir alone; leave out one of them"
             )

@@ -9,6 +9,7 @@
 What distinguishes the trials is kept in plan.json, so that no two sweeps mix in one workdir.
 """
 
+import itertools
 import json
 import re
 import sys
@@ -133,35 +134,54 @@ def continued(
     Raises UserError when it has a trial that is not among them, when its config is another, or when
     the store holds a single run.
     """
-    if store.exists(CONFIG_FILE):
-        raise UserError(f"--workdir: {store.url} holds a run; give a separate folder for the sweep")
+    _require_no_run(store)
     if not store.exists(PLAN):
         return list(trials)
+    return list(itertools.chain(*_stored_and_new(store, trials, config)))
+
+
+def keep(store: Store, trials: Sequence[Trial], config: ml_collections.ConfigDict) -> list[Trial]:
+    """Keeps the trials of `continued` in the store, and returns them."""
+    _require_no_run(store)
+    try:
+        store.create(PLAN, _plan(trials, config))
+        return list(trials)
+    except FileExistsError:
+        stored, new = _stored_and_new(store, trials, config)
+    if new:
+        store.write(PLAN, _plan([*stored, *new], config))
+    return [*stored, *new]
+
+
+def _require_no_run(store: Store) -> None:
+    if store.exists(CONFIG_FILE):
+        raise UserError(f"--workdir: {store.url} holds a run; give a separate folder for the sweep")
+
+
+def _stored_and_new(
+    store: Store, trials: Sequence[Trial], config: ml_collections.ConfigDict
+) -> tuple[list[Trial], list[Trial]]:
+    """Returns the trials that the store has, and those of `trials` that it lacks; see `continued`.
+
+    The new ones are numbered after the others.
+    """
     stored, decisive = _read(store)
-    points = [trial.values for trial in trials]
+    known, asked = ({_key(trial) for trial in group} for group in (stored, trials))
     for trial in stored:
-        if trial.values not in points:
+        if _key(trial) not in asked:
             raise UserError(
                 f"--grid: the sweep in {store.url} has {len(stored)} trial(s), among them "
                 f"{trial.name}, which is not one of these {len(trials)}; give its --grid, --seeds "
                 "and --trials, which may have more values, or another --workdir"
             )
     resume.require_same_fields(decisive, config)
-    known = [trial.values for trial in stored]
-    more = [point for point in points if point not in known]
-    return stored + (named(more, first=len(stored)) if more else [])
+    points = [trial.values for trial in trials if _key(trial) not in known]
+    return stored, named(points, first=len(stored)) if points else []
 
 
-def keep(store: Store, trials: Sequence[Trial], config: ml_collections.ConfigDict) -> list[Trial]:
-    """Keeps the trials of `continued` in the store, and returns them."""
-    planned = continued(store, trials, config)
-    try:
-        store.create(PLAN, _plan(planned, config))
-    except FileExistsError:
-        planned = continued(store, trials, config)  # another machine may have begun it just now
-        if len(planned) > len(read(store)):
-            store.write(PLAN, _plan(planned, config))
-    return planned
+def _key(trial: Trial) -> str:
+    """Returns a text that trials of the same values share."""
+    return json.dumps(trial.values, sort_keys=True)
 
 
 def _plan(trials: Sequence[Trial], config: ml_collections.ConfigDict) -> bytes:

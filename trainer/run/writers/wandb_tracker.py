@@ -76,7 +76,10 @@ class WandbTracker:
 
 
 def _ignore_stop() -> None:
-    """Replaces W&B's interrupt of the process: whoever starts it again decides when it ends."""
+    """Warns when a user asks to stop at W&B, in place of W&B's interrupt of the process.
+
+    What started the process would start it again, so it is what has to be stopped.
+    """
     logging.warning("A stop that was asked for at W&B is ignored; stop the training's process")
 
 

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from configs.schema.combinations import UNLABELLED_TERMS
 from input_pipeline.labels import NO_LABEL, SENTIMENTS, Labels
 from input_pipeline.pipeline import Batch
 from trainer.learning.objectives.adversarial import Adversarial
 from trainer.learning.objectives.entropy import Entropy
 from trainer.learning.objectives.perturbation import along, perturbed
-from trainer.learning.objectives.registry import create_objective
+from trainer.learning.objectives.registry import TERMS, create_objective
 from trainer.learning.objectives.virtual_adversarial import VirtualAdversarial
 from trainer.model.dropout import DropoutKey, gaussian, step_bits
 
@@ -184,6 +185,13 @@ def test_terms_join_after_their_first_epochs(config):
     ]
     assert objective.at_epoch(0) is objective.at_epoch(1)
     assert objective.at_epoch(0).labelled_only and not objective.labelled_only
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_rules_of_configs_know_which_terms_need_no_label(config, name):
+    config.objective.terms[name] = 1.0
+    objective = create_objective(config, SENTIMENTS)
+    assert objective.labelled_only == (name not in UNLABELLED_TERMS)
 
 
 def test_noise_is_normal_and_does_not_depend_on_the_width_of_the_batch():
