@@ -213,9 +213,10 @@ class GcsStore:
             except (exceptions.BadRequest, DataCorruption) as error:
                 raise _Damaged(reason(error)) from error
             except exceptions.PreconditionFailed as error:
-                # Servers answer a wrong checksum with 400, or with 412, where the precondition, if
-                # there is one, holds.
-                if if_generation_match not in (None, self._generation(name)):
+                # An emulator may answer a wrong checksum with 412, as if a precondition had failed.
+                # With a precondition the caller looks at the object and tries again: the object of
+                # another process may be gone by then, so what is there now tells nothing.
+                if if_generation_match is not None:
                     raise
                 raise _Damaged(reason(error)) from error
             return blob

@@ -13,6 +13,7 @@ from tests.fakes.gcs_faults import Fault
 from tests.storage.uses import USES
 
 DATA = bytes(100_000)
+DAMAGED = r"not transferred intact in 3 tries \(.*doesn't match"
 # Body of an error -> what is said of it.
 BODIES = {
     b"": "status 403",
@@ -96,12 +97,31 @@ def test_upload_that_is_changed_is_repeated_whatever_its_status(
     assert cloud.objects("bucket")[name] == (data if use == "upload" else b"x")
 
 
-@pytest.mark.parametrize("use", ["write", "create", "upload", "open_log"])
-def test_upload_that_is_always_changed_ends(cloud, store, file, monkeypatch, use):
-    monkeypatch.setattr(cloud.content, "wrong_checksum", 412)
+@pytest.mark.parametrize(
+    ("use", "status", "message"),
+    [
+        *((use, 400, DAMAGED) for use in ("write", "create", "upload", "open_log")),
+        *((use, 412, DAMAGED) for use in ("write", "upload")),
+        # With a precondition an answer of 412 is taken for that of a failed one.
+        *((use, 412, "100 times in a row") for use in ("create", "open_log")),
+    ],
+)
+def test_upload_that_is_always_changed_ends(cloud, store, file, monkeypatch, use, status, message):
+    monkeypatch.setattr(cloud.content, "wrong_checksum", status)
     cloud.inject(Fault("corrupt", "insert", times=math.inf))
-    with pytest.raises(Corrupt, match=r"not transferred intact in 3 tries \(.*doesn't match"):
+    with pytest.raises(UserError, match=message):
         USES[use](store, "a", file)
+
+
+@pytest.mark.parametrize("use", ["create", "open_log"])
+def test_object_that_is_deleted_after_each_failed_precondition_is_written(
+    cloud, store, name, file, use
+):
+    # An answer of 412, and then no object, is what an object leaves that another process deletes.
+    fault = cloud.inject(Fault("412", "insert", times=9))
+    USES[use](store, "a", file)
+    assert fault.hits == 9
+    assert cloud.objects("bucket")[name] == b"x"
 
 
 def test_write_of_an_object_that_is_always_replaced_ends(cloud, store, name):
