@@ -126,7 +126,7 @@ def _objective() -> ml_collections.ConfigDict:
     # each next word of a review, and with model.bidirectional each word before too. A classifier
     # can start from that with checkpoint.init_from.
     objective.name = "classification"
-    # For 'language_model': number of words that training compares each word with, drawn anew in
+    # For 'language_model': number of words that training compares each word with, drawn again in
     # each step, frequent ones more often; 0 takes the whole vocabulary. The training loss, as that
     # of a choice among fewer words, is then below the validation loss, which is of all.
     objective.sampled_words = 1000
@@ -138,8 +138,8 @@ def _objective() -> ml_collections.ConfigDict:
     objective.terms.adversarial = 0.0
     objective.terms.virtual_adversarial = 0.0
     objective.terms.entropy = 0.0
-    # Of 'language_model': 'distant', each place also predicts a word that follows soon, of which
-    # rare ones count most, so that what it has read is about something.
+    # For 'language_model': 'distant' makes each place also predict a word that follows soon; rare
+    # ones count most, so that the states carry what the text is about.
     objective.terms.distant = 0.0
     # For 'distant': the number of words that it is drawn from.
     objective.distance = 20
