@@ -1,4 +1,4 @@
-"""Tests a linear model of n-grams on the tokens that the network reads: what an LSTM has to beat.
+"""Tests a linear model of n-grams on the tokens of configs/imdb.py: what an LSTM has to beat.
 
     python -m benchmarks.linear_baseline
 
@@ -20,7 +20,7 @@ import scipy.sparse
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.common import arguments, machine, print_table, run, write_json
-from configs import imdb_lstm
+from configs import imdb
 from input_pipeline import load, text
 from input_pipeline.batch_plan import held_out
 from input_pipeline.tokenized import Tokenized, tokenize_split
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--data_source", default="tfds:imdb_reviews", help="as config.data.source")
     args = parser.parse_args()
     started = time.monotonic()
-    data = imdb_lstm.get_config().data
+    data = imdb.get_config().data
     data.source = args.data_source
     train, test = read(data)
     held = held_out(len(train.labels), data.validation_share)

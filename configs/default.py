@@ -250,8 +250,9 @@ def _checkpoint() -> ml_collections.ConfigDict:
     checkpoint.keep_last = 2
     # How long failed requests to a bucket are retried, in seconds.
     checkpoint.retry_seconds = 120.0
-    # Workdir of another run, whose vocabulary and best weights a new run starts from; of a run with
-    # another objective, pooling or wide part, the weights of embedding and LSTM layers. '' is off.
+    # Workdir of another run, whose vocabulary, labels and best weights a new run starts from; of a
+    # run with another objective, pooling or wide part, the weights of embedding and LSTM layers.
+    # The labels of a language model are not taken over. '' is off.
     checkpoint.init_from = ""
     return checkpoint
 

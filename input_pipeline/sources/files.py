@@ -58,17 +58,21 @@ def _open_source(argument: str, data: ml_collections.ConfigDict) -> Source:
     has_splits = path.is_dir() and _has_splits(path, data)
     if path.is_dir() and not has_splits:
         path = _only_file(path) or path
-    is_set = not has_splits and (path.is_file() or len(folder.label_folders(path)) > 1)
-    columns = Columns(data.text_column, data.label_column)
     unlabelled = path / data.unlabelled_split if data.unlabelled_split else None
+    is_set = not has_splits and (path.is_file() or len(folder.label_folders(path, unlabelled)) > 1)
+    columns = Columns(data.text_column, data.label_column)
 
     def place_of(split: str) -> Path:
-        if is_set and split not in _SPLITS:
+        # A folder of labels may hold one more folder, of the reviews without labels.
+        if not is_set or (path.is_dir() and split == data.unlabelled_split):
+            place = _place(path, split, field_of(split, data))
+        elif split in _SPLITS:
+            place = path
+        else:
             raise UserError(
                 f"{field_of(split, data)}: got {split!r}, accepted are 'train' and 'test', since "
                 f"{path} has no folders or files for splits"
             )
-        place = path if is_set else _place(path, split, field_of(split, data))
         require_regular(place, _UNPACK)
         return place
 
@@ -86,7 +90,7 @@ def _open_source(argument: str, data: ml_collections.ConfigDict) -> Source:
         with _readable():
             place = place_of(split)
             reviews = pairs(place, labelled=split != data.unlabelled_split)
-            if is_set:
+            if place == path:
                 count = sum(1 for _ in pairs(place))
                 reviews = itertools.compress(reviews, _drawn(place, count, split))
             yield from reviews
@@ -100,7 +104,7 @@ def _open_source(argument: str, data: ml_collections.ConfigDict) -> Source:
                 files = [file for _, file in files_in(place, labelled)]
             named = ((str(file.relative_to(place.parent)), file) for file in files)
             read = columns if labelled else (columns.text,)
-            return digest_of([is_set and split, data.on_bad_text, *read], named)
+            return digest_of([place == path and split, data.on_bad_text, *read], named)
 
     return source_of_pairs(fingerprint, read)
 
@@ -130,12 +134,13 @@ def _has_splits(path: Path, data: ml_collections.ConfigDict) -> bool:
     *named, last = filter(None, (data.train_split, data.test_split, data.unlabelled_split))
     known = {*_SPLITS, *named, last}
     others = [entry.name for entry in entries if _split_of(entry) not in known]
-    if others and len(others) < len(entries):
+    has_splits = bool({*_SPLITS, *read}.intersection(splits))
+    if others and has_splits:
         once.warn(
             f"{path}: left out {listed(others)}; only the splits {listed(named)} and {last!r} are "
             "read, and validation reviews are a part of train: config.data.validation_share"
         )
-    return len(others) < len(entries)
+    return has_splits
 
 
 def _entries(path: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """Adam and AdamW, for gradients that are summed, tested for finiteness and clipped already.
 
     with strategy.scope():
-        optimizer = Adam(network.weights, config.optimizer)
+        optimizer = Adam(network.weights, network.biases, config.optimizer)
     # In a replica, the same on all:
     gradients = optimizer.of_trained(gradients, network.depths)
     optimizer.update(network.weights, gradients, network.depths, learning_rate)
@@ -26,9 +26,16 @@ from trainer.learning import schedule
 class Adam(tf.Module):
     """The optimizer of Kingma and Ba 2015, arXiv:1412.6980, algorithm 1, and its moments."""
 
-    def __init__(self, variables: list[tf.Variable], config: ml_collections.ConfigDict):
+    def __init__(
+        self,
+        variables: list[tf.Variable],
+        biases: Sequence[bool],
+        config: ml_collections.ConfigDict,
+    ):
+        """`biases` says which of the variables are biases, which don't decay."""
         super().__init__()
         self._config = config
+        self._biases = biases
         self.updates = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.first = [_zeros_like(variable) for variable in variables]
         self.second = [_zeros_like(variable) for variable in variables]
@@ -63,12 +70,12 @@ class Adam(tf.Module):
         """
         config = self._config
         steps = {depth: self._step(depth, learning_rate) for depth in sorted(set(depths))}
-        for variable, first, second, gradient, depth in zip(
-            variables, self.first, self.second, gradients, depths, strict=True
+        for variable, is_bias, first, second, gradient, depth in zip(
+            variables, self._biases, self.first, self.second, gradients, depths, strict=True
         ):
             number, rate = steps[depth]
-            if config.name == "adamw" and config.weight_decay and len(variable.shape) > 1:
-                # Decoupled decay (Loshchilov and Hutter 2019, arXiv:1711.05101); not of biases.
+            if config.name == "adamw" and config.weight_decay and not is_bias:
+                # Decoupled decay (Loshchilov and Hutter 2019, arXiv:1711.05101).
                 tf.raw_ops.AssignSubVariableOp(
                     resource=variable.handle,
                     value=variable * (rate * config.weight_decay),

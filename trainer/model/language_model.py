@@ -149,6 +149,17 @@ class LanguageModel(Encoder):
         next_word = [*self.projection, self.output_bias]
         return [*super().layers, *next_word, *self.distant_projection, *distant]
 
+    @property
+    def biases(self) -> list[bool]:
+        """Which of `weights` are biases: the tables of `_bias` too."""
+        tables = [
+            layer.embeddings.value for layer in (self.output_bias, self.distant_bias) if layer
+        ]
+        return [
+            is_bias or any(weight is table for table in tables)
+            for weight, is_bias in zip(self.weights, super().biases, strict=True)
+        ]
+
     def _predictions(
         self,
         features: tf.Tensor,

@@ -146,6 +146,11 @@ class Encoder(tf.Module):
         return [depths.get(layer, 0) for layer in self.layers for _ in layer.trainable_variables]
 
     @property
+    def biases(self) -> list[bool]:
+        """Which of `weights` are biases."""
+        return [len(weight.shape) == 1 for weight in self.weights]
+
+    @property
     def constants(self) -> list[tf.Variable]:
         """All variables that a training sets once."""
         return []

@@ -210,7 +210,7 @@ def _encoding(
     )
     while (encoding := read_encoding(store)) is None:
         if config.checkpoint.init_from:
-            write_encoding(store, workdir.initial_encoding(config))
+            write_encoding(store, workdir.initial_encoding(config, labels=labels))
             continue
         leases.complete(worker, [counting], terminal.say)
         # The counts are removed when all sets are made, and then there is a vocabulary.

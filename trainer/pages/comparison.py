@@ -105,7 +105,7 @@ def _overlaid(
     runs: Mapping[str, Record], title: str, kind: str, name: str, log: bool
 ) -> Drawing | None:
     def pairs(record: Record) -> list[tuple[float, float]]:
-        return [(line.step, line.value(name)) for line in record.of_kind(kind)]
+        return [(line.step, record.value(line, name)) for line in record.of_kind(kind)]
 
     drawn = _drawn(runs, pairs, points=kind == "validation")
     return over_steps(title, drawn, log=log) if drawn else None

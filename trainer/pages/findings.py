@@ -55,7 +55,7 @@ def epochs_of(record: Record) -> list[Epoch]:
     epochs = [
         Epoch(
             number,
-            line.value("loss"),
+            record.value(line, "loss"),
             validations[line.step].value("loss"),
             line.value("accuracy"),
             validations[line.step].value("accuracy"),

@@ -141,7 +141,8 @@ def _train_and_validation(record: Record, name: str, marks: Marks) -> Drawing | 
     best = record.best
     if best is not None:
         marks = marks._replace(best=(best.step, best.value(name)))
-    drawn = series("train", _pairs(trained, name), SERIES[0])
+    pairs = [(line.step, record.value(line, name)) for line in trained]
+    drawn = series("train", pairs, SERIES[0])
     validated = _pairs(record.of_kind("validation"), name)
     drawn += series("validation", validated, SERIES[1], points=True)
     return over_steps(name.capitalize(), drawn, marks) if drawn else None

@@ -58,6 +58,15 @@ class Record(NamedTuple):
         """Returns the lines of a kind, such as "train"."""
         return [line for line in self.lines if line.kind == kind]
 
+    def value(self, line: Line, name: str) -> float:
+        """Returns a number of a line, nan where it has none of that name.
+
+        The loss is that of the objective's own term, as that of a validation is: other terms join
+        in the course of a training.
+        """
+        own = self.config.objective.name
+        return line.value(own if name == "loss" and own in line.values else name)
+
     @property
     def test(self) -> Line | None:
         """The last test, None before it."""

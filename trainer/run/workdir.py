@@ -13,13 +13,14 @@ from configs.schema import resume
 from configs.schema.stored import CONFIG_FILE, stored_config
 from input_pipeline import load
 from input_pipeline.encoding import Encoding, read_encoding
-from input_pipeline.labels import LABELS_FILE
+from input_pipeline.labels import LABELS_FILE, Labels
 from input_pipeline.sources.reviews import Reviews
 from input_pipeline.vocabulary import VOCABULARY_FILE
 from storage.errors import UserError
 from storage.store import Store, open_store
 from trainer.run.manifest import Manifest
 
+INIT_FROM = "config.checkpoint.init_from"
 RECIPE_FILE = "prepare.json"  # in a folder of prepared shards
 _WHERE_REVIEWS_ARE = (
     *("source", "dir", "test_split", "text_column", "label_column", "on_bad_text"),
@@ -54,44 +55,66 @@ def scoring_config(
     return config
 
 
-def initial_encoding(config: ml_collections.ConfigDict, reviews: Reviews | None = None) -> Encoding:
+def initial_encoding(
+    config: ml_collections.ConfigDict,
+    reviews: Reviews | None = None,
+    labels: Labels | None = None,
+) -> Encoding:
     """Returns the encoding of a fresh run.
 
-    It is the one of the run in `checkpoint.init_from`, or else made of the training reviews.
-    `reviews` are those of `load.open_reviews`; opened here when they are needed and not given.
+    It is the one of the run in `checkpoint.init_from`, or else made of the training reviews. Of a
+    language model, which learns no labels, the vocabulary is taken over alone. `reviews` are those
+    of `load.open_reviews`, and `labels` theirs; found here when they are needed and not given.
     """
     if not config.checkpoint.init_from:
         return (reviews or load.open_reviews(config.data)).make_encoding()
-    encoding = read_encoding(open_init_from(config))
+    other = open_init_from(config)
+    encoding = read_encoding(other)
     if encoding is None:
         raise UserError(
-            f"config.checkpoint.init_from: {config.checkpoint.init_from} holds no run "
-            f"({VOCABULARY_FILE} is missing); give the workdir of one"
+            f"{INIT_FROM}: {other.url} holds no run ({VOCABULARY_FILE} is missing); give the "
+            "workdir of one"
         )
-    encoding.require(config.data, "the run in config.checkpoint.init_from")
+    if not learns_labels(stored_config(other, INIT_FROM)):
+        own = labels or (reviews or load.open_reviews(config.data)).make_encoding().labels
+        encoding = encoding._replace(labels=own)
+    encoding.require(config.data, f"the run in {INIT_FROM}")
     return encoding
+
+
+def learns_labels(config: ml_collections.ConfigDict) -> bool:
+    """Returns False for a language model, of whose labels another run takes nothing over."""
+    return config.objective.name != "language_model"
 
 
 def open_init_from(config: ml_collections.ConfigDict) -> Store:
     """Opens the workdir of the run whose weights and vocabulary a fresh run starts from."""
     checkpoint = config.checkpoint
-    return open_store(checkpoint.init_from, "config.checkpoint.init_from", checkpoint.retry_seconds)
+    return open_store(checkpoint.init_from, INIT_FROM, checkpoint.retry_seconds)
 
 
-def check_config(store: Store, manifest: Manifest) -> None:
-    """Raises UserError when a checkpoint was trained with another config than the workdir's."""
-    stored = stored_config(store)
+def check_config(store: Store, manifest: Manifest, field: str = "--workdir") -> None:
+    """Raises UserError when a checkpoint was trained with another config than the workdir's.
+
+    `field` is the flag or field that names the workdir.
+    """
+    stored = stored_config(store, field)
     try:
         resume.require_same_fields(manifest.config, stored)
     except UserError as error:
         raise UserError(
-            f"--workdir: {store.url}/{CONFIG_FILE} is not the config that the checkpoint of step "
+            f"{field}: {store.url}/{CONFIG_FILE} is not the config that the checkpoint of step "
             f"{manifest.step} was trained with ({error}); bring back that file"
         ) from error
 
 
-def check_encoding(store: Store, encoding: Encoding, manifest: Manifest) -> None:
-    """Raises UserError when a checkpoint was trained with another encoding than the workdir's."""
+def check_encoding(
+    store: Store, encoding: Encoding, manifest: Manifest, field: str = "--workdir"
+) -> None:
+    """Raises UserError when a checkpoint was trained with another encoding than the workdir's.
+
+    `field` is the flag or field that names the workdir.
+    """
     same = {
         VOCABULARY_FILE: manifest.vocabulary == encoding.vocabulary.digest,
         LABELS_FILE: manifest.labels == encoding.labels.names,
@@ -99,6 +122,6 @@ def check_encoding(store: Store, encoding: Encoding, manifest: Manifest) -> None
     for name, is_same in same.items():
         if not is_same:
             raise UserError(
-                f"--workdir: {store.url}/{name} is not the file that the checkpoint of step "
+                f"{field}: {store.url}/{name} is not the file that the checkpoint of step "
                 f"{manifest.step} was trained with; bring back that file"
             )

@@ -180,7 +180,7 @@ def _train(
         tables.show(store, planned, found)
     best = ranking.best(planned, found)
     if best is not None:
-        workdir = f"--workdir={store.url.rstrip('/')}/{best.folder}"
+        workdir = trials.workdir_flag(best, store.url)
         test = shlex.join(["python", "-m", "trainer", "--mode=evaluate", workdir, *given])
         terminal.say(f"Test the best one: {test}")
     return ranking.exit_code(found)

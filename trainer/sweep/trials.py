@@ -23,6 +23,7 @@ from configs.schema.stored import CONFIG_FILE
 from storage import json_object
 from storage.errors import UserError
 from storage.store import Store
+from storage.url_list import quoted
 
 PLAN = "plan.json"
 MOST_TRIALS = 10_000
@@ -116,8 +117,12 @@ def command(
         own.setdefault("strategy.inter_op_threads", threads)
     kept = [argument for argument in given if field_of(argument) not in own]
     values = [f"--config.{field}={value}" for field, value in own.items()]
-    workdir = f"--workdir={url.rstrip('/')}/{trial.folder}"
-    return [sys.executable, "-m", "trainer", *kept, *values, workdir]
+    return [sys.executable, "-m", "trainer", *kept, *values, workdir_flag(trial, url)]
+
+
+def workdir_flag(trial: Trial, url: str) -> str:
+    """Returns the flag of the trainer that names the workdir of a trial of the sweep at `url`."""
+    return f"--workdir={quoted(url.rstrip('/'))}/{trial.folder}"
 
 
 def field_of(argument: str) -> str:

@@ -38,32 +38,37 @@ class Plan(NamedTuple):
     steps: dict[int, int]  # by width
     tokens: dict[int, int]  # by width, over all cores
     cores: int
-    reviews_per_core: int  # in one step
+    reviews_per_core: int  # in one step, those without labels too
     total_steps: int  # of the run
     encoding: Encoding
 
 
 def read_plan(config: ml_collections.ConfigDict, cores: int) -> Plan:
     """Returns the plan of the run's own reviews; UserError when the cores don't divide a batch."""
-    batch_size = config.train.batch_size
+    batch_size, unlabelled = config.train.batch_size, config.data.unlabelled_batch_size
     divisor = max(cores, config.train.slices)
-    if batch_size % divisor:
-        raise UserError(
-            f"config.train.batch_size: got {batch_size}, accepted is a multiple of {divisor}, the "
-            "cores and config.train.slices"
-        )
+    for field, rows in (
+        ("train.batch_size", batch_size),
+        ("data.unlabelled_batch_size", unlabelled),
+    ):
+        if rows % divisor:
+            raise UserError(
+                f"config.{field}: got {rows}, accepted is a multiple of {divisor}, the cores and "
+                "config.train.slices"
+            )
     encoding = workdir.initial_encoding(config)
     train = load.load_training_data(config.data, encoding).train
     epoch = train.epoch(batch_size, config.data.width_step, config.seed, epoch=0)
     _, tokens, slots = np.array([epoch.sizes(step) for step in range(len(epoch))]).T
-    widths = slots // batch_size  # <int>[steps]
+    rows = batch_size + unlabelled
+    widths = slots // rows  # <int>[steps]
     distinct = sorted(set(widths.tolist()))
     return Plan(
         widths=distinct,
         steps={width: int((widths == width).sum()) for width in distinct},
         tokens={width: int(tokens[widths == width].sum()) for width in distinct},
         cores=cores,
-        reviews_per_core=batch_size // cores,
+        reviews_per_core=rows // cores,
         total_steps=config.train.epochs * len(epoch),
         encoding=encoding,
     )

@@ -18,12 +18,18 @@ _ENDING = ".txt"
 _UNLABELLED = "unsup"  # a folder of IMDB's archive
 
 
-def label_folders(folder: Path) -> list[str]:
-    """Returns the names of the subfolders that stand for labels, sorted."""
+def label_folders(folder: Path, unlabelled: Path | None = None) -> list[str]:
+    """Returns the names of the subfolders that stand for labels, sorted.
+
+    `unlabelled` is a folder of another split, which is no label.
+    """
     return [
         entry.name
         for entry in _entries(folder)
-        if entry.is_dir() and entry.name != _UNLABELLED and not entry.name.startswith(".")
+        if entry.is_dir()
+        and entry.name != _UNLABELLED
+        and not entry.name.startswith(".")
+        and folder / entry.name != unlabelled
     ]
 
 
@@ -34,7 +40,7 @@ def text_files(folder: Path, unlabelled: Path | None = None) -> list[tuple[str, 
 
     Raises UserError for fewer than two labels, and OSError when a folder can't be listed.
     """
-    labels = label_folders(folder)
+    labels = label_folders(folder, unlabelled)
     if len(labels) < 2:
         raise Refusal(
             folder,

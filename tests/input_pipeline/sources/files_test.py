@@ -274,14 +274,33 @@ def test_fingerprint_of_files_changes_with_how_they_are_read(tmp_path):
     assert len({source.fingerprint("train") for source in sources}) == len(options)
 
 
-@pytest.mark.parametrize("split", ["unsup", "train/unsup"])
+@pytest.mark.parametrize("split", ["unsup", "train/unsup", "raw", "train/raw"])
 def test_unlabelled_split_is_a_folder_of_texts(tmp_path, split, caplog):
     texts = {f"{split}/{number}.txt": f"What {number}?" for number in range(2)}
     write(tmp_path, {**FOLDERS, **texts})
     expected = [("What 0?", ""), ("What 1?", "")]
     assert read_files(tmp_path, split, unlabelled_split=split) == expected
-    read_files(tmp_path, "train", unlabelled_split=split)
+    labelled = read_files(tmp_path, "train", unlabelled_split=split)
+    assert sorted(label for _, label in labelled) == ["neg", "pos", "pos"]
     assert not caplog.records  # of something that was left out
+
+
+@pytest.mark.parametrize("split", ["unsup", "raw"])
+def test_unlabelled_split_may_be_beside_the_labels_of_a_set_without_splits(tmp_path, split):
+    files = {f"{label}/{n}.txt": f"{label} {n}." for label in ("neg", "pos") for n in range(20)}
+    write(tmp_path, {**files, f"{split}/1.txt": "What?"})
+    assert read_files(tmp_path, split, unlabelled_split=split) == [("What?", "")]
+    parts = [read_files(tmp_path, part, unlabelled_split=split) for part in ("train", "test")]
+    assert {label for part in parts for _, label in part} == {"neg", "pos"}
+    assert sum(map(len, parts)) == 40
+    source = open_source(f"files:{tmp_path}", unlabelled_split=split)
+    assert len({source.fingerprint(part) for part in ("train", "test", split)}) == 3
+
+
+def test_unlabelled_split_of_a_set_in_one_file_is_refused(tmp_path):
+    write(tmp_path, {"reviews.csv": ROWS})
+    message = complaint(read_files, tmp_path, "raw", unlabelled_split="raw")
+    assert message.startswith("config.data.unlabelled_split: got 'raw', accepted are 'train' and")
 
 
 @pytest.mark.parametrize("name", ["more.csv", "more.jsonl", "more.parquet"])

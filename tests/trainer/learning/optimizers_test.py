@@ -19,7 +19,7 @@ def test_updates_are_those_of_keras(config, name, decay):
         "adamw": keras.optimizers.AdamW(0.01, weight_decay=decay),
     }[name]
     variable = tf.Variable(start)
-    optimizer = Adam([variable], config.optimizer)
+    optimizer = Adam([variable], [False], config.optimizer)
     for gradient in gradients:
         reference.apply([tf.constant(gradient)], [expected])
         optimizer.update([variable], [tf.constant(gradient)], [0], tf.constant(0.01))
@@ -30,7 +30,8 @@ def test_updates_are_those_of_keras(config, name, decay):
 def test_biases_do_not_decay(config):
     config.optimizer.update(name="adamw", weight_decay=0.1)
     bias = tf.Variable([1.0, 2.0])
-    Adam([bias], config.optimizer).update([bias], [tf.zeros(2)], [0], tf.constant(0.5))
+    optimizer = Adam([bias], [True], config.optimizer)
+    optimizer.update([bias], [tf.zeros(2)], [0], tf.constant(0.5))
     np.testing.assert_array_equal(bias, [1.0, 2.0])
 
 
@@ -49,7 +50,7 @@ def test_each_layer_is_trained_as_by_an_optimizer_of_its_own(config, unfreeze_st
     references = [keras.optimizers.AdamW(0.01 * 0.5**depth, weight_decay=0.1) for depth in depths]
     expected = [keras.Variable(start) for start in starts]
     variables = [tf.Variable(start) for start in starts]
-    optimizer = Adam(variables, config.optimizer)
+    optimizer = Adam(variables, [False] * 3, config.optimizer)
     for step, rows in enumerate(gradients):
         trained = optimizer.of_trained(list(map(tf.constant, rows)), depths)
         optimizer.update(variables, trained, depths, tf.constant(0.01))
@@ -65,7 +66,7 @@ def test_each_layer_is_trained_as_by_an_optimizer_of_its_own(config, unfreeze_st
 
 
 def test_gradients_of_frozen_layers_are_zero(config):
-    optimizer = Adam([], config.optimizer)
+    optimizer = Adam([], [], config.optimizer)
     gradients = [tf.ones(2), tf.constant([np.nan, 1.0])]
     assert optimizer.of_trained(gradients, [0, 1]) is gradients
     config.optimizer.unfreeze_steps = 2

@@ -100,3 +100,10 @@ def test_distant_words_are_all_that_come_within_the_distance(config, reviews, di
             back = range(max(0, place + 1 - distance), place + 1)
             assert seen[row, place] == set(ahead)
             assert seen[row, places + place] == set(back)
+
+
+def test_tables_of_a_number_for_each_word_are_biases(config):
+    config.model.update(embedding_size=8, layer_sizes=(4,))
+    network = LanguageModel(config.model, VOCABULARY, 1, KERNELS["cpu"], distant=True)
+    layer, projection = [False, False, True], [False, True]
+    assert network.biases == [False, *layer, *projection, True, *projection, True]

@@ -1,5 +1,6 @@
 """A run that learns a language model, and a classifier that starts from it."""
 
+import json
 import math
 import shutil
 import subprocess
@@ -147,6 +148,22 @@ def test_classifier_starts_from_the_encoder(run_config, model_config, ended, tmp
         assert network.wide.ratios.numpy().any()
 
 
+def test_classifier_of_other_labels_starts_from_the_encoder(
+    run_config, model_config, reviews, ended, tmp_path
+):
+    """A language model knows the reviews' labels, but has learned nothing from them."""
+    for split in ("train", "test"):
+        rows = map(json.loads, (reviews / f"{split}.jsonl").read_text().splitlines())
+        named = [{**row, "label": ("ham", "spam")[row["label"]]} for row in rows]
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, named)))
+    config = run_config.copy_and_resolve_references()
+    config.model.update(model_config.model)
+    config.data.update(source=f"files:{tmp_path}", positive_label="ham")
+    networks = started_from(ended, config, tmp_path / "new")
+    assert (tmp_path / "new/labels.txt").read_text() == "spam\nham\n"
+    assert_same(networks[0], evaluated(model_config, ended), *ENCODER)
+
+
 def test_language_model_starts_from_all_weights(model_config, ended, tmp_path, capsys):
     networks = started_from(ended, model_config, tmp_path / "new")
     assert f"Starting from all weights of {ended}, " in capsys.readouterr().out
@@ -172,3 +189,12 @@ def test_other_pooling_starts_from_the_encoder(run_config, finished, tmp_path, c
     for network in started_from(finished, config, tmp_path / "new"):
         assert_same(network, evaluated(run_config, finished), *ENCODER)
     assert f"Starting from the encoder of {finished}, " in capsys.readouterr().out
+
+
+def test_field_of_a_wide_part_that_neither_has_keeps_the_head(
+    run_config, finished, tmp_path, capsys
+):
+    config = run_config.copy_and_resolve_references()
+    config.model.wide_ngrams = 3
+    started_from(finished, config, tmp_path / "new")
+    assert f"Starting from all weights of {finished}, " in capsys.readouterr().out

@@ -119,8 +119,8 @@ def test_several_workdirs_have_commas_between_and_a_comma_in_a_name_is_quoted(tm
         ),
         (
             ("--mode=evaluate", "--workdir={finished},{folder}/a"),
-            "--workdir: {folder}/a holds no run (config.json is missing); give the training "
-            "command, which begins one or brings the file back",
+            "--workdir: {folder}/a holds no run (config.json is missing); give the workdir "
+            "of a run, or the training command, which begins one or brings the file back",
         ),
     ],
 )

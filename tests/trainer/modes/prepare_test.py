@@ -270,6 +270,7 @@ def test_vocabulary_of_another_run_is_used(config, tmp_path):
     vocabulary = vocabularies.build({"film": 2, "good": 1}, 4)
     config.checkpoint.init_from = str(tmp_path)
     (tmp_path / "vocabulary.txt").write_bytes(vocabulary.to_bytes())
+    (tmp_path / "config.json").write_text(config.to_json())
     store = open_store(str(tmp_path / "set"))
     prepare.prepare(config, store)
     assert read_encoding(store).vocabulary == vocabulary

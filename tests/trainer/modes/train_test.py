@@ -206,8 +206,19 @@ def test_weights_with_a_changed_vocabulary_are_refused(run_config, workdir, tmp_
     path.write_text(path.read_text().replace("film\n", "zzz\n"))
     config = run_config.copy_and_resolve_references()
     config.checkpoint.init_from = str(workdir)
-    with pytest.raises(UserError, match=r"vocabulary.txt is not the file"):
+    with pytest.raises(
+        UserError, match=r"^config\.checkpoint\.init_from: .*vocabulary.txt is not the file"
+    ):
         start(config, tmp_path / "new")
+
+
+def test_folder_to_start_from_that_holds_no_run_is_blamed_itself(run_config, workdir, tmp_path):
+    (workdir / "config.json").unlink()  # as in a folder of prepared shards
+    config = run_config.copy_and_resolve_references()
+    config.checkpoint.init_from = str(workdir)
+    with pytest.raises(UserError, match=rf"^config\.checkpoint\.init_from: {workdir} holds no run"):
+        start(config, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_warm_up_longer_than_the_run_is_refused(run_config, tmp_path):

@@ -68,6 +68,23 @@ def test_loss_that_rises_is_not_always_overfitting(losses):
     assert texts(record_of(epochs(losses, start=1, seconds=60), calm())) == []
 
 
+def test_term_that_joins_does_not_hide_that_the_loss_of_the_labels_falls():
+    losses = [*LEARNT, (0.9, 0.45, 0.8), (0.8, 0.5, 0.79)]  # with the term from epoch 3 on
+    lines = epochs(losses, start=1, seconds=60)
+    own = {30: 0.3, 40: 0.2}
+    lines = [
+        record._replace(values={**record.values, "classification": own[record.step]})
+        if record.kind == "epoch" and record.step in own
+        else record
+        for record in lines
+    ]
+    (text,) = texts(record_of(lines, calm(), objective__name="classification"))
+    assert text.startswith(
+        "Overfitting since epoch 2: up to epoch 4 the validation loss rose from 0.400 to 0.500 "
+        "while the training loss fell from 0.400 to 0.200."
+    )
+
+
 def test_run_in_progress_is_not_said_to_end():
     record = record_of(epochs([*LEARNT, (0.35, 0.3, 0.85)]), tested=False)
     assert texts(record) == []

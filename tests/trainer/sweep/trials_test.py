@@ -65,6 +65,11 @@ def test_command_has_the_given_arguments_and_the_trials_own(config):
     ]
 
 
+def test_command_of_a_sweep_whose_name_has_a_comma(config):
+    *_, workdir = trials.command(Trial("0000", {"seed": 1}), "runs/a,b", config, [])
+    assert workdir == r"--workdir=runs/a\,b/trials/0000"
+
+
 @pytest.mark.parametrize(
     ("of_config", "of_trial", "expected"), [(0, None, 2), (3, None, None), (0, 4, 4)]
 )
