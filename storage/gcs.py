@@ -22,7 +22,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 from storage import checksum, scratch
 from storage.errors import Corrupt, UserError
-from storage.gcs_errors import explained, normalize, reason
+from storage.gcs_errors import explained, has_to_be_sent_again, normalize, reason
 from storage.gcs_log import GcsLog
 
 # https://cloud.google.com/storage/docs/buckets#naming; the server itself refuses reserved names.
@@ -97,14 +97,15 @@ class GcsStore:
                 try:
                     self._put(name, data, if_generation_match=0)
                     return
-                except exceptions.PreconditionFailed:
+                except exceptions.PreconditionFailed as error:
+                    refused = reason(error)
                     # When an answer is lost the client retries, and meets the object it has
                     # created. An object that is gone again was another process's.
                     with contextlib.suppress(FileNotFoundError):
                         if self.read(name) == data:
                             return
                         raise FileExistsError(f"{self.url}/{name}") from None
-            raise self._busy(name)
+            raise self._busy(name, refused)
 
     def upload(self, path: Path, name: str, crc32c: int) -> None:
         with self._explained(name):
@@ -185,9 +186,10 @@ class GcsStore:
                 check()
             try:
                 return self._put(name, data, generation).generation
-            except exceptions.PreconditionFailed:
+            except exceptions.PreconditionFailed as error:
+                refused = reason(error)
                 generation = None  # written by another process, or by this one with a lost answer
-        raise self._busy(name)
+        raise self._busy(name, refused)
 
     def _generation(self, name: str) -> int:
         """Returns the object's generation, 0 when it doesn't exist."""
@@ -210,13 +212,8 @@ class GcsStore:
                     blob.upload_from_string(source, **options)
                 else:
                     blob.upload_from_filename(str(source), **options)
-            except (exceptions.BadRequest, DataCorruption) as error:
-                raise _Damaged(reason(error)) from error
-            except exceptions.PreconditionFailed as error:
-                # An emulator may answer a wrong checksum with 412, as if a precondition had failed.
-                # With a precondition the caller looks at the object and tries again: the object of
-                # another process may be gone by then, so what is there now tells nothing.
-                if if_generation_match is not None:
+            except (exceptions.GoogleAPICallError, DataCorruption) as error:
+                if not has_to_be_sent_again(error, if_generation_match is not None):
                     raise
                 raise _Damaged(reason(error)) from error
             return blob
@@ -248,7 +245,7 @@ class GcsStore:
                 if checksum.encoded(crc32c) != blob.crc32c:
                     raise _Damaged("the bytes have another checksum")
                 return result
-            raise self._busy(name)
+            raise self._busy(name, "each generation was gone before it was read")
 
         with self._explained(name):
             return self._retried(get, name)
@@ -266,10 +263,10 @@ class GcsStore:
                 f"({error}); run the same command again"
             ) from error
 
-    def _busy(self, name: str) -> UserError:
+    def _busy(self, name: str, refused: str) -> UserError:
         return UserError(
             f"{self._field}: {self.url}/{name}: another process has replaced it {_TURNS} times in "
-            "a row; stop the other runs on this folder, and run the same command again"
+            f"a row ({refused}); stop the other runs on this folder, and run the same command again"
         )
 
     def _explained(self, name: str) -> contextlib.AbstractContextManager[None]:

@@ -46,6 +46,26 @@ def normalize(response: requests.Response, **_: Any) -> None:
         response._content = json.dumps({"error": {"message": message}}).encode()
 
 
+def has_to_be_sent_again(error: Exception, has_precondition: bool) -> bool:
+    """Returns True for an upload whose bytes arrived damaged, or whose session was given up.
+
+    A server answers a wrong checksum with 400, an emulator also with 412, as if a precondition had
+    failed. With a precondition the caller looks at the object and decides: the object of another
+    process may be gone by then, so what is there now tells nothing.
+
+    404 or 410 to a chunk is the end of its session. The client doesn't begin another one
+    (https://github.com/googleapis/python-storage/issues/26). A missing bucket is found earlier, by
+    the request that begins a session.
+    """
+    if isinstance(error, exceptions.PreconditionFailed):
+        return not has_precondition
+    if isinstance(error, (exceptions.BadRequest, DataCorruption)):
+        return True
+    if not isinstance(error, exceptions.GoogleAPICallError) or error.response is None:
+        return False
+    return error.code in (404, 410) and error.response.request.method == "PUT"
+
+
 @contextlib.contextmanager
 def explained(place: str, bucket: str, seconds: float) -> Iterator[None]:
     """Raises UserError for errors of the client, with `place` and what to do.

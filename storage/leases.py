@@ -106,9 +106,12 @@ class Worker:
         return [task for task in taken if task not in finished]
 
     def release(self, task: str) -> None:
-        """Removes the claims on a task that this worker has done."""
-        for number in range(self._claims.pop(task), -1, -1):
-            self._store.delete(_claim_name(task, number))
+        """Removes the claims on a task that this worker has done, or leaves to others."""
+        own = self._claims.pop(task)
+        # Another worker's claim may have the name of one that was cleared.
+        if self._holder(task, own) == self._id:
+            for number in range(own + 1):  # the latest one last: until then the task is not free
+                self._store.delete(_claim_name(task, number))
 
     def holds(self, task: str) -> bool:
         """Returns False when another worker has taken over a task that this one claimed.
@@ -116,8 +119,8 @@ class Worker:
         That happens to a worker that was frozen for longer than its lease.
         """
         number = self._claims[task]
-        exists = self._store.exists
-        return exists(_claim_name(task, number)) and not exists(_claim_name(task, number + 1))
+        is_taken_over = self._store.exists(_claim_name(task, number + 1))
+        return self._holder(task, number) == self._id and not is_taken_over
 
     def _claim(self, task: str, number: int) -> bool:
         """Returns False when another worker was faster."""
@@ -133,10 +136,12 @@ class Worker:
         latest: dict[str, int] = {}
         for match in filter(None, map(_CLAIM.fullmatch, self._look())):
             latest[match[1]] = max(int(match[2]), latest.get(match[1], 0))
+        # A claim that is gone by now (None) was there at the look. The next look finds the task free.
+        held = {None, *self._live()}
         return {
             task: latest.get(task, -1) + 1
             for task in tasks
-            if task not in latest or self._holder(task, latest[task]) not in self._live()
+            if task not in latest or self._holder(task, latest[task]) not in held
         }
 
     def _holder(self, task: str, number: int) -> str | None:
@@ -211,6 +216,13 @@ def complete(worker: Worker, jobs: Sequence[Job], say: Callable[[str], object]) 
             say(f"Waiting for {others} other worker(s); the work of a lost one is taken over")
             has_waited = True
         time.sleep(_POLL_SECONDS)
+
+
+def clear_claims(store: Store, tasks: Collection[str]) -> None:
+    """Removes all claims on tasks that are done; others may go on with other tasks."""
+    for match in filter(None, map(_CLAIM.fullmatch, store.list(FOLDER))):
+        if match[1] in tasks:
+            store.delete(match.string)
 
 
 def clear(store: Store) -> None:

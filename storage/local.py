@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 import shutil
 import stat
@@ -88,8 +89,14 @@ class LocalStore:
                 path.parent.rmdir()
 
     def open_log(self, name: str, data: bytes, check: Callable[[], None]) -> "LocalLog":
-        self.write(name, data, check)
-        return LocalLog(self._path(name), lambda: self._explained(name))
+        with self._explained(name), self._scratch() as folder, contextlib.ExitStack() as stack:
+            path = _written(folder / "object", data)
+            # Before the rename, after which another process may put its own file there.
+            file = stack.enter_context(path.open("ab", buffering=0))
+            check()
+            self._move(path, name)
+            stack.pop_all()
+        return LocalLog(file, lambda: self._explained(name))
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -138,12 +145,10 @@ class LocalStore:
 class LocalLog:
     """A Log in an open file. Appends are lost once another process has replaced the file."""
 
-    def __init__(self, path: Path, explained: Callable[[], contextlib.AbstractContextManager]):
-        self._explained = explained
-        with explained():
-            self._file = path.open("ab", buffering=0)
-            self._size = self._file.tell()  # bytes of whole appends
-            self._is_torn = False  # whether a part of an append may follow them
+    def __init__(self, file: io.FileIO, explained: Callable[[], contextlib.AbstractContextManager]):
+        self._file, self._explained = file, explained
+        self._size = file.tell()  # bytes of whole appends
+        self._is_torn = False  # whether a part of an append may follow them
 
     def append(self, data: bytes) -> None:
         with self._explained():
@@ -180,8 +185,8 @@ def _written(path: Path, data: bytes) -> Path:
 def _place(move: Callable[[Path, Path], object], source: Path, target: Path) -> None:
     """Links or renames a file to a place whose folder is made if needed, and flushes the folder."""
     for turns_left in reversed(range(_TURNS)):
-        _make_folder(target.parent)
         try:
+            _make_folder(target.parent)
             move(source, target)
             break
         except FileNotFoundError:
@@ -193,10 +198,17 @@ def _place(move: Callable[[Path, Path], object], source: Path, target: Path) -> 
 
 
 def _make_folder(path: Path) -> None:
-    if not path.is_dir():
+    """Makes a folder; FileNotFoundError when another process deletes it at the same moment."""
+    if path.is_dir():
+        return
+    try:
         require_folder(path)
         path.mkdir(parents=True, exist_ok=True)
         _sync(path.parent)
+    except (FileExistsError, NotADirectoryError) as error:
+        if os.path.lexists(error.filename):
+            raise
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
 
 
 def _is_there(path: Path) -> bool:

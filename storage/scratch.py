@@ -19,36 +19,46 @@ from absl import logging
 from storage.errors import UserError
 from storage.os_errors import FULL, explanation, place_of, require_folder
 
+# Of the file beside a folder that its process keeps locked. Over NFS locks of files hold on all
+# machines, those of folders do not.
+_LOCK = ".lock"
 _NOT_READ = "[\\"  # TensorFlow takes the path of a checkpoint for a pattern when it reads one
 
 
 @contextlib.contextmanager
 def folder(parent: Path) -> Iterator[Path]:
     """Makes an empty folder under `parent`; it is deleted when the context ends."""
-    path, lock = _locked(parent)
+    lock, descriptor = _locked(parent)
     try:
+        path = lock.with_suffix("")
+        path.mkdir(mode=0o700)
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
-        os.close(lock)
+        _remove(lock)
+        os.close(descriptor)
 
 
 def sweep(parent: Path) -> None:
     """Removes the folders under `parent` whose process has ended."""
-    for entry in os.scandir(parent):
-        if not entry.is_dir(follow_symlinks=False):
+    for path in parent.iterdir():
+        is_folder = path.is_dir() and not path.is_symlink() and not path.suffix
+        if path.suffix == _LOCK:
+            mode = os.O_RDWR  # NFS locks only what may be written
+        elif is_folder and not path.with_suffix(_LOCK).exists():
+            mode = os.O_RDONLY  # an earlier version locked the folder itself
+        else:
             continue
         try:
-            lock = os.open(entry.path, os.O_RDONLY)
+            descriptor = os.open(path, mode)
         except FileNotFoundError:  # its process has just deleted it
             continue
         except PermissionError as error:
-            logging.warning("%s, left by another user, is not removed: %s", entry.path, error)
+            logging.warning("%s, left by another user, is not removed: %s", path, error)
             continue
         with contextlib.suppress(BlockingIOError):  # its process is running
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(entry.path, ignore_errors=True)
-        os.close(lock)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(path.with_suffix(_LOCK))
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -125,12 +135,16 @@ def is_utf8(path: str) -> bool:
 
 
 def _locked(parent: Path) -> tuple[Path, int]:
-    """Returns a new folder and a lock on it, which the system releases when the process ends."""
+    """Returns a new file and a lock on it, which the system releases when the process ends."""
     while True:
-        path = Path(tempfile.mkdtemp(dir=parent))
-        with contextlib.suppress(FileNotFoundError):  # swept before it was locked
-            lock = os.open(path, os.O_RDONLY)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if path.exists():
-                return path, lock
-            os.close(lock)
+        descriptor, name = tempfile.mkstemp(_LOCK, dir=parent)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.path.lexists(name):
+            return Path(name), descriptor
+        os.close(descriptor)  # swept before it was locked
+
+
+def _remove(lock: Path) -> None:
+    """Removes a folder, and then its lock: a folder without one counts as that of no process."""
+    shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+    lock.unlink(missing_ok=True)

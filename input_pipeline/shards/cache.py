@@ -63,10 +63,13 @@ class ShardCache:
             return
         path.unlink(missing_ok=True)  # a damaged file
         self._make_room(len(data))
-        with written_whole(path) as file:
-            file.write(data)
-        with contextlib.suppress(FileNotFoundError):  # removed by another process
+        try:
+            with written_whole(path) as file:
+                file.write(data)
             _mark_used(path)
+        except FileNotFoundError:  # removed by another process, to make room
+            if not self._folder.is_dir():
+                raise
 
     def _make_room(self, size: int) -> None:
         """Removes files, also those of killed processes, until `size` more bytes fit.

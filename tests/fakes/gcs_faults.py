@@ -19,6 +19,7 @@ ERRORS = {
     "401": ("Invalid Credentials", "authError"),
     "403": ("The caller does not have storage access to the bucket.", "forbidden"),
     "404": ("The specified bucket does not exist.", "notFound"),
+    "410": ("The upload session has ended.", "gone"),
     "412": (
         "At least one of the pre-conditions you specified did not hold.",
         "conditionNotMet",
@@ -37,7 +38,7 @@ class Fault:
     It hits requests whose operation is `operation` and whose name (for a list, the prefix) matches
     the pattern `name`. The first `skip` of them pass, the next `times` are hit.
 
-    401, 403, 404 (no such bucket), 412, 429, 500, 503: the request gets this answer and isn't
+    401, 403, 404 (no such bucket), 410, 412, 429, 500, 503: the request gets this answer and isn't
         executed. Its body is `body`, by default an error in the documented form.
     reset: the connection is reset: for a download, after half of the data was sent, not all of
         which need arrive; for an upload, after half of it was received; otherwise before the

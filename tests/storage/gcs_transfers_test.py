@@ -124,8 +124,19 @@ def test_object_that_is_deleted_after_each_failed_precondition_is_written(
     assert cloud.objects("bucket")[name] == b"x"
 
 
+@pytest.mark.parametrize("status", ["404", "410"])
+def test_upload_whose_session_is_gone_begins_again(cloud, store, name, status):
+    data = bytes(9 * 2**20)  # above 8 MiB it is sent in chunks
+    gone = cloud.inject(Fault(status, "chunk"))
+    store.write("a", data)
+    assert gone.hits == 1
+    assert cloud.objects("bucket")[name] == data
+
+
 def test_write_of_an_object_that_is_always_replaced_ends(cloud, store, name):
-    with pytest.raises(UserError, match="a: another process has replaced it 100 times in a row"):
+    with pytest.raises(
+        UserError, match=r"a: another process has replaced it 100 times in a row \("
+    ):
         store.write("a", b"1", lambda: cloud.put("bucket", name, b"2"))
 
 

@@ -152,6 +152,42 @@ def test_task_that_is_done_is_not_taken(store):
         assert store.list(f"{leases.FOLDER}claim-") == [f"{leases.FOLDER}claim-{TASKS[1]}-0"]
 
 
+def test_task_that_is_released_during_a_look_is_claimed_from_the_first_number_on(
+    store, monkeypatch
+):
+    with Worker(store) as holder, Worker(store) as other:
+        take(holder, TASKS[:1])
+        read, releases = store.read, iter([holder.release])
+
+        def read_after_release(name):
+            if release := next(releases, None):
+                release(TASKS[0])
+            return read(name)
+
+        monkeypatch.setattr(store, "read", read_after_release)
+        assert other.free(TASKS[:1]) == []  # it was held when its claims were listed
+        assert take(other, TASKS[:1]) == TASKS[:1]
+        assert store.list(f"{leases.FOLDER}claim-") == [f"{leases.FOLDER}claim-{TASKS[0]}-0"]
+
+
+def test_worker_whose_claim_was_cleared_leaves_that_of_another_alone(store):
+    with Worker(store) as one, Worker(store) as other:
+        take(one, TASKS[:1])
+        leases.clear_claims(store, TASKS[:1])
+        assert take(other, TASKS[:1]) == TASKS[:1]
+        assert not one.holds(TASKS[0])
+        one.release(TASKS[0])
+        assert other.holds(TASKS[0])
+
+
+def test_only_claims_on_the_given_tasks_are_cleared(store):
+    with Worker(store) as worker:
+        take(worker, TASKS[:2])
+        leases.clear_claims(store, TASKS[:1])
+        assert (worker.holds(TASKS[0]), worker.holds(TASKS[1])) == (False, True)
+        assert store.list(leases.FOLDER + "lease-")
+
+
 class Countdown:
     """A job that is done after `runs` runs of which each finds something to do."""
 

@@ -1,5 +1,6 @@
 """Run with `python -m pytest tests/storage/local_test.py`: local folders only."""
 
+import errno
 import os
 
 import pytest
@@ -157,6 +158,38 @@ def test_folder_that_another_process_deletes_meanwhile_is_made_again(
     store = open_store(str(tmp_path))
     USES[use](store, "claims/1", None)
     assert store.read("claims/1") == b"x"
+
+
+def test_folder_that_another_process_makes_and_deletes_meanwhile_is_made(tmp_path, monkeypatch):
+    mkdir, makings = os.mkdir, iter(["once"])
+
+    def mkdir_after_another(path, *mode):
+        if str(path).endswith("claims") and next(makings, None):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        mkdir(path, *mode)
+
+    monkeypatch.setattr(os, "mkdir", mkdir_after_another)
+    store = open_store(str(tmp_path))
+    store.create("claims/1", b"x")
+    assert store.read("claims/1") == b"x"
+
+
+def test_log_that_another_process_replaces_at_once_does_not_append_to_that_one(
+    tmp_path, monkeypatch
+):
+    replace, replacements = os.replace, iter(["once"])
+
+    def replace_before_another(source, target):
+        replace(source, target)
+        if next(replacements, None):
+            other.write("log", b"of another\n")
+
+    monkeypatch.setattr(os, "replace", replace_before_another)
+    store, other = open_store(str(tmp_path)), open_store(str(tmp_path))
+    log = store.open_log("log", b"one\n", lambda: None)
+    log.append(b"two\n")
+    log.close()
+    assert store.read("log") == b"of another\n"
 
 
 def test_object_that_is_deleted_right_after_it_was_in_the_way_is_no_error_of_the_disk(

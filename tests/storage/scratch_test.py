@@ -1,6 +1,7 @@
 """Run with `python -m pytest tests/storage/scratch_test.py`: folders for files to upload."""
 
 import contextlib
+import fcntl
 import os
 import subprocess
 import sys
@@ -67,7 +68,20 @@ def test_sweep_removes_what_a_killed_process_left_and_nothing_else(store):
     with store.scratch() as mine:
         store.sweep()
         assert mine.exists()
-    assert not left.exists()
+    for path in (left, mine):
+        assert not list(path.parent.glob(f"{path.name}*"))
+
+
+def test_sweep_leaves_the_folder_of_a_running_process_of_an_earlier_version(tmpdir):
+    folder = tmpdir / "mine"
+    folder.mkdir()
+    lock = os.open(folder, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    scratch.sweep(tmpdir)
+    assert folder.exists()
+    os.close(lock)
+    scratch.sweep(tmpdir)
+    assert not folder.exists()
 
 
 def test_sweep_leaves_objects_and_a_working_store(store):

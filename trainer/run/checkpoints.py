@@ -62,7 +62,7 @@ class Checkpoints:
         # this process to save this step has succeeded after all.
         with contextlib.suppress(FileExistsError):
             self._store.create(manifest.name, encode(manifest))
-        self._withdraw_if_incomplete(manifest)
+        self._withdraw_if_late(manifest)
 
     def retire(self) -> None:
         """Deletes checkpoints that are no longer kept, and what killed processes left half written.
@@ -88,13 +88,12 @@ class Checkpoints:
     def _upload(self, file: Path, description: dict[str, Any]) -> None:
         self._store.upload(file, description["name"], description["crc32c"])
 
-    def _withdraw_if_incomplete(self, manifest: Manifest) -> None:
-        """Deletes a manifest that came so late that a newer process has deleted its files."""
+    def _withdraw_if_late(self, manifest: Manifest) -> None:
+        """Deletes a manifest that came so late that a newer process may delete its files."""
         try:
             self._claim.check()
         except Superseded:
-            if not all(self._store.exists(file["name"]) for file in manifest.files):
-                self._store.delete(manifest.name)
+            self._store.delete(manifest.name)
             raise
         except UserError as error:
             logging.warning("Step %d is saved, but: %s", manifest.step, error)

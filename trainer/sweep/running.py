@@ -71,10 +71,10 @@ class Sweep:
             finally:
                 self._leave()
         current = results.current(self._store, [*self._trials.values()])
-        if all(
-            result.state in (results.DONE, results.STOPPED_EARLY) for result in current.values()
-        ):
-            leases.clear(self._store)
+        settled = (results.DONE, results.STOPPED_EARLY)
+        done = [name for name, result in current.items() if result.state in settled]
+        # What killed workers have left. Another command may run more trials of this sweep.
+        leases.clear_claims(self._store, done)
         return current
 
     def _run(self, worker: leases.Worker, stop: StopRequests) -> None:

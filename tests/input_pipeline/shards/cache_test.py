@@ -79,6 +79,22 @@ def test_least_recently_used_is_removed(tmp_path):
     assert names(tmp_path) == ["shard-1", "shard-3", "shard-4"]
 
 
+def test_unfinished_file_that_another_process_removes_is_no_fault(tmp_path, monkeypatch, caplog):
+    replace, removals = os.replace, iter(["once"])
+
+    def replace_after_removal(source, target):
+        if next(removals, None):
+            source.unlink()  # as another process does to make room
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_after_removal)
+    store = CountedStore(tmp_path)
+    store.read(1)
+    store.read(1)
+    assert store.fetched == [1, 1]
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("limit", [100, 250, 1000])
 def test_limit_holds(tmp_path, limit):
     store = CountedStore(tmp_path, limit)

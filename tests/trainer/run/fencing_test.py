@@ -50,9 +50,11 @@ def test_start_paused_before_its_upload_commits_nothing(cloud, store, older):
     assert_all_verify(store)
 
 
-def test_late_commit_ranks_behind_a_checkpoint_of_the_newer_start(cloud, store, older):
+def test_late_commit_is_withdrawn(cloud, store, older):
+    """The newer start may delete its files at any moment."""
     pause = paused(cloud, "insert", "manifest")
     save_late(cloud, store, older, pause, lambda newer: save_step(newer, 2))
+    assert [(m.claim, m.step) for m in ranked(store, "last")] == [(2, 2), (1, 1)]
     assert restored(store) == 2
     assert_all_verify(store)
 

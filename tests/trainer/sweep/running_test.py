@@ -49,6 +49,14 @@ def test_same_command_skips_what_is_done_and_tries_failures_again(local, run_swe
     assert local.read("logs/0001-seed=1.log").count(b"$ ") == 4
 
 
+def test_sweep_that_ends_leaves_the_trials_of_a_larger_one_alone(store, run_sweep):
+    with leases.Worker(store) as other:
+        assert other.take(["0007-seed=7"], of=1, done=list)
+        run_sweep(store, ["0.6"])
+        assert other.holds("0007-seed=7")
+        assert store.list(leases.FOLDER + "lease-")
+
+
 def test_trial_that_was_stopped_from_outside_is_left_for_the_next_command(local, run_sweep):
     (found,) = run_sweep(local, ["0.6 leave"])
     assert (found.state, found.score) == ("unfinished", 0.6)

@@ -83,7 +83,8 @@ class Partial:
             return False
         with explained("--output", self._log_path):
             self.rows = self._drop_torn_block()
-            self._log = LocalLog(self._log_path, lambda: explained("--output", self._log_path))
+            file = self._log_path.open("ab", buffering=0)
+        self._log = LocalLog(file, lambda: explained("--output", self._log_path))
         self._exit.callback(self._log.close)
         return True
 
