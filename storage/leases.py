@@ -136,7 +136,7 @@ class Worker:
         latest: dict[str, int] = {}
         for match in filter(None, map(_CLAIM.fullmatch, self._look())):
             latest[match[1]] = max(int(match[2]), latest.get(match[1], 0))
-        # A claim that is gone by now (None) was there at the look. The next look finds the task free.
+        # A claim that is gone by now (None) was there at the look; the next one finds it free.
         held = {None, *self._live()}
         return {
             task: latest.get(task, -1) + 1
