@@ -11,7 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from benchmarks.common import metric_lines
-from configs.schema.stored import stored_config
+from configs.schema.stored import predicts_labels, stored_config
 from storage.errors import UserError
 from storage.store import Store
 from trainer.run.checkpoints import ranked, restore
@@ -89,7 +89,7 @@ def leftovers(store: Store, scratch: list[Path]) -> list[str]:
     manifests = ranked(store, "last")
     wanted = {"config.json", "vocabulary.txt", "labels.txt", "metrics.jsonl"}
     wanted.add("report.html")
-    if stored_config(store).objective.name != "language_model":  # it predicts no labels
+    if predicts_labels(stored_config(store)):
         wanted.add("test_results.npz")
     kinds = ("train", "validation", "epoch", "test")
     wanted |= {f"tensorboard/{kind}/events.out.tfevents.{claims[-1]:06}" for kind in kinds}

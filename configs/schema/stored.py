@@ -1,6 +1,7 @@
 """The config that a run's workdir keeps.
 
 config = stored_config(store)
+predicts_labels(config)         # False of a language model
 """
 
 import ml_collections
@@ -39,3 +40,8 @@ def stored_config(store: Store, field: str = "--workdir") -> ml_collections.Conf
             "it and give the training command, which writes it again"
         ) from error
     return config
+
+
+def predicts_labels(config: ml_collections.ConfigDict) -> bool:
+    """Returns False for the config of a language model, whose labels mean nothing to other runs."""
+    return bool(config.objective.name == "classification")

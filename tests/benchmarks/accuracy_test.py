@@ -110,6 +110,7 @@ def test_commands_of_the_trainings_leave_the_test_reviews_alone(run, tmp_path):
     ]
     assert [row["accuracy"] for row in results] == [0.8, 0.55, 0.55, 0.55]
     assert benchmark("--config=c.py", "--rows=average,base", "--seeds=0,3") == results
+    assert commands[4:] == commands[:4]  # the trainer compares the configs
 
 
 def test_each_training_has_a_log_of_its_own(run, tmp_path):

@@ -13,7 +13,6 @@ from tests.fakes.gcs_faults import Fault
 from tests.storage.uses import USES
 
 DATA = bytes(100_000)
-DAMAGED = r"not transferred intact in 3 tries \(.*doesn't match"
 # Body of an error -> what is said of it.
 BODIES = {
     b"": "status 403",
@@ -98,18 +97,26 @@ def test_upload_that_is_changed_is_repeated_whatever_its_status(
 
 
 @pytest.mark.parametrize(
-    ("use", "status", "message"),
+    ("use", "status"),
     [
-        *((use, 400, DAMAGED) for use in ("write", "create", "upload", "open_log")),
-        *((use, 412, DAMAGED) for use in ("write", "upload")),
-        # With a precondition an answer of 412 is taken for that of a failed one.
-        *((use, 412, "100 times in a row") for use in ("create", "open_log")),
+        *((use, 400) for use in ("write", "create", "upload", "open_log")),
+        *((use, 412) for use in ("write", "upload")),
     ],
 )
-def test_upload_that_is_always_changed_ends(cloud, store, file, monkeypatch, use, status, message):
+def test_upload_that_is_always_changed_ends(cloud, store, file, monkeypatch, use, status):
     monkeypatch.setattr(cloud.content, "wrong_checksum", status)
     cloud.inject(Fault("corrupt", "insert", times=math.inf))
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(Corrupt, match=r"not transferred intact in 3 tries \(.*doesn't match"):
+        USES[use](store, "a", file)
+
+
+@pytest.mark.parametrize("use", ["create", "open_log"])
+def test_changed_upload_that_is_answered_as_a_failed_precondition_ends(
+    cloud, store, file, monkeypatch, use
+):
+    monkeypatch.setattr(cloud.content, "wrong_checksum", 412)
+    cloud.inject(Fault("corrupt", "insert", times=math.inf))
+    with pytest.raises(UserError, match=r"100 times in a row \(.*doesn't match"):
         USES[use](store, "a", file)
 
 

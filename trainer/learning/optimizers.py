@@ -1,10 +1,10 @@
 """Adam and AdamW, for gradients that are summed, tested for finiteness and clipped already.
 
     with strategy.scope():
-        optimizer = Adam(network.weights, network.biases, config.optimizer)
+        optimizer = Adam(network.weights, config.optimizer)
     # In a replica, the same on all:
     gradients = optimizer.of_trained(gradients, network.depths)
-    optimizer.update(network.weights, gradients, network.depths, learning_rate)
+    optimizer.update(network.weights, gradients, network.depths, network.biases, learning_rate)
 
 Keras's optimizers clip before they sum over the replicas, which makes the result depend on the
 number of replicas. This optimizer leaves both to the training step.
@@ -26,16 +26,9 @@ from trainer.learning import schedule
 class Adam(tf.Module):
     """The optimizer of Kingma and Ba 2015, arXiv:1412.6980, algorithm 1, and its moments."""
 
-    def __init__(
-        self,
-        variables: list[tf.Variable],
-        biases: Sequence[bool],
-        config: ml_collections.ConfigDict,
-    ):
-        """`biases` says which of the variables are biases, which don't decay."""
+    def __init__(self, variables: list[tf.Variable], config: ml_collections.ConfigDict):
         super().__init__()
         self._config = config
-        self._biases = biases
         self.updates = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.first = [_zeros_like(variable) for variable in variables]
         self.second = [_zeros_like(variable) for variable in variables]
@@ -55,6 +48,7 @@ class Adam(tf.Module):
         variables: Sequence[tf.Variable],
         gradients: Sequence[tf.Tensor],
         depths: Sequence[int],
+        biases: Sequence[bool],
         learning_rate: tf.Tensor,
     ) -> None:
         """Updates the variables with dense gradients, in a replica context.
@@ -66,12 +60,13 @@ class Adam(tf.Module):
             variables: the weights.
             gradients: one for each, of `of_trained`.
             depths: how many layers below the head each weight is.
+            biases: which weights are biases, which don't decay.
             learning_rate: the head's <float32>[].
         """
         config = self._config
         steps = {depth: self._step(depth, learning_rate) for depth in sorted(set(depths))}
-        for variable, is_bias, first, second, gradient, depth in zip(
-            variables, self._biases, self.first, self.second, gradients, depths, strict=True
+        for variable, first, second, gradient, depth, is_bias in zip(
+            variables, self.first, self.second, gradients, depths, biases, strict=True
         ):
             number, rate = steps[depth]
             if config.name == "adamw" and config.weight_decay and not is_bias:

@@ -142,7 +142,8 @@ def train_step(
 
     def update() -> tf.Operation:
         clipped = [gradient * factor for gradient in gradients]
-        optimizer.update(network.weights, clipped, network.depths, learning_rate)
+        weights, depths, biases = network.weights, network.depths, network.biases
+        optimizer.update(weights, clipped, depths, biases, learning_rate)
         if state.average:
             _update_average(state.average, state, config.train.average_decay)
         return tf.no_op()

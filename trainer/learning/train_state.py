@@ -75,7 +75,7 @@ def create(
     return TrainState(
         model=trained,
         average=objective.network(config, vocabulary_size) if averages else None,
-        optimizer=Adam(trained.weights, trained.biases, config.optimizer),
+        optimizer=Adam(trained.weights, config.optimizer),
         step=tf.Variable(0, dtype=tf.int64, trainable=False),
         loss_scale=tf.Variable(
             _FIRST_LOSS_SCALE if config.model.precision == "float16" else 1.0, trainable=False

@@ -10,7 +10,7 @@ import json
 
 import ml_collections
 
-from configs.schema.stored import stored_config
+from configs.schema.stored import predicts_labels, stored_config
 from input_pipeline.encoding import Encoding
 from input_pipeline.labels import read_labels
 from storage.errors import UserError
@@ -19,13 +19,7 @@ from trainer.learning.train_state import TrainState
 from trainer.run import terminal
 from trainer.run.checkpoints import restore
 from trainer.run.manifest import Manifest
-from trainer.run.workdir import (
-    INIT_FROM,
-    check_config,
-    check_encoding,
-    learns_labels,
-    open_init_from,
-)
+from trainer.run.workdir import INIT_FROM, check_config, check_encoding, open_init_from
 
 # The fields that decide the encoder of a network; and those that decide the rest.
 _ENCODER = ("embedding_size", "layer_sizes", "bidirectional")
@@ -51,7 +45,7 @@ def load_initial_weights(
     has_all = _has_same_head(config, other_config)
     load = train_state.load_weights if has_all else train_state.load_encoder
     trained_on = encoding
-    if not learns_labels(other_config):
+    if not predicts_labels(other_config):
         trained_on = encoding._replace(labels=read_labels(other))
 
     def read(path: str, manifest: Manifest) -> None:
@@ -71,7 +65,7 @@ def load_initial_weights(
 def _has_same_head(config: ml_collections.ConfigDict, other: ml_collections.ConfigDict) -> bool:
     if not _is_same("name", config.objective, other.objective):
         return False
-    if config.objective.name == "language_model":
+    if not predicts_labels(config):
         return bool(config.objective.terms.distant) == bool(other.objective.terms.distant)
     fields = (*_HEAD, "wide_ngrams") if config.model.wide_buckets else _HEAD
     return all(_is_same(field, config.model, other.model) for field in fields)

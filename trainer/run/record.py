@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
-from configs.schema.stored import stored_config
+from configs.schema.stored import predicts_labels, stored_config
 from input_pipeline import vocabulary_file
 from input_pipeline.labels import LABELS_FILE, Labels, read_labels
 from input_pipeline.vocabulary_file import VOCABULARY_FILE
@@ -75,7 +75,7 @@ class Record(NamedTuple):
     @property
     def predicts_labels(self) -> bool:
         """False of a language model."""
-        return bool(self.config.objective.name == "classification")
+        return predicts_labels(self.config)
 
     @property
     def score(self) -> str:

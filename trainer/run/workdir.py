@@ -10,7 +10,7 @@ import ml_collections
 
 from configs import default
 from configs.schema import resume
-from configs.schema.stored import CONFIG_FILE, stored_config
+from configs.schema.stored import CONFIG_FILE, predicts_labels, stored_config
 from input_pipeline import load
 from input_pipeline.encoding import Encoding, read_encoding
 from input_pipeline.labels import LABELS_FILE, Labels
@@ -63,8 +63,8 @@ def initial_encoding(
     """Returns the encoding of a fresh run.
 
     It is the one of the run in `checkpoint.init_from`, or else made of the training reviews. Of a
-    language model, which learns no labels, the vocabulary is taken over alone. `reviews` are those
-    of `load.open_reviews`, and `labels` theirs; found here when they are needed and not given.
+    language model the vocabulary is taken over alone. `reviews` are those of `load.open_reviews`,
+    and `labels` theirs; found here when they are needed and not given.
     """
     if not config.checkpoint.init_from:
         return (reviews or load.open_reviews(config.data)).make_encoding()
@@ -75,16 +75,11 @@ def initial_encoding(
             f"{INIT_FROM}: {other.url} holds no run ({VOCABULARY_FILE} is missing); give the "
             "workdir of one"
         )
-    if not learns_labels(stored_config(other, INIT_FROM)):
+    if not predicts_labels(stored_config(other, INIT_FROM)):
         own = labels or (reviews or load.open_reviews(config.data)).make_encoding().labels
         encoding = encoding._replace(labels=own)
     encoding.require(config.data, f"the run in {INIT_FROM}")
     return encoding
-
-
-def learns_labels(config: ml_collections.ConfigDict) -> bool:
-    """Returns False for a language model, of whose labels another run takes nothing over."""
-    return config.objective.name != "language_model"
 
 
 def open_init_from(config: ml_collections.ConfigDict) -> Store:

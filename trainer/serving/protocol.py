@@ -1,4 +1,4 @@
-"""Serves HTTP/1.1, also to clients that are slow, stop half-way or send something else.
+"""Serves HTTP/1.1, also to clients that are slow, stop half-way or send what is not HTTP.
 
     uvicorn.Config(app, http=functools.partial(Protocol, seconds=10.0, most=512, metrics=metrics))
 

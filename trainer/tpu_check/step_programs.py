@@ -47,13 +47,13 @@ def read_plan(config: ml_collections.ConfigDict, cores: int) -> Plan:
     """Returns the plan of the run's own reviews; UserError when the cores don't divide a batch."""
     batch_size, unlabelled = config.train.batch_size, config.data.unlabelled_batch_size
     divisor = max(cores, config.train.slices)
-    for field, rows in (
+    for field, size in (
         ("train.batch_size", batch_size),
         ("data.unlabelled_batch_size", unlabelled),
     ):
-        if rows % divisor:
+        if size % divisor:
             raise UserError(
-                f"config.{field}: got {rows}, accepted is a multiple of {divisor}, the cores and "
+                f"config.{field}: got {size}, accepted is a multiple of {divisor}, the cores and "
                 "config.train.slices"
             )
     encoding = workdir.initial_encoding(config)

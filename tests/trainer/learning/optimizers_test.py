@@ -19,10 +19,10 @@ def test_updates_are_those_of_keras(config, name, decay):
         "adamw": keras.optimizers.AdamW(0.01, weight_decay=decay),
     }[name]
     variable = tf.Variable(start)
-    optimizer = Adam([variable], [False], config.optimizer)
+    optimizer = Adam([variable], config.optimizer)
     for gradient in gradients:
         reference.apply([tf.constant(gradient)], [expected])
-        optimizer.update([variable], [tf.constant(gradient)], [0], tf.constant(0.01))
+        optimizer.update([variable], [tf.constant(gradient)], [0], [False], tf.constant(0.01))
     np.testing.assert_allclose(variable, expected, rtol=1e-4, atol=1e-6)
     assert optimizer.updates == 20
 
@@ -30,8 +30,8 @@ def test_updates_are_those_of_keras(config, name, decay):
 def test_biases_do_not_decay(config):
     config.optimizer.update(name="adamw", weight_decay=0.1)
     bias = tf.Variable([1.0, 2.0])
-    optimizer = Adam([bias], [True], config.optimizer)
-    optimizer.update([bias], [tf.zeros(2)], [0], tf.constant(0.5))
+    optimizer = Adam([bias], config.optimizer)
+    optimizer.update([bias], [tf.zeros(2)], [0], [True], tf.constant(0.5))
     np.testing.assert_array_equal(bias, [1.0, 2.0])
 
 
@@ -50,10 +50,10 @@ def test_each_layer_is_trained_as_by_an_optimizer_of_its_own(config, unfreeze_st
     references = [keras.optimizers.AdamW(0.01 * 0.5**depth, weight_decay=0.1) for depth in depths]
     expected = [keras.Variable(start) for start in starts]
     variables = [tf.Variable(start) for start in starts]
-    optimizer = Adam(variables, [False] * 3, config.optimizer)
+    optimizer = Adam(variables, config.optimizer)
     for step, rows in enumerate(gradients):
         trained = optimizer.of_trained(list(map(tf.constant, rows)), depths)
-        optimizer.update(variables, trained, depths, tf.constant(0.01))
+        optimizer.update(variables, trained, depths, [False] * 3, tf.constant(0.01))
         for place, depth in enumerate(depths):
             if step >= depth * unfreeze_steps:
                 references[place].apply([tf.constant(rows[place])], [expected[place]])
@@ -66,7 +66,7 @@ def test_each_layer_is_trained_as_by_an_optimizer_of_its_own(config, unfreeze_st
 
 
 def test_gradients_of_frozen_layers_are_zero(config):
-    optimizer = Adam([], [], config.optimizer)
+    optimizer = Adam([], config.optimizer)
     gradients = [tf.ones(2), tf.constant([np.nan, 1.0])]
     assert optimizer.of_trained(gradients, [0, 1]) is gradients
     config.optimizer.unfreeze_steps = 2
